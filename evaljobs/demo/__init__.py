@@ -1,0 +1,1 @@
+"""A complete benchmark made of what ships with scikit-learn."""

@@ -1,0 +1,105 @@
+"""Every error that evaljobs raises on purpose.
+
+EvaljobsError                 exit code
+├── UsageError                2    bad arguments or configuration; nothing was started
+├── InputError                2    vectors or tables handed in that cannot be evaluated
+├── ImageError                -    one image cannot be decoded: excluded, listed and counted
+├── ModelError                -    one model cannot be used: refused by name, the others go on
+├── StoreError                4    the store cannot be read or written (full disk, not shared)
+└── RunFailed                 4    no valid results
+
+A message names what was found, what was expected and what to do next.
+"""
+
+from __future__ import annotations
+
+import enum
+
+
+class ExitCode(enum.IntEnum):
+    """What the command line returns."""
+
+    OK = 0
+    SOME_FAILED = 1
+    USAGE = 2
+    GATE_FAILED = 3
+    NO_RESULTS = 4
+    INTERRUPTED = 130
+    TERMINATED = 143
+
+
+class EvaljobsError(Exception):
+    """Base of all errors that are shown to people without a traceback."""
+
+    exit_code = ExitCode.NO_RESULTS
+
+
+class UsageError(EvaljobsError):
+    """Bad arguments or configuration; nothing was started."""
+
+    exit_code = ExitCode.USAGE
+
+
+class InputError(EvaljobsError):
+    """Vectors, labels or tables that cannot be evaluated as they are."""
+
+    exit_code = ExitCode.USAGE
+
+
+class NonFiniteError(InputError):
+    """Embeddings that are NaN, infinite or all zero."""
+
+
+class StoreError(EvaljobsError):
+    """The store cannot be read or written."""
+
+
+class RunFailed(EvaljobsError):
+    """The run has no valid results."""
+
+
+class ImageErrorKind(enum.StrEnum):
+    """Why an image is excluded. All but UNREADABLE follow from its bytes, and are remembered."""
+
+    UNREADABLE = "unreadable"
+    EMPTY = "empty"
+    NOT_AN_IMAGE = "not_an_image"
+    DAMAGED = "damaged"
+    TOO_LARGE = "too_large"
+    UNSUPPORTED = "unsupported"
+
+
+class ImageError(EvaljobsError):
+    """One image cannot be decoded."""
+
+    def __init__(self, kind: ImageErrorKind, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+    def __reduce__(self) -> tuple[type[ImageError], tuple[ImageErrorKind, str]]:
+        return type(self), (self.kind, str(self))
+
+
+class ModelErrorKind(enum.StrEnum):
+    """Why a model has no results."""
+
+    CORRUPT = "corrupt"
+    UNSUPPORTED_INPUT = "unsupported_input"
+    UNSUPPORTED_OUTPUT = "unsupported_output"
+    PREPROCESSING = "preprocessing"
+    PROVIDER = "provider"
+    OUT_OF_MEMORY = "out_of_memory"
+    CRASHED = "crashed"
+    FAILED = "failed"
+    NON_FINITE = "non_finite"
+
+
+class ModelError(EvaljobsError):
+    """One model cannot be used; the others go on."""
+
+    def __init__(self, kind: ModelErrorKind, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+    def __reduce__(self) -> tuple[type[ModelError], tuple[ModelErrorKind, str]]:
+        return type(self), (self.kind, str(self))

@@ -1,0 +1,1 @@
+"""ONNX models: what they are, and how to run them."""

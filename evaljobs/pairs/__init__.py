@@ -1,0 +1,1 @@
+"""Every pair, counted exactly: no Ray, no images."""

@@ -1,0 +1,45 @@
+"""The layout of every Arrow file that is written, with its version: one place, so that readers and writers agree.
+
+An image digest is the sha256 of an image's encoded bytes: 32 bytes, in Arrow ``fixed_size_binary(32)``.
+"""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+STORE_VERSION = 1
+RESULTS_VERSION = 1
+
+DIGEST = pa.binary(32)
+
+# The images of one set in listing order, unique by sample_id, before and after their bytes were looked at.
+LISTING = pa.schema(
+    [
+        pa.field("sample_id", pa.string(), nullable=False),
+        pa.field("label", pa.string(), nullable=False),
+        pa.field("uri", pa.string(), nullable=False),
+        pa.field("size", pa.int64()),  # bytes of the encoded image; null where it cannot be known
+        pa.field("mtime_ns", pa.int64()),
+    ]
+)
+
+SAMPLES = pa.schema(
+    [
+        *LISTING,
+        pa.field("image_digest", DIGEST),  # null where the bytes cannot be read
+        pa.field("format", pa.string()),  # Pillow's name: PNG, JPEG, ...; null where no image was recognised
+        pa.field("mode", pa.string()),  # Pillow's mode: RGB, L, P, CMYK, I;16, ...
+        pa.field("width", pa.int32()),
+        pa.field("height", pa.int32()),
+    ],
+    metadata={"evaljobs.schema": "samples/1"},
+)
+
+# What cannot be decoded, per geometry.
+FAILURES = pa.schema(
+    [
+        pa.field("image_digest", DIGEST, nullable=False),
+        pa.field("kind", pa.string(), nullable=False),  # ImageErrorKind
+        pa.field("message", pa.string(), nullable=False),
+    ]
+)

@@ -1,0 +1,1 @@
+"""Ray, and nothing of images or metrics: connect, schedule, run."""
