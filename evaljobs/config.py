@@ -12,7 +12,7 @@ import json
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 import pydantic
 import yaml
@@ -20,7 +20,7 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_v
 
 from evaljobs.errors import UsageError
 
-VERSION = 1
+VERSION: Literal[1] = 1
 
 
 class Section(pydantic.BaseModel):
@@ -206,7 +206,7 @@ class Config(Section):
     def _version(cls, version: object) -> int:
         if str(version) != str(VERSION):
             raise ValueError(f"this evaljobs reads version {VERSION}, the file says {version}")
-        return VERSION
+        return VERSION  # as a number: the file holds text
 
     @pydantic.field_validator("models", mode="before")
     @classmethod
@@ -241,11 +241,16 @@ def canonical_json(value: object) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
+_KEPT_TAGS = {"tag:yaml.org,2002:null", "tag:yaml.org,2002:merge"}
+
+
 class _TextLoader(yaml.SafeLoader):
     """YAML with text scalars alone; null, ~ and nothing are null. A key that stands twice is an error."""
 
     yaml_implicit_resolvers = {
-        first: [(tag, regexp) for tag, regexp in resolvers if tag in {"tag:yaml.org,2002:null", "tag:yaml.org,2002:merge"}]
+        first: [
+            (tag, regexp) for tag, regexp in resolvers if tag in {"tag:yaml.org,2002:null", "tag:yaml.org,2002:merge"}
+        ]
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
 
@@ -310,14 +315,20 @@ def _override(data: Any, override: str) -> None:
         try:
             data = data[int(key)] if isinstance(data, list) else data.setdefault(key, {})
         except (ValueError, IndexError):
-            raise UsageError(f"--set {override}: no item {key!r} in a list of {len(data)}; items count from 0") from None
+            raise UsageError(
+                f"--set {override}: no item {key!r} in a list of {len(data)}; items count from 0"
+            ) from None
         if not isinstance(data, dict | list):
             raise UsageError(f"--set {override}: {key!r} holds {_kind(data)}, which has no keys")
     value = parse_yaml(text, f"--set {override}")
     try:
         data[int(last) if isinstance(data, list) else last] = value
     except (ValueError, IndexError):
-        raise UsageError(f"--set {override}: no item {last!r} in a list of {len(data)}; items count from 0") from None
+        raise _no_item(override, last, len(data)) from None
+
+
+def _no_item(override: str, key: str, length: int) -> UsageError:
+    return UsageError(f"--set {override}: no item {key!r} in a list of {length}; items count from 0")
 
 
 S = TypeVar("S", bound=pydantic.BaseModel)
@@ -328,7 +339,10 @@ def validate(model: type[S], data: object, where: str) -> S:
     try:
         return model.model_validate(data)
     except pydantic.ValidationError as error:
-        lines = [_explain(model, item) for item in error.errors(include_url=False)]
+        items = error.errors(include_url=False)
+        # A list whose items are all wrong is also "too short": said once is enough.
+        items = [i for i in items if i["type"] != "too_short" or len(items) == 1]
+        lines = [_explain(model, item) for item in items]
         mistakes = "\n".join(f"  {line}" for line in lines)
         raise UsageError(f"{where}: {len(lines)} mistake(s), nothing was started\n{mistakes}") from None
 

@@ -6,7 +6,7 @@ EvaljobsError                 exit code
 ├── ImageError                -    one image cannot be decoded: excluded, listed and counted
 ├── ModelError                -    one model cannot be used: refused by name, the others go on
 ├── StoreError                4    the store cannot be read or written (full disk, not shared)
-└── RunFailed                 4    no valid results
+└── RunFailedError            4    no valid results
 
 A message names what was found, what was expected and what to do next.
 """
@@ -54,7 +54,7 @@ class StoreError(EvaljobsError):
     """The store cannot be read or written."""
 
 
-class RunFailed(EvaljobsError):
+class RunFailedError(EvaljobsError):
     """The run has no valid results."""
 
 

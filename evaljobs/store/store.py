@@ -1,0 +1,140 @@
+"""The store as a whole: where each kind of file lives, and how it is read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from evaljobs.config import canonical_json
+from evaljobs.errors import StoreError
+from evaljobs.schemas import FAILURES, STORE_VERSION
+from evaljobs.store import arrow
+from evaljobs.store.folder import Folder
+from evaljobs.store.tables import Table
+
+log = logging.getLogger(__name__)
+
+_MARKER = "evaljobs-store.json"
+
+
+class Store:
+    """A store in a local folder. Picklable: an actor or a task opens its own from the same path."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._folder = Folder(root)
+
+    def open(self) -> Store:
+        """Make the folder where it is not there yet, and check that it is ours and of our version.
+
+        Raises
+        ------
+        StoreError
+            If it cannot be written, or was written by a newer version.
+        """
+        marker = canonical_json({"version": STORE_VERSION}).encode()
+        if not self._folder.create(_MARKER, marker):
+            try:
+                version = json.loads(self._folder.read(_MARKER) or b"").get("version")
+            except (ValueError, AttributeError):
+                raise StoreError(f"{self.root / _MARKER} is damaged; delete that one file and run again") from None
+            if version != STORE_VERSION:
+                raise StoreError(
+                    f"the store {self.root} has version {version}, this evaljobs writes version {STORE_VERSION}; "
+                    "name another `store`, or use the evaljobs that made it"
+                )
+        return self
+
+    # Embedding tables
+
+    def table(self, key: Mapping[str, Any]) -> Table:
+        """Return the embedding table of a model key."""
+        return Table(self._folder, key_digest(key))
+
+    def describe(self, kind: str, key: Mapping[str, Any]) -> None:
+        """Spell a key out beside what it names, for people and for `store ls`."""
+        text = json.dumps(key, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+        self._folder.create(f"{kind}/{key_digest(key)}/key.json", text.encode())
+
+    # What cannot be decoded, per geometry
+
+    def failures(self, geometry: Mapping[str, Any]) -> pa.Table:
+        """Return the known undecodable images of a geometry (schemas.FAILURES)."""
+        return self._all(f"failures/{key_digest(geometry)}", FAILURES)
+
+    def add_failures(self, geometry: Mapping[str, Any], failures: pa.Table) -> None:
+        """Remember images that cannot be decoded."""
+        self.describe("failures", geometry)
+        self._add(f"failures/{key_digest(geometry)}", failures)
+
+    # What was found at a uri of a given size and time
+
+    def listing(self, source: str, schema: pa.Schema) -> pa.Table:
+        """Return what earlier runs found in an image source; later rows win."""
+        return self._all(f"listings/{_sha256(source)}", schema)
+
+    def add_listing(self, source: str, rows: pa.Table) -> None:
+        """Remember what was found in an image source."""
+        self._add(f"listings/{_sha256(source)}", rows)
+
+    # Results
+
+    def result(self, key: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, pa.Table]] | None:
+        """Return a finished evaluation and its tables, or None."""
+        folder = f"results/{key_digest(key)}"
+        data = self._folder.read(f"{folder}/result.json")
+        if data is None:
+            return None
+        try:
+            stored = json.loads(data)
+            tables = {name: self._read(f"{folder}/{name}.arrow") for name in stored["tables"]}
+        except (ValueError, KeyError, arrow.DamagedError) as error:
+            log.warning("%s is damaged and is made again (%s)", folder, error)
+            for name in [f"{folder}/result.json", *self._folder.names(folder, ".arrow")]:
+                self._folder.delete(name)
+            return None
+        return stored["outcome"], tables
+
+    def add_result(self, key: Mapping[str, Any], outcome: dict[str, Any], tables: Mapping[str, pa.Table]) -> None:
+        """Commit a finished evaluation; its tables first, so that the JSON file vouches for them."""
+        folder = f"results/{key_digest(key)}"
+        for name, table in tables.items():
+            self._folder.create(f"{folder}/{name}.arrow", arrow.to_bytes(table, {"evaljobs.schema": "result/1"}))
+        stored = {"key": key, "tables": sorted(tables), "outcome": outcome}
+        self._folder.create(f"{folder}/result.json", json.dumps(stored, allow_nan=False).encode())
+
+    def _read(self, name: str) -> pa.Table:
+        data = self._folder.read(name)
+        if data is None:
+            raise arrow.DamagedError(f"{name} is missing")
+        return arrow.from_bytes(data)
+
+    def _all(self, folder: str, schema: pa.Schema) -> pa.Table:
+        tables = [schema.empty_table()]
+        for name in self._folder.names(folder, ".arrow"):
+            try:
+                tables.append(self._read(name).replace_schema_metadata(None).cast(schema))
+            except (arrow.DamagedError, pa.ArrowException, ValueError) as error:
+                log.warning("%s is damaged and is made again (%s)", name, error)
+                self._folder.delete(name)
+        return pa.concat_tables(tables)
+
+    def _add(self, folder: str, rows: pa.Table) -> None:
+        if rows.num_rows:
+            data = arrow.to_bytes(rows, {"evaljobs.schema": "rows/1"})
+            self._folder.create(f"{folder}/part-{hashlib.sha256(data).hexdigest()}.arrow", data)
+
+
+def key_digest(key: Mapping[str, Any]) -> str:
+    """Return the sha256 of a key's canonical JSON, in hex."""
+    return _sha256(canonical_json(key))
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
