@@ -247,10 +247,8 @@ _KEPT_TAGS = {"tag:yaml.org,2002:null", "tag:yaml.org,2002:merge"}
 class _TextLoader(yaml.SafeLoader):
     """YAML with text scalars alone; null, ~ and nothing are null. A key that stands twice is an error."""
 
-    yaml_implicit_resolvers = {
-        first: [
-            (tag, regexp) for tag, regexp in resolvers if tag in {"tag:yaml.org,2002:null", "tag:yaml.org,2002:merge"}
-        ]
+    yaml_implicit_resolvers: ClassVar[dict[str, list[tuple[str, Any]]]] = {
+        first: [(tag, regexp) for tag, regexp in resolvers if tag in _KEPT_TAGS]
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
 

@@ -1,0 +1,46 @@
+"""Jobs: evaluations over model outputs. A new one is a module here and a line below."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Final
+
+from evaljobs.config import Config, JobConfig, validate
+from evaljobs.errors import UsageError
+from evaljobs.jobs.job import Job
+from evaljobs.jobs.verification import VerificationJob
+
+KINDS: Final[dict[str, type[Job]]] = {"verification": VerificationJob}
+
+
+def build_jobs(config: Config) -> tuple[Job, ...]:
+    """Return the jobs of a configuration: by default one verification on the set main, or on the only set.
+
+    Raises
+    ------
+    UsageError
+        If a job's kind, keys or sets are unknown.
+    """
+    return tuple(_build(entry, config) for entry in config.jobs or (JobConfig(name="verification"),))
+
+
+def _build(entry: JobConfig, config: Config) -> Job:
+    where = f"job {entry.name!r}"
+    kind = KINDS.get(entry.kind)
+    if kind is None:
+        near = difflib.get_close_matches(entry.kind, KINDS, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known kinds: {', '.join(sorted(KINDS))}"
+        raise UsageError(f"{where}: no kind {entry.kind!r}; {hint}")
+    sets = config.image_sets()
+    defaults = {"set": "main" if "main" in sets else next(iter(sets)) if len(sets) == 1 else None, "fpr": config.fpr}
+    given = {key: value for key, value in entry.parameters().items() if value is not None}
+    fitting = {
+        key: value for key, value in defaults.items() if key in kind.Parameters.model_fields and value is not None
+    }
+    if "set" in kind.Parameters.model_fields and "set" not in {**fitting, **given}:
+        raise UsageError(f"{where}: name its `set`, one of {', '.join(sets)}")
+    job = kind(entry.name, validate(kind.Parameters, {**fitting, **given}, where))
+    for name in job.sets().values():
+        if name not in sets:
+            raise UsageError(f"{where}: no set {name!r}; the sets are {', '.join(sets)}")
+    return job

@@ -1,0 +1,38 @@
+"""Verification: every pair of a set, exactly."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar, cast
+
+from evaljobs.config import DEFAULT_TARGETS, Section, Targets
+from evaljobs.jobs.job import Job, Outcome, Rows
+
+
+class VerificationParameters(Section):
+    """The keys of a verification job."""
+
+    set: str = "main"
+    fpr: Targets = DEFAULT_TARGETS
+
+
+class VerificationJob(Job):
+    """TPR at given FPRs over all pairs of a set, with thresholds and AUROC."""
+
+    kind: ClassVar[str] = "verification"
+    version: ClassVar[int] = 1
+    Parameters: ClassVar[type[Section]] = VerificationParameters
+
+    def sets(self) -> dict[str, str]:
+        """Return the one set whose samples are compared with each other."""
+        return {"set": cast("VerificationParameters", self.parameters).set}
+
+    def evaluate(self, rows: Mapping[str, Rows], *, threads: int) -> Outcome:
+        """Compare all pairs of the set."""
+        # numba and BLAS are wanted where pairs are compared, not where a configuration is checked.
+        from evaljobs.pairs.verification import verify
+
+        targets = cast("VerificationParameters", self.parameters).fpr
+        samples = rows["set"]
+        found = verify(samples.outputs["embedding"], samples.labels, targets, threads=threads)
+        return Outcome(found.to_json(), {"roc": found.curve_table()})

@@ -1,0 +1,103 @@
+"""Connect to a Ray cluster, or start one on this machine that ends with this process."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import logging
+import os
+from collections.abc import Iterator
+
+import ray
+
+
+class ClusterError(Exception):
+    """The cluster cannot be reached or started, or has not what is needed."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Cluster:
+    """What a connection found."""
+
+    address: str
+    nodes: int
+    cpus: int
+    gpus: int
+    object_store_bytes: int
+    embedded: bool
+
+
+@contextlib.contextmanager
+def connect(
+    address: str | None = None, *, cpus: int | None = None, object_store_mb: int | None = None
+) -> Iterator[Cluster]:
+    """Yield a connected cluster; on leaving, end what was started here, and nothing else.
+
+    Parameters
+    ----------
+    address
+        Of a running cluster. None: a Ray of our own on this machine, without dashboard, gone with this process.
+    cpus
+        Cores of the embedded Ray; all by default.
+    object_store_mb
+        Memory of the embedded Ray's object store; Ray's own choice by default.
+
+    Raises
+    ------
+    ClusterError
+        If there is nothing at the address, or Ray does not start.
+    """
+    if ray.is_initialized():
+        # Somebody else's connection (a notebook, a test session): used, and left as it is.
+        yield _describe("this process's own connection", embedded=False)
+        return
+    try:
+        if address is None:
+            _start(cpus, object_store_mb)
+        else:
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        raise ClusterError(_explain(address, error)) from error
+    try:
+        yield _describe(address or "embedded", embedded=address is None)
+    finally:
+        ray.shutdown()
+
+
+def _start(cpus: int | None, object_store_mb: int | None) -> None:
+    # Said explicitly: without it a local start writes a token file into the user's home. The embedded Ray listens on
+    # loopback alone and ends with this process.
+    os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # What a later Ray does anyway, and this one warns about: leave CUDA_VISIBLE_DEVICES of CPU workers alone.
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    ray.init(
+        address="local",
+        num_cpus=cpus,
+        object_store_memory=object_store_mb * 2**20 if object_store_mb else None,
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+    )
+
+
+def _describe(address: str, *, embedded: bool) -> Cluster:
+    total = ray.cluster_resources()
+    return Cluster(
+        address=address,
+        nodes=sum(1 for node in ray.nodes() if node["Alive"]),
+        cpus=int(total.get("CPU", 0)),
+        gpus=int(total.get("GPU", 0)),
+        object_store_bytes=int(total.get("object_store_memory", 0)),
+        embedded=embedded,
+    )
+
+
+def _explain(address: str | None, error: Exception) -> str:
+    reason = " ".join(str(error).split())[:300] or type(error).__name__
+    if address is None:
+        return f"Ray does not start on this machine: {reason}"
+    return (
+        f"no Ray cluster answers at {address}: {reason}. Check the address (`ray status` on the head shows it), "
+        "or leave it out to run on this machine"
+    )
