@@ -47,7 +47,20 @@ class InputError(EvaljobsError):
 
 
 class NonFiniteError(InputError):
-    """Embeddings that are NaN, infinite or all zero."""
+    """Embeddings that are NaN, infinite or all zero.
+
+    Attributes
+    ----------
+    count
+        How many rows.
+    rows
+        The first of them, by row number.
+    """
+
+    def __init__(self, message: str, *, count: int, rows: tuple[int, ...]) -> None:
+        super().__init__(message)
+        self.count = count
+        self.rows = rows
 
 
 class StoreError(EvaljobsError):

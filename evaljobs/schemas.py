@@ -31,6 +31,7 @@ SAMPLES = pa.schema(
         pa.field("mode", pa.string()),  # Pillow's mode: RGB, L, P, CMYK, I;16, ...
         pa.field("width", pa.int32()),
         pa.field("height", pa.int32()),
+        pa.field("frames", pa.int32()),  # pictures in the file: above 1 for animations and pages
     ],
     metadata={"evaljobs.schema": "samples/1"},
 )

@@ -35,11 +35,11 @@ class Actors:
 class Work:
     """What the numbers of a plan stand for.
 
-    `make(*make_arguments[block])` runs in a task and returns ``(block, info, is_empty)``; the block stays there.
+    `make(*make_arguments(block))` runs in a task and returns ``(block, info, is_empty)``; the block stays there.
     """
 
     make: Callable[..., tuple[Any, Any, bool]]
-    make_arguments: list[tuple[Any, ...]]
+    make_arguments: Callable[[int], tuple[Any, ...]]
     load_arguments: dict[int, Any]
 
 
@@ -112,6 +112,7 @@ class Pool:
         self._handles: dict[int, Any] = {}
         self._blocks: dict[int, ray.ObjectRef[Any]] = {}
         self._pending: dict[ray.ObjectRef[Any], _Making | _Processing | _Running] = {}
+        self._shared: dict[Hashable, ray.ObjectRef[Any]] = {}
         self._started = 0
         self._make = ray.remote(num_cpus=0.5, num_returns=2)(_split(work.make))
 
@@ -126,9 +127,15 @@ class Pool:
             ray.kill(handle)
         self._blocks.clear()
 
-    def submit(self, tag: Hashable, function: Callable[..., Any], *arguments: Any) -> None:
-        """Run a function as a plain task; its answer comes as TaskDone(tag, answer)."""
-        ref = ray.remote(num_cpus=0.5)(function).remote(*arguments)
+    def put(self, name: Hashable, value: Any) -> Any:
+        """Share a value with tasks: put once under its name, and handed to `submit` in place of the value."""
+        if name not in self._shared:
+            self._shared[name] = ray.put(value)
+        return self._shared[name]
+
+    def submit(self, tag: Hashable, threads: int, function: Callable[..., Any], *arguments: Any) -> None:
+        """Run a function as a plain task that uses so many threads; its answer comes as TaskDone(tag, answer)."""
+        ref = ray.remote(num_cpus=threads / 2)(function).remote(*arguments)
         self._pending[ref] = _Running(tag)
 
     def give_up(self, load: int) -> None:
@@ -153,7 +160,7 @@ class Pool:
             self._end_actors()
             return
         while (block := self._plan.next_block()) is not None:
-            block_ref, info_ref = self._make.remote(*self._work.make_arguments[block])
+            block_ref, info_ref = self._make.remote(*self._work.make_arguments(block))
             self._blocks[block] = block_ref
             self._pending[info_ref] = _Making(block)
         while len(self._handles) < self._actors.count:

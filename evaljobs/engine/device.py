@@ -1,0 +1,70 @@
+"""Which device the sessions run on: decided once for a run, since its arithmetic is part of every model key."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from evaljobs.errors import UsageError
+from evaljobs.models.options import Device as DeviceName
+from evaljobs.models.options import provider_of
+
+# What an NVIDIA driver makes, on bare metal and under WSL.
+_DEVICE_FILES = (Path("/dev/nvidia0"), Path("/dev/dxg"))
+
+
+@dataclasses.dataclass(frozen=True)
+class Device:
+    """What sessions run on, and what people are to be told about that choice."""
+
+    name: DeviceName
+    notes: tuple[str, ...] = ()
+
+    @property
+    def provider(self) -> str:
+        """The execution provider of onnxruntime."""
+        return provider_of(self.name)
+
+
+def choose_device(wanted: str, cluster_gpus: int | None) -> Device:
+    """Choose the device of a run.
+
+    Parameters
+    ----------
+    wanted
+        ``cpu``, ``cuda``, or ``auto``: cuda where there is a GPU that can be used.
+    cluster_gpus
+        GPUs of the cluster that the run is connected to; None: it will run on this machine.
+
+    Raises
+    ------
+    UsageError
+        If cuda is wanted and there is none: never a silent fall to the CPU.
+    """
+    if wanted == "cpu":
+        return Device("cpu")
+    if cluster_gpus is not None:
+        return _on_cluster(wanted, cluster_gpus)
+    present = any(path.exists() for path in _DEVICE_FILES)
+    if wanted == "auto" and not present:
+        return Device("cpu")
+    # Only where it matters: it loads onnxruntime and, where there is one, asks the GPU.
+    from evaljobs.models.session import provider_devices
+
+    reason = provider_devices().why_no_cuda
+    if reason is None:
+        return Device("cuda")
+    mend = "install evaljobs[cuda], or set `cluster.device: cpu`"
+    if wanted == "cuda":
+        raise UsageError(f"`cluster.device: cuda`, and onnxruntime cannot use a GPU here: {reason}; {mend}")
+    return Device("cpu", (f"A GPU is here, but onnxruntime cannot use it ({reason}): running on the CPU; {mend}.",))
+
+
+def _on_cluster(wanted: str, gpus: int) -> Device:
+    if gpus:
+        return Device("cuda")
+    if wanted == "cuda":
+        raise UsageError(
+            "`cluster.device: cuda`, and the cluster has no GPUs; add nodes with GPUs, or set `cluster.device: cpu`"
+        )
+    return Device("cpu")

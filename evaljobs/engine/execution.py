@@ -1,0 +1,98 @@
+"""What happened while a run was carried out: all that may differ between two equal runs stands under `execution`."""
+
+from __future__ import annotations
+
+import datetime as dt
+import importlib.metadata
+import os
+import platform
+import time
+from typing import Any
+
+import evaljobs
+from evaljobs.engine.embedding import DecodeReport, Embedded
+
+_PACKAGES = ("ray", "numpy", "numba", "pyarrow", "pillow", "onnx")
+
+
+class Clock:
+    """When a run began, and how long it has taken."""
+
+    def __init__(self) -> None:
+        self.started = dt.datetime.now(dt.UTC)
+        self._start = time.perf_counter()
+
+    def seconds(self) -> float:
+        """Return the seconds since the start."""
+        return time.perf_counter() - self._start
+
+
+class Record:
+    """Counts of what was computed in this run, and what was lost.
+
+    Attributes
+    ----------
+    lost
+        By model name: the error (kind, message) of a model that could not be run.
+    """
+
+    def __init__(self, provider: str) -> None:
+        self.provider = provider
+        self.lost: dict[str, dict[str, Any]] = {}
+        self.images_decoded = 0
+        self.decode_seconds = 0.0
+        self.evaluations = 0
+        self.pairs = 0
+        self.evaluation_seconds = 0.0
+        self.models: dict[str, dict[str, Any]] = {}
+
+    def decoded(self, report: DecodeReport) -> None:
+        """Count a decoded shard."""
+        self.images_decoded += report.decoded
+        self.decode_seconds += report.seconds
+
+    def embedded(self, name: str, embedded: Embedded) -> None:
+        """Count an embedded block."""
+        model = self.models.setdefault(name, {"rows": 0, "load_seconds": 0.0, "embed_seconds": 0.0})
+        model["provider"] = embedded.provider
+        model["rows"] += embedded.rows
+        model["load_seconds"] += embedded.load_seconds
+        model["embed_seconds"] += embedded.embed_seconds
+        model["images_per_s"] = model["rows"] / max(model["embed_seconds"], 1e-9)
+
+    def evaluated(self, pairs: int, seconds: float) -> None:
+        """Count a finished evaluation."""
+        self.evaluations += 1
+        self.pairs += pairs
+        self.evaluation_seconds += seconds
+
+    def as_json(self, clock: Clock) -> dict[str, Any]:
+        """Return the `execution` object; seconds are summed over workers but for `seconds`, which is the wall's."""
+        return {
+            "started": clock.started.isoformat(timespec="seconds"),
+            "seconds": clock.seconds(),
+            "host": platform.node(),
+            "cores": os.cpu_count(),
+            "provider": self.provider,
+            "computed": {
+                "images_decoded": self.images_decoded,
+                "decode_seconds": self.decode_seconds,
+                "rows_embedded": sum(model["rows"] for model in self.models.values()),
+                "evaluations": self.evaluations,
+                "pairs": self.pairs,
+                "evaluation_seconds": self.evaluation_seconds,
+            },
+            "models": dict(sorted(self.models.items())),
+            "versions": versions(),
+        }
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that a result was made with."""
+    found = {"evaljobs": evaljobs.__version__, "python": platform.python_version()}
+    for package in (*_PACKAGES, "onnxruntime-gpu", "onnxruntime"):
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found

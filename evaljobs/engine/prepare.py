@@ -1,0 +1,174 @@
+"""All that is known before anything is started: jobs, sets, models, keys. A wrong configuration ends here."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from evaljobs.config import Config, Images
+from evaljobs.engine.evaluation import Members
+from evaljobs.engine.shards import Mask
+from evaljobs.images.geometry import Geometry
+from evaljobs.images.listing import list_images
+from evaljobs.images.looking import KNOWN, Unreadable, look
+from evaljobs.jobs import build_jobs
+from evaljobs.jobs.job import Job
+from evaljobs.models import key
+from evaljobs.models.model import Model, Refused
+from evaljobs.models.resolve import resolve
+from evaljobs.progress import Progress
+from evaljobs.store import Store
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageSet:
+    """One image set after its files were looked at (schemas.SAMPLES), and the samples that cannot be read."""
+
+    name: str
+    samples: pa.Table
+    unreadable: list[Unreadable]
+
+
+@dataclasses.dataclass(frozen=True)
+class Prepared:
+    """A configuration with everything that it names found and read.
+
+    Attributes
+    ----------
+    keys
+        By model name: the key of its embedding table.
+    images
+        ``[n]`` digests of the distinct readable images of all sets, in order of first appearance.
+    uris
+        ``[n]``, one of the places where each of them is.
+    """
+
+    config: Config
+    name: str
+    jobs: tuple[Job, ...]
+    sets: dict[str, ImageSet]
+    models: tuple[Model, ...]
+    refused: tuple[Refused, ...]
+    keys: dict[str, dict[str, Any]]
+    store: Store
+    images: pa.Array
+    uris: pa.Array
+
+    @property
+    def geometries(self) -> list[Geometry]:
+        """The distinct geometries, in order of the models."""
+        return list(dict.fromkeys(model.pixels.geometry for model in self.models))
+
+    def failures(self) -> pa.Table:
+        """Return what the store knows to be undecodable in any geometry of this run (schemas.FAILURES)."""
+        return pa.concat_tables(self.store.failures(geometry.key()) for geometry in self.geometries)
+
+    def members(self, excluded: pa.Array) -> dict[str, Members]:
+        """Return, by set, the samples that take part: readable, and not among the excluded digests."""
+        return {name: _members(image_set.samples, excluded) for name, image_set in self.sets.items()}
+
+    def wanted(self, model: Model, undecodable: pa.Array) -> Mask:
+        """Return ``[n]`` bool: the images whose rows the model's table lacks and can be given."""
+        there = pa.concat_arrays([self.store.table(self.keys[model.name]).digests(), undecodable])
+        lacking: Mask = pc.is_in(self.images, value_set=there).to_numpy(zero_copy_only=False)
+        return ~lacking
+
+
+def prepare(config: Config, path: Path, progress: Progress, *, provider: str) -> Prepared:
+    """Find and read everything that a configuration names.
+
+    Parameters
+    ----------
+    config
+        The configuration.
+    path
+        Its file: relative paths in it are relative to that file's folder.
+    progress
+        Told of the images looked at.
+    provider
+        The execution provider that the sessions will run on.
+
+    Raises
+    ------
+    UsageError
+        If anything in it cannot be used; nothing was started.
+    StoreError
+        If the store cannot be read or written.
+    """
+    base = path.resolve().parent
+    jobs = build_jobs(config)
+    resolved = resolve(config, base)
+    listings = {name: list_images(images, base, name) for name, images in _needed_sets(config, jobs).items()}
+    store = Store(store_folder(config, base)).open()
+    sets = {
+        name: _look(name, listing, _source(config.image_sets()[name], base), store, progress)
+        for name, listing in listings.items()
+    }
+    images, uris = _distinct(sets)
+    return Prepared(
+        config=config,
+        name=config.name or path.stem,
+        jobs=jobs,
+        sets=sets,
+        models=resolved.models,
+        refused=resolved.refused,
+        keys={m.name: key.key(m, provider=provider, threads=config.cluster.threads) for m in resolved.models},
+        store=store,
+        images=images,
+        uris=uris,
+    )
+
+
+def store_folder(config: Config, base: Path) -> Path:
+    """Return the store that a configuration names, or the one in the user's cache folder."""
+    if config.store is not None:
+        return base / Path(config.store).expanduser()
+    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(cache).expanduser() / "evaljobs"
+
+
+def _needed_sets(config: Config, jobs: tuple[Job, ...]) -> Mapping[str, Images]:
+    used = {name for job in jobs for name in job.sets().values()}
+    return {name: images for name, images in config.image_sets().items() if name in used}
+
+
+def _source(images: Images, base: Path) -> str:
+    return str((base / Path(images.folder or images.manifest or "").expanduser()).resolve())
+
+
+def _look(name: str, listing: pa.Table, source: str, store: Store, progress: Progress) -> ImageSet:
+    stage = "reading" if name == "main" else f"reading {name}"
+    known = store.listing(source, KNOWN)
+    progress.start(stage, listing.num_rows)
+    looked = look(
+        listing, known, threads=min(32, 4 * (os.cpu_count() or 1)), progress=lambda n: progress.advance(stage, n)
+    )
+    store.add_listing(source, looked.fresh)
+    return ImageSet(name, looked.samples, looked.failures)
+
+
+def _distinct(sets: Mapping[str, ImageSet]) -> tuple[pa.Array, pa.Array]:
+    columns = ["image_digest", "uri"]
+    rows = pa.concat_tables(image_set.samples.select(columns) for image_set in sets.values())
+    rows = rows.filter(rows["image_digest"].is_valid())
+    first = (
+        rows.append_column("row", pa.array(np.arange(rows.num_rows)))
+        .group_by("image_digest")
+        .aggregate([("row", "min")])
+    )
+    order = np.sort(first["row_min"].to_numpy())
+    return rows["image_digest"].take(order).combine_chunks(), rows["uri"].take(order).combine_chunks()
+
+
+def _members(samples: pa.Table, excluded: pa.Array) -> Members:
+    digests = samples["image_digest"]
+    takes_part = pc.and_(digests.is_valid(), pc.invert(pc.is_in(digests, value_set=excluded)))
+    rows = samples.filter(takes_part)
+    return Members(*(rows[name].combine_chunks() for name in ("sample_id", "label", "image_digest")))

@@ -1,0 +1,153 @@
+"""The results document: what stands in results.json."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from evaljobs.engine.exclusion import Exclusion
+from evaljobs.engine.prepare import ImageSet, Prepared
+from evaljobs.engine.todo import Evaluation
+from evaljobs.errors import ModelErrorKind, RunFailedError
+from evaljobs.images.notices import count_notices
+from evaljobs.models.model import Model
+from evaljobs.report.writing import Tables
+from evaljobs.schemas import RESULTS_VERSION
+
+OK, FAILED, REFUSED = "ok", "failed", "refused"
+Error = dict[str, Any]
+
+
+def assemble(
+    prepared: Prepared,
+    exclusion: Exclusion,
+    evaluations: Sequence[Evaluation],
+    lost: Mapping[str, Error],
+) -> tuple[dict[str, Any], Tables]:
+    """Return the results document without `execution`, and the tables of its evaluations.
+
+    Parameters
+    ----------
+    prepared, exclusion
+        The run, and the images that were left out.
+    evaluations
+        All of the run; each has a result in the store, but for those of lost models.
+    lost
+        By name: the error of a model that could not be run.
+    """
+    entries: list[dict[str, Any]] = []
+    tables: dict[tuple[str, str, str], Mapping[str, pa.Table]] = {}
+    errors = dict(lost)
+    for evaluation in evaluations:
+        name = evaluation.model.name
+        entry, found = _entry(prepared, evaluation, lost.get(name))
+        entries.append(entry)
+        tables[(entry["job"], entry["set"], name)] = found
+        if entry["status"] != OK:
+            errors.setdefault(name, entry["error"])
+    results = {
+        "schema_version": RESULTS_VERSION,
+        "run": prepared.name,
+        "config_digest": prepared.config.digest(),
+        "sets": [_set(image_set, exclusion, prepared) for image_set in prepared.sets.values()],
+        "models": [*(_model(m, errors.get(m.name)) for m in prepared.models), *_refused(prepared)],
+        "evaluations": entries,
+    }
+    return results, tables
+
+
+def _entry(
+    prepared: Prepared, evaluation: Evaluation, lost: Error | None
+) -> tuple[dict[str, Any], Mapping[str, pa.Table]]:
+    stored = None if lost else prepared.store.result(evaluation.key)
+    outcome, tables = stored or ({"error": lost}, {})
+    if outcome["error" if lost else "result"] is None:
+        raise RunFailedError(
+            f"the result of {evaluation.model.name!r} vanished from the store; run the same command again"
+        )
+    error = outcome.get("error")
+    entry = {
+        "job": evaluation.job.name,
+        "kind": evaluation.job.kind,
+        "set": evaluation.set_name,
+        "model": evaluation.model.name,
+        "status": FAILED if error else OK,
+        "error": _with_ids(error, evaluation) if error else None,
+        "result": outcome.get("result"),
+        "tables": sorted(tables),
+        "figures": [],
+    }
+    return entry, tables
+
+
+def _with_ids(error: Error, evaluation: Evaluation) -> Error:
+    """Name rows by sample id: the store knows numbers alone, since ids may change and rows stay."""
+    if error["kind"] != ModelErrorKind.NON_FINITE:
+        return {"kind": error["kind"], "message": error["message"]}
+    (members,) = evaluation.members.values()
+    first = ", ".join(members.sample_ids.take(pa.array(error["rows"], pa.int64())).to_pylist())
+    total = len(members.sample_ids)
+    message = f"{error['count']:,} of {total:,} embeddings are NaN, infinite or all zero; the first: {first}"
+    return {"kind": error["kind"], "message": message}
+
+
+def _set(image_set: ImageSet, exclusion: Exclusion, prepared: Prepared) -> dict[str, Any]:
+    rows = exclusion.rows(image_set)
+    members = prepared.members(exclusion.digests)[image_set.name]
+    labels = Counter(members.labels.to_pylist())
+    return {
+        "name": image_set.name,
+        "digest": members.digest(),
+        "n_samples": len(members.labels),
+        "n_labels": len(labels),
+        "n_single_labels": sum(1 for n in labels.values() if n == 1),
+        "excluded": len(rows),
+        "excluded_by_kind": dict(sorted(Counter(row[3] for row in rows).items())),
+        "notices": {str(notice): n for notice, n in count_notices(image_set.samples).items()},
+    }
+
+
+def _model(model: Model, error: Error | None) -> dict[str, Any]:
+    return {
+        "name": model.name,
+        "digest": model.digest,
+        "tags": model.tags,
+        "metadata": model.metadata,
+        "cost": {
+            "size_mb": model.size_bytes / 1e6,
+            "params": model.parameters,
+            "gmacs": None,
+            "gflops": None,
+        },
+        "preprocessing": _preprocessing(model),
+        "notes": list(model.notes),
+        "status": FAILED if error else OK,
+        "error": error,
+    }
+
+
+def _preprocessing(model: Model) -> dict[str, Any]:
+    pixels = model.pixels
+    normalisation = dataclasses.asdict(pixels.normalisation) if pixels.normalisation else None
+    return {**dataclasses.asdict(pixels.geometry), "normalisation": normalisation, "sources": pixels.sources}
+
+
+def _refused(prepared: Prepared) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": refused.name,
+            "digest": None,
+            "tags": refused.tags,
+            "metadata": {},
+            "cost": {"size_mb": None, "params": None, "gmacs": None, "gflops": None},
+            "preprocessing": None,
+            "notes": [],
+            "status": REFUSED,
+            "error": {"kind": refused.kind, "message": refused.message},
+        }
+        for refused in prepared.refused
+    ]
