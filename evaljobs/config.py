@@ -12,7 +12,7 @@ import json
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import pydantic
 import yaml
@@ -64,12 +64,21 @@ def _as_list(value: object) -> object:
     return [value] if isinstance(value, str | float | int | Mapping) else value
 
 
-Target = Annotated[float, BeforeValidator(parse_target)]
-Targets = Annotated[tuple[Target, ...], BeforeValidator(_as_list), AfterValidator(unique_targets)]
+# The input types are for the JSON schema alone: editors see numbers where the loader sees text.
+Target = Annotated[float, BeforeValidator(parse_target, json_schema_input_type=float | str)]
+Targets = Annotated[
+    tuple[Target, ...],
+    BeforeValidator(_as_list, json_schema_input_type=tuple[float | str, ...] | float | str),
+    AfterValidator(unique_targets),
+]
 DEFAULT_TARGETS: tuple[float, ...] = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
-Channels = Annotated[tuple[float, ...], BeforeValidator(_as_list), Field(min_length=1, max_length=4)]
+Channels = Annotated[
+    tuple[float, ...],
+    BeforeValidator(_as_list, json_schema_input_type=tuple[float, ...] | float),
+    Field(min_length=1, max_length=4),
+]
 
 
 class Images(Section):
@@ -84,9 +93,11 @@ class Images(Section):
     uri_column: str = "uri"
     label_column: str = "label"
     id_column: str | None = Field(None, description="manifests: column of sample ids; the uri where absent")
-    extensions: Annotated[tuple[str, ...], BeforeValidator(_as_list)] = Field(
-        (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".pgm", ".tif", ".tiff", ".webp"),
-        description="folder sets: which files are images (upper or lower case)",
+    extensions: Annotated[tuple[str, ...], BeforeValidator(_as_list, json_schema_input_type=tuple[str, ...] | str)] = (
+        Field(
+            (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".pgm", ".tif", ".tiff", ".webp"),
+            description="folder sets: which files are images (upper or lower case)",
+        )
     )
     limit: int | None = Field(None, gt=0, description="quick look: at most so many images, spread over the labels")
 
@@ -123,7 +134,7 @@ class Preprocessing(Section):
     mean: Channels | None = Field(None, description="ImageNet's where left out")
     std: Channels | None = Field(None, description="ImageNet's where left out")
 
-    @pydantic.field_validator("size", mode="before")
+    @pydantic.field_validator("size", mode="before", json_schema_input_type=tuple[int, int] | int | None)
     @classmethod
     def _square(cls, size: object) -> object:
         return (size, size) if isinstance(size, str | int) else size
@@ -208,7 +219,7 @@ class Config(Section):
             raise ValueError(f"this evaljobs reads version {VERSION}, the file says {version}")
         return VERSION  # as a number: the file holds text
 
-    @pydantic.field_validator("models", mode="before")
+    @pydantic.field_validator("models", mode="before", json_schema_input_type=tuple[Models | str, ...] | Models | str)
     @classmethod
     def _paths(cls, models: object) -> object:
         """Accept a bare path in place of a mapping."""
@@ -247,7 +258,7 @@ _KEPT_TAGS = {"tag:yaml.org,2002:null", "tag:yaml.org,2002:merge"}
 class _TextLoader(yaml.SafeLoader):
     """YAML with text scalars alone; null, ~ and nothing are null. A key that stands twice is an error."""
 
-    yaml_implicit_resolvers: ClassVar[dict[str, list[tuple[str, Any]]]] = {
+    yaml_implicit_resolvers = {  # noqa: RUF012 - as the base class has it
         first: [(tag, regexp) for tag, regexp in resolvers if tag in _KEPT_TAGS]
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }

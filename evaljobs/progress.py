@@ -123,6 +123,20 @@ def shown(
         yield _Bars(bars)
 
 
+@contextlib.contextmanager
+def pair_progress(console: Console) -> Iterator[Callable[[int, int], None]]:
+    """Yield what `verify` tells of its pairs (done, total)."""
+    with shown(console) as progress:
+        last = [0]
+
+        def tell(done: int, total: int) -> None:
+            progress.start("pairs", total)
+            progress.advance("pairs", done - last[0])
+            last[0] = done
+
+        yield tell
+
+
 def _short(number: float) -> str:
     """Write a number with three digits and a unit: 12.3k, 4.56M."""
     for limit, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):

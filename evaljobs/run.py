@@ -59,6 +59,14 @@ class Finished:
     out: Path
     exit_code: ExitCode
 
+    def failures(self) -> list[str]:
+        """Return a line for each model that has no result, and one for excluded images."""
+        lines = [f"{m['name']} ({m['status']}): {m['error']['message']}" for m in self.results["models"] if m["error"]]
+        excluded = sum(image_set["excluded"] for image_set in self.results["sets"])
+        if excluded:
+            lines.append(f"{excluded:,} image(s) could not be used and are excluded: {self.out / 'failures.csv'}")
+        return lines
+
 
 def run(
     config: Config,
@@ -176,7 +184,7 @@ class _Computation:
             case LoadLost(load, reason):
                 message = f"the process that ran it died every time, the last time with: {reason}"
                 self._lose(load, {"kind": ModelErrorKind.CRASHED, "message": message})
-            case TaskDone(int() as number, seconds):
+            case TaskDone(int() as number, float() as seconds):
                 evaluation = self._evaluations[number]
                 self._record.evaluated(evaluation.pairs, seconds)
                 self._progress.advance("pairs", evaluation.pairs)
@@ -264,6 +272,18 @@ def _embedder(store: Path, device: DeviceName, threads: int) -> Embedder:
     return Embedder(store, device, threads)
 
 
+def _remember_rates(prepared: Prepared, record: execution.Record) -> None:
+    """Keep what a step took, so that a plan can say how long a run will take."""
+    if record.images_decoded:
+        for geometry in prepared.geometries:
+            prepared.store.add_rate("decode", geometry.key(), record.decode_seconds / record.images_decoded)
+    for name, model in record.models.items():
+        prepared.store.add_rate("embed", prepared.keys[name], model["embed_seconds"] / model["rows"])
+    if record.pairs:
+        for job in prepared.jobs:
+            prepared.store.add_rate("evaluate", {"kind": job.kind}, record.evaluation_seconds / record.pairs)
+
+
 def _announce(prepared: Prepared, shards: Sequence[Shard], evaluations: int, cluster: Cluster, device: Device) -> str:
     decodes = sum(len(shard.images) for shard in shards)
     rows = sum(len(shard.images) * len(shard.models) for shard in shards)
@@ -283,6 +303,7 @@ def _write(
 ) -> Finished:
     results, tables = assemble(prepared, exclusion, todo.evaluations(prepared, exclusion.digests), record.lost)
     results["execution"] = record.as_json(clock)
+    _remember_rates(prepared, record)
     samples = {name: image_set.samples for name, image_set in prepared.sets.items()}
     write_atomic(folder / "samples.arrow", output.samples_arrow(samples))
     write_results(results, tables, folder)

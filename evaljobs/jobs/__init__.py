@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from typing import Final
+from typing import Any, Final
 
 from evaljobs.config import Config, JobConfig, validate
 from evaljobs.errors import UsageError
@@ -22,6 +22,24 @@ def build_jobs(config: Config) -> tuple[Job, ...]:
         If a job's kind, keys or sets are unknown.
     """
     return tuple(_build(entry, config) for entry in config.jobs or (JobConfig(name="verification"),))
+
+
+def config_schema() -> dict[str, Any]:
+    """Return the JSON schema of the configuration file, the keys of every kind of job included."""
+    schema = Config.model_json_schema()
+    jobs = [_job_schema(kind) for kind in KINDS.values()]
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    schema["title"] = "evaljobs configuration"
+    schema["$defs"]["JobConfig"] = {"anyOf": jobs}
+    return schema
+
+
+def _job_schema(kind: type[Job]) -> dict[str, Any]:
+    schema = kind.Parameters.model_json_schema()
+    own = JobConfig.model_json_schema()["properties"]
+    schema["properties"] = {**own, "kind": {"const": kind.kind, "default": "verification"}, **schema["properties"]}
+    schema["required"] = ["name"]
+    return schema
 
 
 def _build(entry: JobConfig, config: Config) -> Job:

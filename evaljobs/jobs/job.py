@@ -51,23 +51,15 @@ class Outcome:
 
 
 class Job(abc.ABC):
-    """One entry of `jobs`.
+    """One entry of `jobs`. A kind of job sets the class attributes and has the methods that are abstract here."""
 
-    Attributes
-    ----------
-    kind
-        Its name in the configuration.
-    version
-        Of the algorithm: part of the key of its cached results. Raise it when results change.
-    outputs
-        What it needs of a model.
-    Parameters
-        Its keys in the configuration.
-    """
-
+    # Its name in the configuration.
     kind: ClassVar[str]
+    # Of the algorithm: part of the key of its cached results, raised when results change.
     version: ClassVar[int]
+    # What it needs of a model.
     outputs: ClassVar[tuple[str, ...]] = ("embedding",)
+    # Its keys in the configuration.
     Parameters: ClassVar[type[Section]]
 
     def __init__(self, name: str, parameters: Section) -> None:

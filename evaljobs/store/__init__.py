@@ -5,6 +5,7 @@
     <store>/failures/<geometry>/           key.json, part-*.arrow: what cannot be decoded
     <store>/listings/<source>/             part-*.arrow: (uri, size, mtime) and what was found there
     <store>/results/<evaluation key>/      result.json and its tables
+    <store>/rates/                         seconds a step, for forecasts
 
 Nothing in it is ever changed: a file appears whole, under a name that follows from what it holds, or not at all.
 """

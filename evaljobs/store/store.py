@@ -109,6 +109,20 @@ class Store:
         stored = {"key": key, "tables": sorted(tables), "outcome": outcome}
         self._folder.create(f"{folder}/result.json", json.dumps(stored, allow_nan=False).encode())
 
+    # How long things take
+
+    def rate(self, kind: str, key: Mapping[str, Any]) -> float | None:
+        """Return the seconds for one step of some work, as a run with this store once measured them."""
+        data = self._folder.read(f"rates/{kind}-{key_digest(key)}.json")
+        try:
+            return float(json.loads(data)["seconds"]) if data else None
+        except (ValueError, KeyError, TypeError):
+            return None
+
+    def add_rate(self, kind: str, key: Mapping[str, Any], seconds: float) -> None:
+        """Remember the seconds for one step of some work; the first measurement stays."""
+        self._folder.create(f"rates/{kind}-{key_digest(key)}.json", json.dumps({"seconds": seconds}).encode())
+
     def _read(self, name: str) -> pa.Table:
         data = self._folder.read(name)
         if data is None:

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from evaljobs.errors import StoreError
+from evaljobs.errors import ModelError, ModelErrorKind, StoreError
 from evaljobs.schemas import DIGEST
 from evaljobs.store import arrow
 from evaljobs.store.folder import Folder
@@ -57,19 +57,22 @@ class Table:
         Raises
         ------
         StoreError
-            If a row is missing, or parts differ in their dimension.
+            If a row is missing.
+        ModelError
+            If parts differ in their dimension.
         """
         matrix: Matrix | None = None
         missing = np.ones(len(digests), dtype=bool)
-        for name, part in self._parts():
+        for _, part in self._parts():
             column = part[output].combine_chunks()
             values = column.flatten().to_numpy(zero_copy_only=False).reshape(len(column), column.type.list_size)
             if matrix is None:
                 matrix = np.empty((len(digests), values.shape[1]), dtype=np.float32)
             if matrix.shape[1] != values.shape[1]:
-                raise StoreError(
-                    f"{name} holds {values.shape[1]} dimensions, other parts {matrix.shape[1]}: "
-                    "the model's output changes its size from image to image and cannot be compared"
+                raise ModelError(
+                    ModelErrorKind.UNSUPPORTED_OUTPUT,
+                    f"the output {output!r} has {values.shape[1]} dimensions for some images and {matrix.shape[1]} for "
+                    "others; expected one length, as vectors of different length cannot be compared",
                 )
             where = pc.index_in(digests, value_set=part["image_digest"].combine_chunks())
             here = missing & where.is_valid().to_numpy(zero_copy_only=False)

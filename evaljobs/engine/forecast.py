@@ -1,0 +1,128 @@
+"""What a run would do: found out without starting anything."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from evaljobs.config import Config
+from evaljobs.engine import todo
+from evaljobs.engine.device import choose_device
+from evaljobs.engine.exclusion import Exclusion
+from evaljobs.engine.prepare import Prepared, prepare
+from evaljobs.engine.shards import Shard
+from evaljobs.progress import Progress
+
+
+@dataclasses.dataclass(frozen=True)
+class Forecast:
+    """The work of a run, and how much of it is done already.
+
+    Attributes
+    ----------
+    images, excluded
+        Samples in all sets, and those known to be unusable.
+    models, refused
+        Models that would run, and `name: reason` of those that cannot.
+    evaluations, evaluations_cached
+        One job with one model each.
+    decodes, decoded_bytes
+        Images to decode (once per geometry), and their size in memory as uint8.
+    embeddings
+        Rows to compute: images × models.
+    pairs
+        Pairs of samples to compare.
+    seconds
+        Estimated from rates that earlier runs measured with this store, on all cores; null where none did.
+    """
+
+    images: int
+    excluded: int
+    models: int
+    refused: tuple[str, ...]
+    evaluations: int
+    evaluations_cached: int
+    decodes: int
+    decoded_bytes: int
+    embeddings: int
+    pairs: int
+    seconds: float | None
+    provider: str
+    store: str
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the forecast as JSON."""
+        return {"version": 1, **dataclasses.asdict(self)}
+
+    def as_text(self) -> str:
+        """Return the forecast for people."""
+        if self.evaluations_cached == self.evaluations:
+            work = "nothing to compute: every result is in the store"
+        else:
+            work = (
+                f"to decode    {self.decodes:>14,} images ({self.decoded_bytes / 1e6:,.0f} MB as pixels)\n"
+                f"to embed     {self.embeddings:>14,} rows ({self.provider})\n"
+                f"to compare   {self.pairs:>14,} pairs\n"
+                f"time         {self._time()}"
+            )
+        refused = "".join(f"\nrefused      {reason}" for reason in self.refused)
+        return (
+            f"images       {self.images:>14,} ({self.excluded:,} excluded)\n"
+            f"models       {self.models:>14,}{refused}\n"
+            f"evaluations  {self.evaluations:>14,} ({self.evaluations_cached:,} in the store)\n"
+            f"{work}\nstore        {self.store}"
+        )
+
+    def _time(self) -> str:
+        if self.seconds is None:
+            return "    not known: no run with this store has measured these models yet"
+        return f"{self.seconds:>14,.0f} s on this machine's cores, start-up aside"
+
+
+def forecast(config: Config, path: Path, progress: Progress) -> Forecast:
+    """Find out what a run would do. Images that were never looked at are read once for their digests.
+
+    Raises
+    ------
+    UsageError, StoreError
+        As a run would.
+    """
+    device = choose_device(config.cluster.device, None)
+    prepared = prepare(config, path, progress, provider=device.provider)
+    exclusion = Exclusion(prepared)
+    evaluations = todo.evaluations(prepared, exclusion.digests)
+    missing = [evaluations[number] for number in todo.without_result(prepared, evaluations)]
+    lacking = {evaluation.model.name for evaluation in missing}
+    shards = todo.missing_shards(prepared, [m for m in prepared.models if m.name in lacking], exclusion.digests)
+    sizes = [todo.image_bytes(geometry) for geometry in prepared.geometries]
+    return Forecast(
+        images=sum(image_set.samples.num_rows for image_set in prepared.sets.values()),
+        excluded=sum(len(exclusion.rows(image_set)) for image_set in prepared.sets.values()),
+        models=len(prepared.models),
+        refused=tuple(f"{refused.name}: {refused.message}" for refused in prepared.refused),
+        evaluations=len(evaluations),
+        evaluations_cached=len(evaluations) - len(missing),
+        decodes=sum(len(shard.images) for shard in shards),
+        decoded_bytes=sum(len(shard.images) * sizes[shard.geometry] for shard in shards),
+        embeddings=sum(len(shard.images) * len(shard.models) for shard in shards),
+        pairs=sum(evaluation.pairs for evaluation in missing),
+        seconds=_estimate(prepared, shards, missing),
+        provider=device.provider,
+        store=str(prepared.store.root),
+    )
+
+
+def _estimate(prepared: Prepared, shards: Sequence[Shard], missing: Sequence[todo.Evaluation]) -> float | None:
+    """Add up what is to do at the rates that were measured once; unknown as soon as one of them is."""
+    geometries = prepared.geometries
+    store = prepared.store
+    parts = [(len(s.images), store.rate("decode", geometries[s.geometry].key())) for s in shards]
+    parts += [
+        (len(s.images), store.rate("embed", prepared.keys[prepared.models[m].name])) for s in shards for m in s.models
+    ]
+    parts += [(e.pairs, store.rate("evaluate", {"kind": e.job.kind})) for e in missing]
+    seconds = [steps * rate for steps, rate in parts if rate is not None]
+    return sum(seconds) / (os.cpu_count() or 1) if len(seconds) == len(parts) else None

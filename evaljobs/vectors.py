@@ -1,0 +1,107 @@
+"""Vectors that somebody already has: a table with a column of embeddings and one of labels."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from evaljobs.errors import InputError
+
+FORMATS = "Arrow (.arrow, .feather), Parquet (.parquet) or NumPy (.npz)"
+
+
+@dataclasses.dataclass(frozen=True)
+class Vectors:
+    """``[n, d]`` embeddings of any number type, ``[n]`` labels, and ``[n]`` ids where the table has them."""
+
+    embeddings: np.ndarray[tuple[int, int], np.dtype[Any]]
+    labels: Sequence[object]
+    ids: Sequence[str] | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Columns:
+    """What the columns are called."""
+
+    embedding: str = "embedding"
+    label: str = "label"
+    id: str = "id"
+
+
+def read_vectors(path: Path, columns: Columns) -> Vectors:
+    """Read a table of vectors.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read, a column is missing, or the rows have not all the same length.
+    """
+    try:
+        if path.suffix == ".npz":
+            return _from_npz(path, columns)
+        if path.suffix == ".parquet":
+            return _from_table(pq.read_table(path), path, columns)
+        if path.suffix in {".arrow", ".feather", ".ipc"}:
+            return _from_table(_read_arrow(path), path, columns)
+    except FileNotFoundError:
+        raise InputError(f"no file {path}; expected {FORMATS}") from None
+    except (OSError, ValueError, pa.ArrowException, zipfile.BadZipFile) as error:
+        raise InputError(f"cannot read {path}: {' '.join(str(error).split())[:200]}; expected {FORMATS}") from None
+    raise InputError(f"{path}: no format is known by the ending {path.suffix!r}; expected {FORMATS}")
+
+
+def _read_arrow(path: Path) -> pa.Table:
+    with pa.OSFile(str(path)) as source:
+        try:
+            return pa.ipc.open_file(source).read_all()
+        except pa.ArrowInvalid:
+            source.seek(0)
+            return pa.ipc.open_stream(source).read_all()
+
+
+def _from_npz(path: Path, columns: Columns) -> Vectors:
+    with np.load(path, allow_pickle=False) as arrays:
+        _need(path, list(arrays), columns)
+        ids = [str(i) for i in arrays[columns.id]] if columns.id in arrays else None
+        return Vectors(arrays[columns.embedding], arrays[columns.label].tolist(), ids)
+
+
+def _from_table(table: pa.Table, path: Path, columns: Columns) -> Vectors:
+    _need(path, table.column_names, columns)
+    ids = [str(i) for i in table[columns.id].to_pylist()] if columns.id in table.column_names else None
+    labels = table[columns.label]
+    if labels.null_count:
+        raise InputError(f"{path}: {labels.null_count:,} labels are null; give every row a label, or drop it")
+    return Vectors(_matrix(table[columns.embedding], path), labels.to_pylist(), ids)
+
+
+def _matrix(column: pa.ChunkedArray, path: Path) -> np.ndarray[tuple[int, int], np.dtype[Any]]:
+    kind = column.type
+    if not (pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)):
+        raise InputError(f"{path}: the embeddings are {kind}; expected a list of floating-point numbers in every row")
+    array = column.combine_chunks()
+    lengths = array.value_lengths() if not pa.types.is_fixed_size_list(kind) else pa.array([kind.list_size])
+    different = sorted(set(lengths.unique().to_pylist()), key=lambda length: -1 if length is None else length)
+    if len(different) > 1 or array.null_count:
+        raise InputError(f"{path}: embeddings have different lengths ({different[:5]}); expected one length, no nulls")
+    values = array.flatten()
+    if values.null_count:
+        raise InputError(f"{path}: {values.null_count:,} numbers inside embeddings are null; expected numbers")
+    matrix: np.ndarray[tuple[int, int], np.dtype[Any]] = values.to_numpy(zero_copy_only=False).reshape(len(array), -1)
+    return matrix
+
+
+def _need(path: Path, found: list[str], columns: Columns) -> None:
+    for option, name in (("--embedding", columns.embedding), ("--label", columns.label)):
+        if name not in found:
+            near = difflib.get_close_matches(name, found, n=1)
+            hint = f"did you mean {option} {near[0]}?" if near else f"name it with {option}"
+            raise InputError(f"{path} has no column {name!r} (found: {', '.join(found)}); {hint}")
