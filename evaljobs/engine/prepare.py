@@ -24,6 +24,7 @@ from evaljobs.models import key
 from evaljobs.models.model import Model, Refused
 from evaljobs.models.resolve import resolve
 from evaljobs.progress import Progress
+from evaljobs.schemas import FAILURES
 from evaljobs.store import Store
 
 
@@ -68,7 +69,8 @@ class Prepared:
 
     def failures(self) -> pa.Table:
         """Return what the store knows to be undecodable in any geometry of this run (schemas.FAILURES)."""
-        return pa.concat_tables(self.store.failures(geometry.key()) for geometry in self.geometries)
+        known = [self.store.failures(geometry.key()) for geometry in self.geometries]
+        return pa.concat_tables([FAILURES.empty_table(), *known])
 
     def members(self, excluded: pa.Array) -> dict[str, Members]:
         """Return, by set, the samples that take part: readable, and not among the excluded digests."""

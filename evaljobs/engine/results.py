@@ -63,12 +63,7 @@ def assemble(
 def _entry(
     prepared: Prepared, evaluation: Evaluation, lost: Error | None
 ) -> tuple[dict[str, Any], Mapping[str, pa.Table]]:
-    stored = None if lost else prepared.store.result(evaluation.key)
-    outcome, tables = stored or ({"error": lost}, {})
-    if outcome["error" if lost else "result"] is None:
-        raise RunFailedError(
-            f"the result of {evaluation.model.name!r} vanished from the store; run the same command again"
-        )
+    outcome, tables = ({"error": lost}, {}) if lost else _stored(prepared, evaluation)
     error = outcome.get("error")
     entry = {
         "job": evaluation.job.name,
@@ -82,6 +77,15 @@ def _entry(
         "figures": [],
     }
     return entry, tables
+
+
+def _stored(prepared: Prepared, evaluation: Evaluation) -> tuple[dict[str, Any], Mapping[str, pa.Table]]:
+    stored = prepared.store.result(evaluation.key)
+    if stored is None:
+        raise RunFailedError(
+            f"the result of {evaluation.model.name!r} vanished from the store; run the same command again"
+        )
+    return stored
 
 
 def _with_ids(error: Error, evaluation: Evaluation) -> Error:

@@ -1,1 +1,4 @@
-"""ONNX models: what they are, and how to run them."""
+"""ONNX models: what they are, what is done with them, and how they run.
+
+Importing the package imports neither onnx nor onnxruntime.
+"""

@@ -1,0 +1,211 @@
+"""What an ONNX file holds, without running it: inputs, outputs, metadata, size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import onnx
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # onnx types its messages, protobuf does not
+
+from evaljobs.errors import ModelError, ModelErrorKind
+from evaljobs.models.graph import LARGEST_SHAPE, attribute_tensors, elements, is_external, tensors
+
+Dim = int | str | None
+
+# What counts as a parameter: no shapes, indices or texts.
+_NO_PARAMETERS = {onnx.TensorProto.INT64, onnx.TensorProto.BOOL, onnx.TensorProto.STRING}
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A tensor of a graph.
+
+    ``dtype`` is numpy's name (``float32``), or ``unknown``, or the kind of a value that is no tensor (``sequence``).
+    ``shape`` is None where the rank is unknown; an axis is a number, a symbol, or None.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[Dim, ...] | None
+
+    def describe(self) -> str:
+        """Return name, dtype and shape for a message."""
+        axes = "of unknown rank" if self.shape is None else f"[{', '.join(str(d or '?') for d in self.shape)}]"
+        return f"{self.name!r} {self.dtype} {axes}"
+
+
+@dataclass(frozen=True)
+class Graph:
+    """The facts of an ONNX file.
+
+    Attributes
+    ----------
+    inputs
+        The real ones: initializers, which old files list among the inputs, left out.
+    parameters
+        Elements of all stored weights (initializers and constants), apart from int64, bool and text.
+    size_bytes
+        The file with its external data.
+    external_files
+        Sorted by their location in the file.
+    tensor_names
+        Every tensor that a node of the main graph makes, in the order of the file.
+    """
+
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    metadata: dict[str, str]
+    opset: int
+    parameters: int
+    size_bytes: int
+    external_files: tuple[Path, ...]
+    tensor_names: tuple[str, ...]
+
+
+def inspect(path: Path) -> Graph:
+    """Read the facts of an ONNX file; external data is looked for, not read.
+
+    Raises
+    ------
+    ModelError
+        CORRUPT, if it cannot be read, is no ONNX model, or lacks its external data.
+    """
+    proto = read_proto(path)
+    external = _external_files(path, proto)
+    weights = [t for t in tensors(proto) if t.data_type not in _NO_PARAMETERS]
+    stored = {t.name for t in proto.graph.initializer} | {t.values.name for t in proto.graph.sparse_initializer}
+    return Graph(
+        inputs=tuple(_tensor(v) for v in proto.graph.input if v.name not in stored),
+        outputs=tuple(_tensor(v) for v in proto.graph.output),
+        metadata={entry.key: entry.value for entry in proto.metadata_props},
+        opset=next((o.version for o in proto.opset_import if o.domain in {"", "ai.onnx"}), 0),
+        parameters=sum(elements(t) for t in weights),
+        size_bytes=sum(file.stat().st_size for file in (path, *external)),
+        external_files=external,
+        tensor_names=tuple(dict.fromkeys(name for node in proto.graph.node for name in node.output if name)),
+    )
+
+
+def read_proto(path: Path) -> onnx.ModelProto:
+    """Parse an ONNX file without its external data.
+
+    Raises
+    ------
+    ModelError
+        CORRUPT, if it cannot be read or is no ONNX model.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise _corrupt(f"{path.name} cannot be read: {error.strerror or error}") from None
+    if not data:
+        raise _corrupt(f"{path.name} is empty (0 bytes); export the model again")
+    try:
+        proto: onnx.ModelProto = onnx.ModelProto.FromString(data)
+    except DecodeError:
+        raise _corrupt(f"{path.name} is no ONNX model, or damaged ({len(data):,} bytes); export it again") from None
+    # Other files may parse too, into fields that no model lacks.
+    if not proto.graph.node or not proto.graph.output or not (proto.opset_import or proto.functions):
+        raise _corrupt(
+            f"{path.name} is no ONNX model: found no graph with nodes, outputs and an opset; export it again"
+        )
+    return proto
+
+
+def infer_tensor(path: Path, name: str) -> Tensor:
+    """Look up any tensor of the main graph with its inferred shape.
+
+    Where inference finds nothing the dtype is ``unknown`` and the shape None.
+
+    Raises
+    ------
+    ModelError
+        CORRUPT, if the file cannot be read.
+    """
+    proto = read_proto(path)
+    _drop_weights(proto.graph)
+    try:
+        inferred = onnx.shape_inference.infer_shapes(proto).graph
+    except (onnx.shape_inference.InferenceError, RuntimeError, ValueError):
+        inferred = proto.graph  # operators that onnx does not know: what the file says itself
+    for value in (*inferred.output, *inferred.value_info):
+        if value.name == name:
+            return _tensor(value)
+    return Tensor(name, "unknown", None)
+
+
+def _corrupt(message: str) -> ModelError:
+    return ModelError(ModelErrorKind.CORRUPT, message)
+
+
+def _tensor(value: onnx.ValueInfoProto) -> Tensor:
+    kind = value.type.WhichOneof("value")
+    if kind != "tensor_type":
+        return Tensor(value.name, kind.removesuffix("_type") if kind else "unknown", None)
+    tensor = value.type.tensor_type
+    shape = tuple(_dim(d) for d in tensor.shape.dim) if tensor.HasField("shape") else None
+    return Tensor(value.name, dtype_name(tensor.elem_type), shape)
+
+
+def _dim(dim: onnx.TensorShapeProto.Dimension) -> Dim:
+    # Some exporters write -1 or 0 for an open axis.
+    if dim.WhichOneof("value") == "dim_value":
+        return dim.dim_value if dim.dim_value > 0 else None
+    return dim.dim_param or None
+
+
+def dtype_name(elem_type: int) -> str:
+    """Return numpy's name of an ONNX element type: ``float32``, ``bfloat16``; ``unknown`` where there is none."""
+    if elem_type == onnx.TensorProto.UNDEFINED or elem_type not in onnx.TensorProto.DataType.values():
+        return "unknown"
+    if elem_type == onnx.TensorProto.STRING:
+        return "string"
+    return str(onnx.helper.tensor_dtype_to_np_dtype(elem_type))
+
+
+def _external_files(path: Path, proto: onnx.ModelProto) -> tuple[Path, ...]:
+    """Return the files of external data, sorted by location; refuse those outside the model's folder or missing."""
+    locations = {
+        entry.value
+        for tensor in tensors(proto)
+        if is_external(tensor)
+        for entry in tensor.external_data
+        if entry.key == "location"
+    }
+    return tuple(_external_file(path, location) for location in sorted(locations))
+
+
+def _external_file(path: Path, location: str) -> Path:
+    relative = PurePosixPath(location.replace("\\", "/"))
+    if not location or relative.is_absolute() or ":" in location or ".." in relative.parts:
+        raise _corrupt(f"{path.name} points to external data outside its folder ({location!r}); it is not opened")
+    file = path.parent / relative
+    if not file.is_file():
+        raise _corrupt(
+            f"{path.name} needs its external data {location!r}, which is not beside it; copy that file there too"
+        )
+    return file
+
+
+def _drop_weights(graph: onnx.GraphProto) -> None:
+    """Replace large weights by inputs of the same shape, so that inference copies no weights."""
+    known = {value.name for value in graph.input}
+    kept = []
+    for t in graph.initializer:
+        if elements(t) <= LARGEST_SHAPE and not is_external(t):
+            kept.append(t)
+        elif t.name not in known:
+            graph.input.append(onnx.helper.make_tensor_value_info(t.name, t.data_type, list(t.dims)))
+    del graph.initializer[:]
+    graph.initializer.extend(kept)
+    for node in graph.node:
+        for tensor in attribute_tensors(node):
+            if elements(tensor) > LARGEST_SHAPE and node.op_type == "Constant":
+                graph.input.append(
+                    onnx.helper.make_tensor_value_info(node.output[0], tensor.data_type, list(tensor.dims))
+                )
+                node.Clear()
+    nodes = [node for node in graph.node if node.op_type]
+    del graph.node[:]
+    graph.node.extend(nodes)

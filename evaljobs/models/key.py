@@ -1,0 +1,84 @@
+"""The model key: all that determines the bytes of an embedding table, and nothing else."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.metadata
+from typing import TYPE_CHECKING
+
+from evaljobs import config
+from evaljobs.images.geometry import Geometry
+from evaljobs.models.model import Model
+from evaljobs.models.options import provider_options, session_options
+from evaljobs.schemas import STORE_VERSION
+
+if TYPE_CHECKING:
+    from typing import Any
+
+# Counts changes of how this package feeds, pads or pools: rows made before one are not mixed with rows made after it.
+EMBEDDING_VERSION = 1
+
+
+def key(model: Model, *, provider: str, threads: int) -> dict[str, Any]:
+    """Return the model key as a JSON object.
+
+    It holds no path, no name, no tag and no number of workers.
+
+    Parameters
+    ----------
+    model
+        The model.
+    provider
+        The execution provider that runs it, as `Session.provider` says.
+    threads
+        Threads of its session.
+    """
+    normalisation = model.pixels.normalisation
+    return {
+        "schema": STORE_VERSION,
+        "embedding": EMBEDDING_VERSION,
+        "model": model.digest,
+        "outputs": [
+            {
+                "role": o.role,
+                "tensor": o.tensor,
+                "pooling": o.pooling,
+                "channels_last": o.channels_last and bool(o.pooling),
+            }
+            for o in model.outputs
+        ],
+        "input": {"name": model.input.name, "layout": model.input.layout, "dtype": model.input.dtype},
+        "geometry": _pixels_of(model.pixels.geometry),
+        "normalisation": normalisation.key() if normalisation else None,
+        "provider": provider,
+        "provider_options": provider_options(provider),
+        "session_options": session_options(threads),
+        "onnxruntime": onnxruntime_version(),
+        "batch_size": model.batch_size,
+    }
+
+
+def _pixels_of(geometry: Geometry) -> dict[str, Any]:
+    """Return what determines the pixels of an image; which images are refused as too large changes no row."""
+    return {name: value for name, value in geometry.key().items() if name != "max_pixels"}
+
+
+def key_digest(key: dict[str, Any]) -> str:
+    """Return the sha256 of a key's canonical JSON, in hexadecimal digits."""
+    return hashlib.sha256(config.canonical_json(key).encode()).hexdigest()
+
+
+@functools.cache
+def onnxruntime_version() -> str:
+    """Return the version of the installed onnxruntime without importing it.
+
+    Raises
+    ------
+    importlib.metadata.PackageNotFoundError
+        If neither of its two distributions is installed.
+    """
+    try:
+        return importlib.metadata.version("onnxruntime-gpu")
+    except importlib.metadata.PackageNotFoundError:
+        return importlib.metadata.version("onnxruntime")

@@ -1,0 +1,96 @@
+"""From a config to models that can be run, and those that are refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from evaljobs import config
+from evaljobs.errors import ModelError
+from evaljobs.models.digest import model_digest
+from evaljobs.models.files import Candidate, find_models
+from evaljobs.models.inspect import inspect
+from evaljobs.models.model import DEFAULT_BATCH_SIZE, Input, Model, Refused
+from evaljobs.models.preprocessing import METADATA_KEY, resolve_preprocessing
+from evaljobs.models.tensors import pick_input, pick_output
+
+DigestOf = Callable[[Path, tuple[Path, ...]], str]
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """The models of a run in the order of the config: the usable ones, and the refused with their reasons."""
+
+    models: tuple[Model, ...]
+    refused: tuple[Refused, ...]
+
+
+def resolve(run: config.Config, base: Path, digest_of: DigestOf = model_digest) -> Resolved:
+    """Find, read and check every model of a config. A model that cannot be used is refused; the others go on.
+
+    Parameters
+    ----------
+    run
+        The config.
+    base
+        The folder that relative paths start from: the config file's.
+    digest_of
+        Gives the digest of a file with its external data; a cache may stand here.
+
+    Raises
+    ------
+    UsageError
+        If a path matches nothing, a tag pattern is malformed, or two models have one name.
+    """
+    models: list[Model] = []
+    refused: list[Refused] = []
+    for candidate in find_models(run.models, base):
+        try:
+            models.append(resolve_one(candidate, run, digest_of))
+        except ModelError as error:
+            refused.append(Refused(candidate.name, candidate.path, candidate.tags, error.kind, str(error)))
+    return Resolved(tuple(models), tuple(refused))
+
+
+def resolve_one(candidate: Candidate, run: config.Config, digest_of: DigestOf = model_digest) -> Model:
+    """Decide everything about one model.
+
+    Raises
+    ------
+    ModelError
+        If it cannot be used; the kind says why.
+    """
+    path, entry = candidate.path, candidate.entry
+    graph = inspect(path)
+    image, input_notes = pick_input(graph)
+    output, output_notes = pick_output(path, graph, entry, image)
+    pixels = resolve_preprocessing(
+        entry.preprocessing, run.preprocessing, graph.metadata.get(METADATA_KEY), image, run.max_image_pixels
+    )
+    batch_size, batch_notes = _batch_size(image, entry.batch_size)
+    return Model(
+        name=candidate.name,
+        path=path,
+        digest=digest_of(path, graph.external_files),
+        external_files=graph.external_files,
+        tags=candidate.tags,
+        metadata=graph.metadata,
+        size_bytes=graph.size_bytes,
+        parameters=graph.parameters,
+        opset=graph.opset,
+        input=image,
+        outputs=(output,),
+        graph_outputs=tuple(tensor.name for tensor in graph.outputs),
+        pixels=pixels,
+        batch_size=batch_size,
+        notes=(*candidate.notes, *input_notes, *output_notes, *pixels.notes, *batch_notes),
+    )
+
+
+def _batch_size(image: Input, configured: int | None) -> tuple[int, tuple[str, ...]]:
+    if image.batch is None:
+        return configured or DEFAULT_BATCH_SIZE, ()
+    if configured not in {None, image.batch}:
+        return image.batch, (f"batch_size {configured} is not used: the graph's batch of {image.batch} is fixed",)
+    return image.batch, ()

@@ -1,0 +1,273 @@
+"""Running a model: the only module that imports onnxruntime."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import io
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import onnx
+import onnxruntime
+from numpy.typing import NDArray
+
+from evaljobs.errors import ModelError, ModelErrorKind
+from evaljobs.models.digest import model_digest
+from evaljobs.models.graph import cut, embed_shapes, follow_links
+from evaljobs.models.inspect import read_proto
+from evaljobs.models.model import Model, Output
+from evaljobs.models.options import CPU_PROVIDER, CUDA_PROVIDER, Device, provider_of, provider_options, session_options
+from evaljobs.models.pooling import rows_of
+from evaljobs.models.runtime_errors import attempt, shorten
+
+if TYPE_CHECKING:
+    from typing import Any
+
+# Whatever fails is raised too; below this level onnxruntime writes it to the terminal as well.
+_FATAL = 4
+
+
+class Session:
+    """A loaded model. Not picklable: make it where it runs.
+
+    Parameters
+    ----------
+    model
+        What to run.
+    device
+        ``cuda`` is never replaced by the CPU.
+    threads
+        Threads that compute one call on the CPU.
+
+    Attributes
+    ----------
+    provider : str
+        The execution provider that runs it, as the session says.
+
+    Raises
+    ------
+    ModelError
+        CORRUPT, if it cannot be loaded; FAILED, if its file changed since it was read or has an operator that this
+        onnxruntime lacks; PROVIDER, if the device cannot be used; OUT_OF_MEMORY.
+    """
+
+    def __init__(self, model: Model, *, device: Device, threads: int) -> None:
+        _check_unchanged(model)
+        self._model = model
+        self._session = _load(model, device, threads)
+        self.provider: str = self._session.get_providers()[0]
+        if self.provider != provider_of(device):
+            raise _no_cuda("onnxruntime fell back to the CPU")
+        self._widths: dict[str, int] = {}
+
+    def run(self, block: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+        """Embed a block of images.
+
+        The session is fed batches of exactly the model's batch size; the last is filled up with copies of its last
+        image (with black ones where the block is empty), whose rows are dropped.
+
+        Parameters
+        ----------
+        block
+            uint8 array of shape (n, h, w, c) as decoded with the model's geometry; it is not written to.
+
+        Returns
+        -------
+        For each role a float32 array of shape (n, d).
+
+        Raises
+        ------
+        ModelError
+            UNSUPPORTED_OUTPUT, if an output is not [n, d] floating rows, or d changes; OUT_OF_MEMORY; FAILED.
+        ValueError
+            If the block is not of the model's geometry.
+        """
+        self._check_block(block)
+        size = self._model.batch_size
+        parts = [self._run_batch(_fill(block[i : i + size], size)) for i in range(0, max(len(block), 1), size)]
+        return {o.role: np.concatenate([part[o.role] for part in parts])[: len(block)] for o in self._model.outputs}
+
+    def _check_block(self, block: NDArray[np.uint8]) -> None:
+        geometry = self._model.pixels.geometry
+        expected = (geometry.height, geometry.width, geometry.channels)
+        if block.dtype != np.uint8 or block.ndim != 4 or block.shape[1:] != expected:
+            raise ValueError(
+                f"found a block {block.dtype} {block.shape}, expected uint8 (n, {', '.join(map(str, expected))})"
+            )
+
+    def _run_batch(self, batch: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+        outputs = self._model.outputs
+        names = [output.tensor for output in outputs]
+        feed = {self._model.input.name: _feed(self._model, batch)}
+        try:
+            values = attempt(lambda: self._session.run(names, feed), self._model.path, ModelErrorKind.FAILED)
+        except ModelError as error:
+            raise self._with_hint(error) from None
+        rows = {output.role: rows_of(v, output, len(batch)) for output, v in zip(outputs, values, strict=True)}
+        for output in outputs:
+            self._check_width(output, rows[output.role].shape[1])
+        return rows
+
+    def _with_hint(self, error: ModelError) -> ModelError:
+        # Exporters leave an axis open in the declaration, and the number of the example in a Reshape.
+        if (
+            error.kind is not ModelErrorKind.FAILED
+            or self._model.batch_size == 1
+            or self._model.input.batch is not None
+        ):
+            return error
+        return ModelError(error.kind, f"{error}; if its graph holds a fixed batch, try `batch_size: 1`")
+
+    def _check_width(self, output: Output, width: int) -> None:
+        first = self._widths.setdefault(output.role, width)
+        if width != first:
+            raise ModelError(
+                ModelErrorKind.UNSUPPORTED_OUTPUT,
+                f"the output {output.tensor!r} has {width} dimensions here and had {first} before; expected the same",
+            )
+
+
+def _fill(batch: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """Fill a batch up to its size."""
+    missing = size - len(batch)
+    if not missing:
+        return batch
+    # Copies, since an unlikely image could widen what a quantised model measures over its batch.
+    filler = batch[-1:] if len(batch) else np.zeros((1, *batch.shape[1:]), np.uint8)
+    return np.concatenate([batch, np.repeat(filler, missing, axis=0)])
+
+
+def _feed(model: Model, batch: NDArray[np.uint8]) -> NDArray[Any]:
+    layout = model.input.layout
+    if model.pixels.normalisation is None:
+        return np.ascontiguousarray(batch.transpose(0, 3, 1, 2) if layout == "nchw" else batch)
+    dtype = np.float16 if model.input.dtype == "float16" else np.float32
+    return model.pixels.normalisation.apply(batch, layout, dtype)
+
+
+def _check_unchanged(model: Model) -> None:
+    """Refuse a file that is not the one that was resolved: its rows would be stored under the other's digest."""
+    if model_digest(model.path, model.external_files) != model.digest:
+        raise ModelError(
+            ModelErrorKind.FAILED,
+            f"{model.path.name} was changed while the run used it; run again to evaluate the new file",
+        )
+
+
+def _load(model: Model, device: Device, threads: int) -> Any:
+    if device == "cuda":
+        _need_cuda()
+    options = _options(threads)
+    provider = provider_of(device)
+    source, data_folder = attempt(lambda: _source(model), model.path, ModelErrorKind.CORRUPT)
+    options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(data_folder))
+    providers = [(provider, provider_options(provider))]
+    if provider != CPU_PROVIDER:
+        providers.append((CPU_PROVIDER, {}))  # for the nodes that the device has no kernel for
+    return attempt(lambda: _open(source, options, providers), model.path, ModelErrorKind.CORRUPT)
+
+
+def _open(source: str | bytes, options: Any, providers: Sequence[tuple[str, dict[str, str]]]) -> Any:
+    # By itself it prints, and goes on with the CPU, when a device fails at the start or in the middle.
+    return onnxruntime.InferenceSession(source, options, providers=providers, enable_fallback=0)
+
+
+def _source(model: Model) -> tuple[str | bytes, Path]:
+    """Return a model as onnxruntime takes it, and the folder of its external data, which are not copied.
+
+    It is the file's path where the graph can stay as it is, else the changed graph.
+    """
+    folder = model.path.parent
+    wanted = [output.tensor for output in model.outputs]
+    if set(wanted) == set(model.graph_outputs) and not model.external_files:
+        return str(model.path), folder
+    proto = read_proto(model.path)
+    cut(proto, wanted)
+    embed_shapes(proto, folder)
+    folder = follow_links(proto, folder)
+    return proto.SerializeToString(), folder
+
+
+def _options(threads: int) -> Any:
+    values = session_options(threads)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = values["intra_op_num_threads"]
+    options.inter_op_num_threads = values["inter_op_num_threads"]
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    # Spinning threads take the cores from decoding.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = _FATAL
+    return options
+
+
+class Devices(NamedTuple):
+    """What sessions can run on here; ``why_no_cuda`` is None where CUDA can be used."""
+
+    usable: tuple[Device, ...]
+    why_no_cuda: str | None
+
+
+@functools.cache
+def provider_devices() -> Devices:
+    """Say on which devices sessions run on this machine: found by running one, not by what is installed."""
+    reason = _why_no_cuda()
+    return Devices(("cpu", "cuda") if reason is None else ("cpu",), reason)
+
+
+def _need_cuda() -> None:
+    """Raise where CUDA cannot be used.
+
+    Raises
+    ------
+    ModelError
+        PROVIDER, with the reason.
+    """
+    if (reason := provider_devices().why_no_cuda) is not None:
+        raise _no_cuda(reason)
+
+
+def _no_cuda(reason: str) -> ModelError:
+    return ModelError(
+        ModelErrorKind.PROVIDER,
+        f"device cuda was asked for and cannot be used: {reason}; "
+        "install evaljobs[cuda] on a machine with an NVIDIA GPU, or set `cluster: {device: cpu}`",
+    )
+
+
+def _why_no_cuda() -> str | None:
+    if CUDA_PROVIDER not in onnxruntime.get_available_providers():
+        return f"onnxruntime {onnxruntime.__version__} was built without CUDA"
+    onnxruntime.set_default_logger_severity(_FATAL)
+    missing = _preload()
+    try:
+        session = _open(
+            _identity(), _options(1), [(name, provider_options(name)) for name in (CUDA_PROVIDER, CPU_PROVIDER)]
+        )
+        session.run(None, {"x": np.zeros(1, np.float32)})
+    except Exception as error:  # whatever a missing driver or library raises
+        return shorten(str(error))
+    if session.get_providers()[0] != CUDA_PROVIDER:
+        return missing or "no CUDA device, or its driver, CUDA or cuDNN libraries are missing"
+    return None
+
+
+def _preload() -> str | None:
+    """Load the CUDA libraries that came as wheels; return the first failure, which onnxruntime would print."""
+    printed = io.StringIO()
+    with warnings.catch_warnings(), contextlib.redirect_stdout(printed):
+        warnings.simplefilter("ignore")
+        onnxruntime.preload_dlls()
+    return next(iter(printed.getvalue().splitlines()), None)
+
+
+def _identity() -> bytes:
+    """Return the smallest model."""
+    x, y = (onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1]) for name in "xy")
+    graph = onnx.helper.make_graph([onnx.helper.make_node("Identity", ["x"], ["y"])], "identity", [x], [y])
+    opset = onnx.helper.make_opsetid("", 17)
+    model: bytes = onnx.helper.make_model(graph, opset_imports=[opset], ir_version=8).SerializeToString()
+    return model

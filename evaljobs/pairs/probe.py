@@ -1,0 +1,142 @@
+"""A first look at a small, even sample of the pairs, to guess where the operating points lie.
+
+A guess costs nothing but time where it is wrong: what was kept is checked against the counts of the whole scan.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evaljobs.pairs.bins import SCALE, Bins
+from evaljobs.pairs.compiled import compiled
+from evaljobs.pairs.samples import Samples
+from evaljobs.pairs.scan import Counts
+
+_SCALE = np.float32(SCALE)
+_SEED = 1
+_MARGIN = 5.0  # standard deviations of a rank in the sample
+_GAP_SHARE = 16  # part of a share that is spent above a window: the threshold may lie across a gap
+_BOTTOM = 8  # at FPR 1 the threshold is the lowest score: keep from the eighth lowest of the sample down
+
+
+@dataclasses.dataclass(frozen=True)
+class Probe:
+    """Count the pairs of each block of shuffled positions with the next block: every sample equally often.
+
+    Attributes
+    ----------
+    n
+        Number of samples.
+    size
+        Samples a block.
+    """
+
+    n: int
+    size: int
+    bins: Bins
+
+    @property
+    def blocks(self) -> int:
+        """Number of blocks."""
+        return max(1, self.n // self.size)
+
+    def parts(self, at_least: int) -> list[range]:
+        """Cut the blocks into parts."""
+        step = max(1, -(-self.blocks // at_least))
+        return [range(first, min(first + step, self.blocks)) for first in range(0, self.blocks, step)]
+
+    def pairs(self, part: range) -> int:
+        """Return 0: these pairs are looked at again, and progress counts them then."""
+        return 0 * len(part)
+
+    @functools.cached_property
+    def _shuffled(self) -> NDArray[np.int64]:
+        return np.random.default_rng(_SEED).permutation(self.n)
+
+    def run(self, samples: Samples, part: range) -> Counts:
+        """Count the pairs of some blocks, each with the block after it."""
+        impostor, genuine = np.zeros(self.bins.count, np.int64), np.zeros(self.bins.count, np.int64)
+        for block in part:
+            i, j = self._positions(block), self._positions((block + 1) % self.blocks)
+            product = samples.unit[i] @ samples.unit[j].T
+            _count_sampled(product, i, j, samples.ends, np.float32(self.bins.zero), impostor, genuine)
+        return Counts(impostor, genuine)
+
+    def _positions(self, block: int) -> NDArray[np.int64]:
+        return self._shuffled[block * self.size : (block + 1) * self.size]
+
+
+@compiled
+def _count_sampled(  # noqa: PLR0913, PLR0917 - a kernel takes arrays, not objects
+    product: NDArray[np.float32],
+    i: NDArray[np.int64],
+    j: NDArray[np.int64],
+    ends: NDArray[np.int64],
+    zero: np.float32,
+    impostor: NDArray[np.int64],
+    genuine: NDArray[np.int64],
+) -> None:
+    for r in range(product.shape[0]):
+        for c in range(product.shape[1]):
+            b = np.int32(product[r, c] * _SCALE + zero)
+            if ends[i[r]] != ends[j[c]]:
+                impostor[b] += 1
+            elif i[r] != j[c]:
+                genuine[b] += 1
+
+
+def guess(bins: Bins, sampled: Counts, allowed: tuple[int, ...], n_impostor: int, most: float) -> NDArray[np.uint8]:
+    """Guess which bins hold the scores that decide the operating points.
+
+    Parameters
+    ----------
+    sampled
+        Counts of the sample.
+    allowed
+        False positives allowed at each point.
+    n_impostor
+        Impostor pairs in all.
+    most
+        How many pairs of the sample may lie in flagged bins; each point has an equal share.
+
+    Returns
+    -------
+    ``[bins]`` uint8, 1 where pairs are to be kept.
+    """
+    flags = np.zeros(bins.count, np.uint8)
+    below = np.concatenate(([0], np.cumsum(sampled.all)))
+    for count in set(allowed):
+        first, last = _window(bins, sampled, count, n_impostor)
+        first, last = _affordable(below, first, last, most / len(set(allowed)))
+        flags[first : last + 1] = 1
+    return flags
+
+
+def _window(bins: Bins, sampled: Counts, allowed: int, n_impostor: int) -> tuple[int, int]:
+    """Return the first and last bin in which the sample puts the score with `allowed` impostors above it."""
+    top = bins.count - 1
+    if allowed >= n_impostor:
+        return 0, min(top, int(np.searchsorted(np.cumsum(sampled.all), _BOTTOM)) + bins.reach)
+    above = np.cumsum(sampled.impostor[::-1])  # in the top bin, in the two top bins, ...
+    share = (allowed + 1) / n_impostor
+    rank = share * float(above[-1])
+    spread = _MARGIN * (1 + math.sqrt(rank * (1 - share)))
+    first = top - int(np.searchsorted(above, rank + spread)) - 2 * bins.reach
+    last = top - int(np.searchsorted(above, rank - spread)) + 2 * bins.reach if rank > spread else top
+    return max(0, first), min(top, last)
+
+
+def _affordable(below: NDArray[np.int64], first: int, last: int, most: float) -> tuple[int, int]:
+    """Fit a window to what it may hold: shrink it from both sides, or fill it upwards, across gaps too."""
+    top = len(below) - 2
+    excess = float(below[last + 1] - below[first]) - most
+    if last < top and excess > 0:
+        first = int(np.searchsorted(below, below[first] + excess / 2, side="right")) - 1
+    reserve = most if last == top else min(most, float(below[last + 1] - below[first]) + most / _GAP_SHARE)
+    last = int(np.searchsorted(below, below[first] + reserve, side="right")) - 2
+    return first, max(first, min(top, last))

@@ -1,0 +1,131 @@
+"""Verification as a computation in rounds.
+
+Small sets are scored whole. Others are probed, scanned once, and decided from what the scan kept. Where the guess of
+the probe was wrong, the right windows are scanned again; where they hold more pairs than can be kept, refining passes
+narrow them until every point is found.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evaljobs.pairs import auroc, curve
+from evaljobs.pairs.auroc import Auroc
+from evaljobs.pairs.bins import Bins
+from evaljobs.pairs.collect import Collect
+from evaljobs.pairs.curve import Curve
+from evaljobs.pairs.decide import Pending, find_in_pool, find_refined
+from evaljobs.pairs.points import Found, Point, allowed_at, find_sorted, to_point
+from evaljobs.pairs.pool import Pool
+from evaljobs.pairs.probe import Probe, guess
+from evaljobs.pairs.refine import Refine
+from evaljobs.pairs.samples import Samples
+from evaljobs.pairs.scan import Counts, Scan
+from evaljobs.pairs.tiles import Tiles
+from evaljobs.pairs.work import Rounds, total_of
+
+DEFAULT_TILE = 512
+_COLLECT_TILE = 256  # its scores, in float64, fit the cache
+_REFINE_TILE = 256  # all its pairs may have to be scored
+_PROBE_SHARE = 128  # one pair in so many is probed
+
+
+@dataclasses.dataclass(frozen=True)
+class Limits:
+    """What bounds the memory; no result depends on it, but whether the AUROC is exact.
+
+    Attributes
+    ----------
+    tile
+        Positions a tile is wide and high.
+    collected
+        Most pairs whose scores are all held, 8 bytes each; sets with more are scanned.
+    kept
+        Most pairs that a scan keeps, 12 bytes each.
+    """
+
+    tile: int = DEFAULT_TILE
+    collected: int = 10_000_000
+    kept: int = 2**22
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What the rounds end with."""
+
+    points: tuple[Point, ...]
+    auroc: Auroc | None
+    curve: Curve
+
+
+def rounds(samples: Samples, targets: tuple[float, ...], limits: Limits) -> Rounds[Outcome]:
+    """Verify in rounds: yield work, be sent the sum of its evidence, return the outcome."""
+    if samples.n_pairs <= limits.collected:
+        return (yield from _collected(samples, targets, limits))
+    return (yield from _scanned(samples, targets, limits))
+
+
+def _points(samples: Samples, targets: tuple[float, ...], found: dict[int, Found]) -> tuple[Point, ...]:
+    n_genuine, n_impostor = samples.n_genuine, samples.n_impostor
+    allowed = [allowed_at(target, n_impostor) for target in targets]
+    return tuple(to_point(t, a, found[a], n_genuine, n_impostor) for t, a in zip(targets, allowed, strict=True))
+
+
+def _collected(samples: Samples, targets: tuple[float, ...], limits: Limits) -> Rounds[Outcome]:
+    tiles = Tiles(samples.n, min(limits.tile, _COLLECT_TILE))
+    impostor, genuine = (yield from total_of(Collect(tiles))).sorted()
+    allowed = {allowed_at(target, len(impostor)) for target in targets}
+    points = _points(samples, targets, {a: find_sorted(impostor, genuine, a) for a in allowed})
+    return Outcome(points, auroc.from_sorted(impostor, genuine), curve.from_sorted(impostor, genuine, points))
+
+
+def _scanned(samples: Samples, targets: tuple[float, ...], limits: Limits) -> Rounds[Outcome]:
+    bins, tiles = Bins(samples.rows.shape[1]), Tiles(samples.n, limits.tile)
+    n_impostor = samples.n_impostor
+    allowed = tuple(sorted({allowed_at(target, n_impostor) for target in targets}))
+    sampled = yield from total_of(Probe(samples.n, max(1, samples.n // (2 * _PROBE_SHARE)), bins))
+    most = limits.kept / 2 * float(sampled.all.sum()) / samples.n_pairs  # half: the sample may be off
+    scan = Scan(tiles, bins, guess(bins, sampled, allowed, n_impostor, most), limits.kept)
+    scanned = yield from total_of(scan)
+    found, pending = _decide(bins, scanned.counts, Pool(samples, scanned), allowed)
+    flags = _flags(bins, pending)
+    if pending and int(scanned.counts.all[flags == 1].sum()) <= limits.kept:
+        again = yield from total_of(dataclasses.replace(scan, flags=flags))
+        more, pending = _decide(bins, again.counts, Pool(samples, again), tuple(p.allowed for p in pending))
+        found |= more
+    found |= yield from _refined(Tiles(samples.n, min(limits.tile, _REFINE_TILE)), bins, pending)
+    points = _points(samples, targets, found)
+    drawn = curve.from_counts(scanned.counts, bins, points)
+    return Outcome(points, auroc.from_counts(scanned.counts, bins.reach), drawn)
+
+
+def _decide(
+    bins: Bins, counts: Counts, pool: Pool, allowed: tuple[int, ...]
+) -> tuple[dict[int, Found], tuple[Pending, ...]]:
+    decided = {a: find_in_pool(bins, counts, pool, a) for a in allowed}
+    found = {a: f for a, f in decided.items() if isinstance(f, Found)}
+    return found, tuple(f for f in decided.values() if isinstance(f, Pending))
+
+
+def _flags(bins: Bins, pending: tuple[Pending, ...]) -> NDArray[np.uint8]:
+    """Flag the windows that were missing, wider: products of another pass may differ in their last bits."""
+    flags = np.zeros(bins.count, np.uint8)
+    for first, last in (window for p in pending for window in p.windows):
+        flags[max(0, first - 2) : last + bins.reach + 3] = 1
+    return flags
+
+
+def _refined(tiles: Tiles, bins: Bins, pending: tuple[Pending, ...]) -> Rounds[dict[int, Found]]:
+    found: dict[int, Found] = {}
+    while pending:
+        intervals = sorted({(p.low, p.high) for p in pending})
+        low, high = np.array(intervals, np.int64).T
+        work = Refine(tiles, bins, np.ascontiguousarray(low), np.ascontiguousarray(high))
+        evidence = yield from total_of(work)
+        decided = [find_refined(work, evidence, intervals.index((p.low, p.high)), p) for p in pending]
+        found |= {p.allowed: f for p, f in zip(pending, decided, strict=True) if isinstance(f, Found)}
+        pending = tuple(f for f in decided if isinstance(f, Pending))
+    return found

@@ -1,0 +1,86 @@
+"""Carry out rounds in the threads of this process."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # it has no annotations
+
+from evaljobs.pairs.samples import Samples
+from evaljobs.pairs.work import Evidence, Rounds, Work
+
+R = TypeVar("R")
+# Called with the pairs done and the pairs known to be done in all; the latter grows where a pass must be repeated.
+Progress = Callable[[int, int], None]
+
+_PARTS = 64  # of a pass: small enough to share evenly and to stop soon, large enough to be worth starting
+
+
+class _Pass:
+    """One pass over the parts of a work, by several threads."""
+
+    def __init__(self, work: Work[Evidence], samples: Samples, done: Callable[[int], None]) -> None:
+        self._work, self._samples, self._done = work, samples, done
+        self._parts = iter(work.parts(_PARTS))
+        self._lock = threading.Lock()
+        self._stopped = False
+
+    def total(self, threads: int) -> Evidence:
+        """Return the sum of the evidence of all parts."""
+        with ThreadPoolExecutor(threads) as pool:
+            futures = [pool.submit(self._some) for _ in range(threads)]
+            try:
+                found = [part for future in futures if (part := future.result()) is not None]
+            except BaseException:
+                self._stopped = True
+                raise
+        total = found[0]
+        for more in found[1:]:
+            total = total + more
+        return total
+
+    def _some(self) -> Evidence | None:
+        """Do part after part, adding up, until none is left: one evidence a thread is held."""
+        total: Evidence | None = None
+        while (part := self._next()) is not None:
+            found = self._work.run(self._samples, part)
+            total = found if total is None else total + found
+            with self._lock:
+                self._done(self._work.pairs(part))
+        return total
+
+    def _next(self) -> range | None:
+        with self._lock:
+            return None if self._stopped else next(self._parts, None)
+
+
+def run_rounds(rounds: Rounds[R], samples: Samples, threads: int, progress: Progress | None = None) -> R:
+    """Carry out rounds and return their result.
+
+    Parameters
+    ----------
+    threads
+        How many compare tiles at a time. While they do, BLAS is held to one thread each, in the whole process.
+    progress
+        Told after each part; from any thread, but one at a time.
+    """
+    done = known = 0
+
+    def count(pairs: int) -> None:
+        nonlocal done
+        done += pairs
+        if progress is not None and pairs:
+            progress(done, known)
+
+    with threadpool_limits(limits=1, user_api="blas"):
+        try:
+            work = next(rounds)
+            while True:
+                known += sum(work.pairs(part) for part in work.parts(_PARTS))
+                work = rounds.send(_Pass(work, samples, count).total(threads))
+        except StopIteration as stop:
+            result: R = stop.value
+            return result

@@ -1,0 +1,78 @@
+"""How every figure is made and saved: the same bytes each time, whatever the user's matplotlib settings."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import matplotlib as mpl
+from matplotlib import font_manager
+from matplotlib.figure import Figure
+
+from evaljobs.report.atomic import write_atomic
+from evaljobs.report.escape import visible
+
+MAX_NAME = 40
+FONT = "DejaVu Sans"  # ships with matplotlib, so a picture does not depend on the machine's fonts
+
+
+class Written(NamedTuple):
+    """The two files of a figure."""
+
+    png: Path
+    svg: Path
+
+
+@contextmanager
+def own_settings() -> Iterator[None]:
+    """Draw with matplotlib's defaults whatever the user's, and reproducible identifiers; then put theirs back."""
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update({"font.family": FONT, "font.size": 9, "svg.hashsalt": "evaljobs", "svg.fonttype": "path"})
+        yield
+
+
+def _png(figure: Figure) -> bytes:
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", dpi=150, metadata={"Software": None})
+    return stream.getvalue()
+
+
+def _svg(figure: Figure, title: str) -> bytes:
+    stream = io.BytesIO()
+    figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None, "Title": title})
+    return stream.getvalue()
+
+
+def save(figure: Figure, path_stem: Path, title: str) -> Written:
+    """Write a figure as PNG and SVG, without a date or a version in them; within `own_settings`.
+
+    Raises
+    ------
+    RunFailedError
+        If a file cannot be written.
+    """
+    return Written(
+        write_atomic(path_stem.with_name(f"{path_stem.name}.png"), _png(figure)),
+        write_atomic(path_stem.with_name(f"{path_stem.name}.svg"), _svg(figure, title)),
+    )
+
+
+def short_name(name: str) -> str:
+    """Return a name that fits the legend and that its font can draw; the middle of a long one is left out."""
+    shown = "".join(c if _has_glyph(c) else f"\\u{ord(c):04x}" for c in visible(name))
+    half = (MAX_NAME - 1) // 2
+    return shown if len(shown) <= MAX_NAME else f"{shown[:half]}…{shown[-half:]}"
+
+
+def _has_glyph(character: str) -> bool:
+    return ord(character) in _glyphs()
+
+
+@cache
+def _glyphs() -> frozenset[int]:
+    return frozenset(font_manager.get_font(font_manager.findfont(FONT)).get_charmap())

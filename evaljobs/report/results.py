@@ -1,0 +1,93 @@
+"""What the tables and figures read out of a results document.
+
+The document is what stands in ``results.json``: plain mappings, lists, text, numbers, booleans and null. An evaluation
+or a model that worked has the status ``"ok"``; a model is not ``"ok"`` when any of its evaluations failed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+# JSON is typed by its schema, not by Python: this alias is the one place that says so.
+Document = Mapping[str, Any]
+
+OK = "ok"
+VERIFICATION = "verification"
+
+
+class Group(NamedTuple):
+    """Verifications that can be compared: one job on one set, by model name."""
+
+    job: str
+    set: str
+    evaluations: dict[str, Document]
+
+
+def run_name(results: Document) -> str:
+    """Return the name of the run, whether it stands there as text or in a mapping."""
+    run = results.get("run")
+    return str(run.get("name", "")) if isinstance(run, Mapping) else str(run or "")
+
+
+def verification_groups(results: Document) -> list[Group]:
+    """Return the verifications by (job, set), in the order in which they stand."""
+    groups: dict[tuple[str, str], Group] = {}
+    for evaluation in results["evaluations"]:
+        if evaluation["kind"] == VERIFICATION:
+            key = (evaluation["job"], evaluation["set"])
+            groups.setdefault(key, Group(*key, {})).evaluations[evaluation["model"]] = evaluation
+    return list(groups.values())
+
+
+def tag_keys(results: Document) -> list[str]:
+    """Return every tag that some model has, in the order of first appearance."""
+    return list(dict.fromkeys(key for model in results["models"] for key in model.get("tags") or {}))
+
+
+def group_rows(results: Document, group: Group) -> Iterator[dict[str, Any]]:
+    """Yield a row per model of a group, failed ones included, in the order of the models.
+
+    Yields
+    ------
+    dict
+        ``job``, ``set``, ``model`` (the model's entry), ``result`` (of the verification, or null), ``status`` and
+        ``error`` (null, or kind and message).
+    """
+    for model in results["models"]:
+        evaluation = group.evaluations.get(model["name"])
+        if evaluation is not None:
+            yield _row(group.job, group.set, model, evaluation)
+        elif model["status"] != OK:
+            yield _row(group.job, group.set, model, model)
+
+
+def failed_rows(results: Document) -> list[dict[str, Any]]:
+    """Return a row per model that has no result at all, then one per verification that failed by itself."""
+    rows = [row for group in verification_groups(results) for row in group_rows(results, group)]
+    worked = {row["model"]["name"] for row in rows if row["status"] == OK}
+    lost = [m for m in results["models"] if m["status"] != OK and m["name"] not in worked]
+    names = {model["name"] for model in lost}
+    alone = [row for row in rows if row["status"] != OK and row["model"]["name"] not in names]
+    return [*(_row(None, None, model, model) for model in lost), *alone]
+
+
+def _row(job: str | None, set_name: str | None, model: Document, judged: Document) -> dict[str, Any]:
+    ok = judged["status"] == OK
+    return {
+        "job": job,
+        "set": set_name,
+        "model": model,
+        "result": judged.get("result") if ok else None,
+        "status": judged["status"],
+        "error": None if ok else judged.get("error") or model.get("error"),
+    }
+
+
+def model_notes(results: Document) -> dict[str, list[str]]:
+    """Return what was assumed or left out for models: the names of the models by note."""
+    notes: dict[str, list[str]] = {}
+    for model in results["models"]:
+        for note in model.get("notes") or ():
+            notes.setdefault(str(note), []).append(model["name"])
+    return notes

@@ -1,0 +1,219 @@
+"""The tables that are written: leaderboard, thresholds of a model, and every operating point in one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from evaljobs.report.columns import Column, Kind, Row
+from evaljobs.report.flags import error_kind, flags_text, why_no_auroc, why_no_rate
+from evaljobs.report.numbers import count_text, next_text, rate_text, share_text, threshold_text
+from evaljobs.report.results import OK
+
+
+def _tag(key: str, row: Row) -> str | None:
+    # Not a dotted path: a tag's key may hold dots itself.
+    value = (row["model"].get("tags") or {}).get(key)
+    return None if value is None else str(value)
+
+
+def tag_columns(keys: Sequence[str], prefix: str = "") -> list[Column]:
+    """Return one column per tag."""
+    return [Column(f"{prefix}{key}", key, partial(_tag, key), Kind.TEXT) for key in keys]
+
+
+def _half_scale(score: float | None) -> float | None:
+    """Put a cosine on the scale (cosine + 1) / 2."""
+    return None if score is None else (score + 1) / 2
+
+
+def _point(row: Row, key: str) -> Any:
+    return (row.get("point") or {}).get(key)
+
+
+def _half_threshold(row: Row) -> float | None:
+    return _half_scale(_point(row, "threshold"))
+
+
+def _threshold_text(row: Row) -> str:
+    return threshold_text(_point(row, "threshold"), _point(row, "next_impostor_score"))
+
+
+def _next_text(row: Row) -> str:
+    return next_text(_point(row, "next_impostor_score"), _point(row, "threshold"))
+
+
+def _half_threshold_text(row: Row) -> str:
+    return threshold_text((_point(row, "threshold") + 1) / 2, _half_scale(_point(row, "next_impostor_score")))
+
+
+def _share(count: str, total: str, row: Row) -> str | None:
+    """Return the counts behind a rate, such as ``32 / 320,914``."""
+    found = _point(row, count)
+    return None if found is None else f"{found:,} / {row['result'][total]:,}"
+
+
+def _fpr_text(row: Row) -> str:
+    return share_text(_point(row, "fpr"))
+
+
+def _params_text(row: Row) -> str:
+    return count_text(row["model"]["cost"]["params"])
+
+
+def _status_text(row: Row) -> str:
+    return OK if row["status"] == OK else f"{row['status']}: {error_kind(row)}"
+
+
+def _flags_or_none(row: Row) -> str | None:
+    return flags_text(row) or None
+
+
+_AUROC = Column("auroc", "AUROC", "result.auroc", Kind.NUMBER, format=".4f", reason=why_no_auroc)
+_GFLOPS = Column("gflops", "GFLOPs", "model.cost.gflops", Kind.NUMBER, format=".3g")
+_PARAMS = Column("params", "parameters", "model.cost.params", Kind.INTEGER, format=",d")
+_SIZE = Column("size_mb", "size", "model.cost.size_mb", Kind.NUMBER, "MB", ".3g")
+_FLAGS = Column("flags", "flags", _flags_or_none, Kind.TEXT)
+
+
+def leaderboard_columns(tags: Sequence[str], fpr: float) -> list[Column]:
+    """Return the columns of the leaderboard at one target FPR."""
+    return [
+        Column("rank", "rank", "rank", Kind.INTEGER),
+        Column("model", "model", "model.name", Kind.TEXT),
+        *tag_columns(tags),
+        Column("tpr", f"TPR at FPR {rate_text(fpr)}", "point.tpr", Kind.NUMBER, format=".4f", reason=why_no_rate),
+        _FLAGS,
+        _AUROC,
+        _GFLOPS,
+        _PARAMS,
+        _SIZE,
+        Column("status", "status", _status_text, Kind.TEXT),
+    ]
+
+
+def terminal_columns(fpr: float) -> list[Column]:
+    """Return the columns of the leaderboard for a terminal of 80 columns: short headings, no tags (names have them)."""
+    short = {"rank": "#", "tpr": f"TPR@{rate_text(fpr)}", "params": "params", "size_mb": ""}
+    columns = [replace(c, title=short.get(c.name, c.title)) for c in leaderboard_columns((), fpr) if c.name != "status"]
+    return [replace(c, format=_params_text) if c.name == "params" else c for c in columns]
+
+
+def _target_text(row: Row) -> str:
+    return rate_text(float(row["point"]["target"]))
+
+
+THRESHOLD_COLUMNS = [
+    Column("target", "target FPR", "point.target", Kind.NUMBER, format=_target_text),
+    Column("fpr", "FPR", "point.fpr", Kind.NUMBER, format=_fpr_text, reason=why_no_rate),
+    Column("tpr", "TPR", "point.tpr", Kind.NUMBER, format=".4f", reason=why_no_rate),
+    Column("threshold", "threshold (cosine)", "point.threshold", Kind.NUMBER, "", _threshold_text, why_no_rate),
+    Column("threshold_half", "threshold ((cosine + 1) / 2)", _half_threshold, Kind.NUMBER, "", _half_threshold_text),
+    Column("next_impostor_score", "next impostor", "point.next_impostor_score", Kind.NUMBER, format=_next_text),
+    Column("allowed", "allowed", "point.allowed", Kind.INTEGER, format=",d"),
+    Column(
+        "false_positives_of",
+        "false positives / impostor pairs",
+        partial(_share, "false_positives", "n_impostor"),
+        Kind.TEXT,
+    ),
+    Column(
+        "true_positives_of",
+        "true positives / genuine pairs",
+        partial(_share, "true_positives", "n_genuine"),
+        Kind.TEXT,
+    ),
+    _FLAGS,
+]
+
+# For one verification on a terminal; how many pairs there are stands above.
+SCORE_COLUMNS = [
+    replace(column, title=title)
+    for column, title in zip(
+        [
+            *THRESHOLD_COLUMNS[:5],
+            Column("false_positives", "", "point.false_positives", Kind.INTEGER, format=",d"),
+            Column("true_positives", "", "point.true_positives", Kind.INTEGER, format=",d"),
+            _FLAGS,
+        ],
+        ["target", "FPR", "TPR", "cosine", "(cos+1)/2", "FP", "TP", "flags"],
+        strict=True,
+    )
+]
+
+
+def _end(path: tuple[str, str], index: int, row: Row) -> float | None:
+    """Return the lower (0) or upper (1) end of an interval; None where there is no interval."""
+    ends = (row.get(path[0]) or {}).get(path[1])
+    return None if ends is None else float(ends[index])
+
+
+def _ends(name: str, path: tuple[str, str]) -> list[Column]:
+    return [
+        Column(f"{name}_{end}", f"{name} {end}", partial(_end, path, index), Kind.NUMBER)
+        for index, end in enumerate(("lower", "upper"))
+    ]
+
+
+def point_columns(tags: Sequence[str]) -> list[Column]:
+    """Return the columns of ``results.csv`` and ``results.parquet``: a row per verification and operating point."""
+    number, integer, text = Kind.NUMBER, Kind.INTEGER, Kind.TEXT
+    return [
+        Column("job", "job", "job", text),
+        Column("set", "set", "set", text),
+        Column("model", "model", "model.name", text),
+        *tag_columns(tags, "tag."),
+        Column("status", "status", "status", text),
+        Column("error", "error", "error.kind", text),
+        Column("protocol", "protocol", "result.protocol", text),
+        Column("n_samples", "samples", "result.n_samples", integer),
+        Column("n_genuine", "genuine pairs", "result.n_genuine", integer),
+        Column("n_impostor", "impostor pairs", "result.n_impostor", integer),
+        Column("target", "target FPR", "point.target", number),
+        Column("allowed", "allowed false positives", "point.allowed", integer),
+        Column("false_positives", "false positives", "point.false_positives", integer),
+        Column("fpr", "FPR", "point.fpr", number),
+        Column("true_positives", "true positives", "point.true_positives", integer),
+        Column("tpr", "TPR", "point.tpr", number),
+        *_ends("tpr_ci", ("point", "tpr_ci")),
+        Column("threshold", "threshold (cosine)", "point.threshold", number),
+        Column("threshold_half", "threshold ((cosine + 1) / 2)", _half_threshold, number),
+        Column("next_impostor_score", "next impostor score (cosine)", "point.next_impostor_score", number),
+        Column("flags", "flags", flags_text, text),
+        Column("auroc", "AUROC", "result.auroc", number),
+        Column("auroc_exact", "AUROC is exact", "result.auroc_exact", Kind.BOOLEAN),
+        *_ends("auroc_bounds", ("result", "auroc_bounds")),
+        *_ends("auroc_ci", ("result", "auroc_ci")),
+        Column("size_mb", "size", "model.cost.size_mb", number, "MB"),
+        Column("params", "parameters", "model.cost.params", integer),
+        Column("gmacs", "GMACs", "model.cost.gmacs", number),
+        Column("gflops", "GFLOPs", "model.cost.gflops", number),
+    ]
+
+
+def _counts(key: str, row: Row) -> str | None:
+    """Return counts by name in one cell, most first: ``12 damaged, 1 empty``."""
+    counts: Mapping[str, int] = row.get(key) or {}
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in ordered) or None
+
+
+SET_COLUMNS = [
+    Column("set", "set", "name", Kind.TEXT),
+    Column("n_samples", "images", "n_samples", Kind.INTEGER, format=",d"),
+    Column("n_labels", "labels", "n_labels", Kind.INTEGER, format=",d"),
+    Column("n_single_labels", "labels with one image", "n_single_labels", Kind.INTEGER, format=",d"),
+    Column("excluded", "excluded", "excluded", Kind.INTEGER, format=",d"),
+    Column("excluded_by_kind", "reasons", partial(_counts, "excluded_by_kind"), Kind.TEXT),
+    Column("notices", "conversions to know of", partial(_counts, "notices"), Kind.TEXT),
+]
+
+FAILURE_COLUMNS = [
+    Column("model", "model", "model.name", Kind.TEXT),
+    Column("job", "job", "job", Kind.TEXT),
+    Column("set", "set", "set", Kind.TEXT),
+    Column("kind", "kind", error_kind, Kind.TEXT),
+    Column("message", "what was found", "error.message", Kind.TEXT),
+]

@@ -1,0 +1,201 @@
+"""What an ONNX file holds is read as it was written, and what is none is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from evaljobs.errors import ModelError, ModelErrorKind
+from evaljobs.models.inspect import Tensor, infer_tensor, inspect
+
+
+def corrupt(path: Path) -> str:
+    with pytest.raises(ModelError) as caught:
+        inspect(path)
+    assert caught.value.kind is ModelErrorKind.CORRUPT
+    assert path.name in str(caught.value)
+    return str(caught.value)
+
+
+def test_facts_are_those_that_the_file_was_made_with(network):
+    """Inputs, outputs, metadata, opset, parameters and size are read as they were written."""
+    path = network.write(outputs=("embedding", "tokens"), metadata={"signature": "abc", "note": "ü"})
+    graph = inspect(path)
+    assert graph.inputs == (Tensor("x", "float32", ("n", 3, 8, 6)),)
+    assert graph.outputs == (Tensor("embedding", "float32", (None, 5)), Tensor("tokens", "float32", (None, None, 40)))
+    assert graph.metadata == {"signature": "abc", "note": "ü"}
+    assert graph.opset == 17
+    # Kernel 40x3x3x3, head 40x5, bias 5, classes 40x3; the int64 shape is no parameter.
+    assert graph.parameters == 1080 + 200 + 5 + 120
+    assert graph.size_bytes == path.stat().st_size
+    assert graph.external_files == ()
+    assert graph.tensor_names[:3] == ("conv", "features", "average")
+
+
+def test_initializers_listed_as_inputs_are_no_inputs(network):
+    """Old exporters list the weights among the inputs; people do not feed them."""
+    model = onnx.load(network.write())
+    model.graph.input.append(helper.make_tensor_value_info("head", TensorProto.FLOAT, [40, 5]))
+    path = network.folder / "old.onnx"
+    path.write_bytes(model.SerializeToString())
+    assert [tensor.name for tensor in inspect(path).inputs] == ["x"]
+
+
+def test_weights_in_constants_and_bodies_are_parameters(network):
+    """Some exporters keep all weights in Constant nodes; a model with weights never counts as empty."""
+    inner = helper.make_graph(
+        [helper.make_node("Constant", [], ["w"], value=numpy_helper.from_array(np.zeros((2, 5), np.float32)))],
+        "then",
+        [],
+        [helper.make_tensor_value_info("w", TensorProto.FLOAT, [2, 5])],
+    )
+    other = helper.make_graph(
+        [helper.make_node("Identity", ["v"], ["i"])],
+        "else",
+        [],
+        [helper.make_tensor_value_info("i", TensorProto.FLOAT, None)],
+    )
+    nodes = [
+        helper.make_node("Constant", [], ["v"], value=numpy_helper.from_array(np.zeros(3, np.float32))),
+        helper.make_node("If", ["x"], ["y"], then_branch=inner, else_branch=other),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.BOOL, [])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+    )
+    facts = inspect(network.save(graph, "constants.onnx"))
+    assert facts.parameters == 13
+    assert facts.outputs == (Tensor("y", "float32", None),)
+
+
+def test_external_data_is_found_and_counted(network):
+    """The size of a model is that of all its bytes, and its external files are named."""
+    path = network.write("deep/model.onnx", external="weights/w.bin")
+    graph = inspect(path)
+    data = network.folder / "deep" / "weights" / "w.bin"
+    assert graph.external_files == (data,)
+    assert graph.size_bytes == path.stat().st_size + data.stat().st_size
+    assert graph.parameters == 1405
+
+
+def test_missing_external_data_is_corrupt(network):
+    """A model whose weights were not copied along is refused by the name of the missing file."""
+    path = network.write(external="w.bin")
+    (network.folder / "w.bin").unlink()
+    assert "'w.bin'" in corrupt(path)
+
+
+@pytest.mark.parametrize("location", ["../w.bin", "/etc/hostname", "a/../../w.bin", "..\\w.bin", "C:\\w.bin", ""])
+def test_external_data_outside_the_folder_is_refused(network, location):
+    """A model cannot make us read files beside its own, even where they exist."""
+    path = network.write("deep/model.onnx", external="w.bin")
+    (network.folder / "w.bin").write_bytes(b"secret")
+    model = onnx.load(path, load_external_data=False)
+    for tensor in model.graph.initializer:
+        for entry in tensor.external_data:
+            if entry.key == "location":
+                entry.value = location
+    path.write_bytes(model.SerializeToString())
+    assert "outside its folder" in corrupt(path)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\x00" * 100,
+        b"not a model at all",
+        b"\x89PNG\r\n\x1a\n",
+        b"\x08\x08",
+        np.random.default_rng(0).bytes(2000),
+    ],
+    ids=["empty", "zeros", "text", "png", "version-only", "random"],
+)
+def test_what_is_no_model_is_corrupt(tmp_path, content):
+    """Whatever a file holds, inspecting it gives facts or a named error."""
+    path = tmp_path / "model.onnx"
+    path.write_bytes(content)
+    corrupt(path)
+
+
+def test_truncated_models_are_corrupt_wherever_they_end(network):
+    """A download that broke off is no model."""
+    path = network.write()
+    data = path.read_bytes()
+    lengths = range(1, len(data) - 60, 37)
+    assert len(lengths) > 20
+    for length in lengths:
+        path.write_bytes(data[:length])
+        corrupt(path)
+
+
+def test_unreadable_model_says_why(tmp_path):
+    """A folder or a missing file is named with the reason of the operating system."""
+    assert "No such file" in corrupt(tmp_path / "gone.onnx")
+    (tmp_path / "folder.onnx").mkdir()
+    assert "directory" in corrupt(tmp_path / "folder.onnx")
+
+
+def test_open_axes_of_any_spelling_are_open(network):
+    """Exporters write open axes as names, as -1, as 0 or as nothing: all of them are open."""
+    model = onnx.load(network.write())
+    dims = model.graph.input[0].type.tensor_type.shape.dim
+    dims[0].dim_value, dims[2].dim_value = -1, 0
+    dims[3].Clear()
+    path = network.folder / "open.onnx"
+    path.write_bytes(model.SerializeToString())
+    assert inspect(path).inputs[0].shape == (None, 3, None, None)
+
+
+def test_shapes_of_intermediate_tensors_are_inferred(network):
+    """Any tensor can be looked up, also where its shape follows from large or external weights."""
+    for path in (network.write(), network.write("e.onnx", external="w.bin")):
+        assert infer_tensor(path, "features") == Tensor("features", "float32", ("n", 40, 4, 3))
+        assert infer_tensor(path, "pooled").shape == ("n", 40)
+
+
+def test_inference_needs_no_large_weights(network):
+    """Shapes follow from the shapes of weights, so that a model of gigabytes is not copied for it."""
+    nodes = [
+        helper.make_node("Constant", [], ["c"], value=numpy_helper.from_array(np.zeros((60, 40), np.float32))),
+        helper.make_node("MatMul", ["x", "w"], ["a"]),
+        helper.make_node("MatMul", ["a", "c"], ["b"]),
+        helper.make_node("Relu", ["b"], ["y"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 50])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        [numpy_helper.from_array(np.zeros((50, 60), np.float32), "w")],
+    )
+    path = network.save(graph, "large.onnx")
+    assert infer_tensor(path, "b").shape == ("n", 40)
+    assert infer_tensor(path, "y").shape == ("n", 40)
+
+
+def test_a_tensor_of_unknown_shape_says_so(network):
+    """Where nothing can be inferred nothing is invented."""
+    nodes = [helper.make_node("Mystery", ["x"], ["m"], domain="test"), helper.make_node("Relu", ["m"], ["y"])]
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 5])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17), helper.make_opsetid("test", 1)])
+    path = network.folder / "mystery.onnx"
+    path.write_bytes(model.SerializeToString())
+    assert infer_tensor(path, "m") == Tensor("m", "unknown", None)
+
+
+def test_descriptions_name_type_and_shape():
+    """Messages show a tensor as people write it."""
+    assert Tensor("x", "float32", ("n", 3, None)).describe() == "'x' float32 [n, 3, ?]"
+    assert Tensor("x", "sequence", None).describe() == "'x' sequence of unknown rank"

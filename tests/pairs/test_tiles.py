@@ -1,0 +1,43 @@
+"""Tiles cover every pair once."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evaljobs.errors import InputError
+from evaljobs.pairs.tiles import MAX_TILE, Tiles
+
+
+@given(st.integers(2, 40), st.integers(1, 45), st.integers(1, 9))
+def test_every_pair_lies_in_one_tile(n: int, size: int, at_least: int) -> None:
+    """Each pair i < j lies in exactly one tile of one part, and parts know how many they hold."""
+    tiles = Tiles(n, size)
+    seen: list[tuple[int, int]] = []
+    for part in tiles.parts(at_least):
+        before = len(seen)
+        for tile in part:
+            i, j = tiles.place(tile)
+            seen += [(a, b) for a in range(i.start, i.stop) for b in range(j.start, j.stop) if a < b]
+        assert tiles.pairs(part) == len(seen) - before
+    assert sorted(seen) == [(a, b) for a in range(n) for b in range(a + 1, n)]
+
+
+def test_parts_are_as_many_as_wanted() -> None:
+    """There is work for every worker where there are tiles enough."""
+    assert len(Tiles(1000, 10).parts(64)) == 64
+    assert len(Tiles(20, 10).parts(64)) == Tiles(20, 10).count == 3
+
+
+def test_a_part_never_has_more_pairs_than_its_counters_can_count() -> None:
+    """A million samples in one part would overflow 32 bits: it is cut further than was asked."""
+    tiles = Tiles(1_000_000, 1024)
+    assert max(tiles.pairs(part) for part in (tiles.parts(1)[0], tiles.parts(1)[-1])) <= 2**30
+
+
+@pytest.mark.parametrize("size", [0, -1, MAX_TILE + 1])
+def test_an_unusable_size_is_refused(size: int) -> None:
+    """The message says what was found and what is possible."""
+    with pytest.raises(InputError, match=f"found a tile of {size}; expected 1 to {MAX_TILE}"):
+        Tiles(10, size)
