@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import os
@@ -20,14 +21,11 @@ from evaljobs.errors import EvaljobsError, ExitCode
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class Terminated(KeyboardInterrupt):
-    """SIGTERM: end as for Ctrl-C, with another exit code."""
-
-
 def main() -> NoReturn:
     """Run the command line and exit with its code."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    signal.signal(signal.SIGTERM, _terminate)
+    terminated: list[int] = []
+    signal.signal(signal.SIGTERM, functools.partial(_terminate, terminated))
     try:
         code = cli.main(standalone_mode=False)
     except click.exceptions.Exit as leave:
@@ -38,10 +36,9 @@ def main() -> NoReturn:
     except EvaljobsError as error:
         click.echo(f"evaljobs: {error}", err=True)
         code = error.exit_code
-    except Terminated:
-        code = _interrupted("Terminated", ExitCode.TERMINATED)
     except (KeyboardInterrupt, click.Abort):
-        code = _interrupted("Interrupted", ExitCode.INTERRUPTED)
+        word, code = ("Terminated", ExitCode.TERMINATED) if terminated else ("Interrupted", ExitCode.INTERRUPTED)
+        click.echo(f"\n{word}. What was computed is kept in the store: the same command goes on from there.", err=True)
     except BrokenPipeError:
         # The reader went away (`| head`): what is left in the buffer has nowhere to go.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -49,13 +46,10 @@ def main() -> NoReturn:
     sys.exit(int(code or 0))
 
 
-def _terminate(_number: int, _frame: FrameType | None) -> None:
-    raise Terminated
-
-
-def _interrupted(word: str, code: ExitCode) -> ExitCode:
-    click.echo(f"\n{word}. What was computed is kept in the store: the same command goes on from there.", err=True)
-    return code
+def _terminate(terminated: list[int], number: int, _frame: FrameType | None) -> None:
+    """End as for Ctrl-C; remembered apart, since Ray raises a new KeyboardInterrupt for one that it meets."""
+    terminated.append(number)
+    raise KeyboardInterrupt
 
 
 def config_options(command: F) -> F:

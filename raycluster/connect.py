@@ -6,9 +6,14 @@ import contextlib
 import dataclasses
 import logging
 import os
+import signal
+import socket
+import threading
 from collections.abc import Iterator
 
 import ray
+
+_KNOCK_S = 5.0
 
 
 class ClusterError(Exception):
@@ -51,17 +56,55 @@ def connect(
         # Somebody else's connection (a notebook, a test session): used, and left as it is.
         yield _describe("this process's own connection", embedded=False)
         return
+    if address is not None:
+        _knock(address)
+    # The first error ends a run and is raised; Ray would print those of the other calls in flight, with their stacks.
+    os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")
     try:
-        if address is None:
-            _start(cpus, object_store_mb)
-        else:
-            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        with _own_sigterm():
+            if address is None:
+                _start(cpus, object_store_mb)
+            else:
+                ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         raise ClusterError(_explain(address, error)) from error
     try:
         yield _describe(address or "embedded", embedded=address is None)
     finally:
         ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """See whether anybody listens: Ray itself tries for minutes, and ends the process when it gives up."""
+    if address.startswith("ray://"):
+        raise ClusterError(
+            f"{address} is the address of a Ray client server; a run needs the cluster's own address (host:6379), "
+            "from a machine of the cluster"
+        )
+    host, colon, port = address.rpartition(":")
+    if not colon or not port.isdecimal():
+        if address == "auto":
+            return
+        raise ClusterError(
+            f"{address!r} is no address of a cluster; expected host:port, such as 10.0.0.1:6379, or auto"
+        )
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_KNOCK_S).close()
+    except (OSError, OverflowError) as error:
+        raise ClusterError(_explain(address, error)) from error
+
+
+@contextlib.contextmanager
+def _own_sigterm() -> Iterator[None]:
+    """Keep the caller's SIGTERM handler: Ray puts one in its place that prints a stack and exits with 15."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, handler)
 
 
 def _start(cpus: int | None, object_store_mb: int | None) -> None:

@@ -102,7 +102,7 @@ def guess(bins: Bins, sampled: Counts, allowed: tuple[int, ...], n_impostor: int
     n_impostor
         Impostor pairs in all.
     most
-        How many pairs of the sample may lie in flagged bins; each point has an equal share.
+        How many pairs of the sample may lie in flagged bins.
 
     Returns
     -------
@@ -110,10 +110,15 @@ def guess(bins: Bins, sampled: Counts, allowed: tuple[int, ...], n_impostor: int
     """
     flags = np.zeros(bins.count, np.uint8)
     below = np.concatenate(([0], np.cumsum(sampled.all)))
-    for count in set(allowed):
-        first, last = _window(bins, sampled, count, n_impostor)
-        first, last = _affordable(below, first, last, most / len(set(allowed)))
+    windows = {_window(bins, sampled, count, n_impostor) for count in allowed}
+    closed = [(first, last) for first, last in windows if last < bins.count - 1]
+    for window in closed:
+        first, last = _fitted(below, *window, most / len(windows))
         flags[first : last + 1] = 1
+    if len(closed) < len(windows):  # what is left is for the windows at the top, which are one
+        first = min(first for first, last in windows if last == bins.count - 1)
+        left = most - float(sampled.all[flags == 1].sum())
+        flags[first : _filled(below, first, left) + 1] = 1
     return flags
 
 
@@ -131,12 +136,15 @@ def _window(bins: Bins, sampled: Counts, allowed: int, n_impostor: int) -> tuple
     return max(0, first), min(top, last)
 
 
-def _affordable(below: NDArray[np.int64], first: int, last: int, most: float) -> tuple[int, int]:
-    """Fit a window to what it may hold: shrink it from both sides, or fill it upwards, across gaps too."""
-    top = len(below) - 2
-    excess = float(below[last + 1] - below[first]) - most
-    if last < top and excess > 0:
-        first = int(np.searchsorted(below, below[first] + excess / 2, side="right")) - 1
-    reserve = most if last == top else min(most, float(below[last + 1] - below[first]) + most / _GAP_SHARE)
-    last = int(np.searchsorted(below, below[first] + reserve, side="right")) - 2
-    return first, max(first, min(top, last))
+def _fitted(below: NDArray[np.int64], first: int, last: int, most: float) -> tuple[int, int]:
+    """Shrink a window from both sides to what it may hold; or extend it a little, across a gap if there is one."""
+    held = float(below[last + 1] - below[first])
+    if held > most:
+        first = int(np.searchsorted(below, below[first] + (held - most) / 2, side="right")) - 1
+    return first, _filled(below, first, min(most, held + most / _GAP_SHARE))
+
+
+def _filled(below: NDArray[np.int64], first: int, most: float) -> int:
+    """Return the last bin of the widest window from `first` that holds no more than `most` pairs of the sample."""
+    last = int(np.searchsorted(below, below[first] + most, side="right")) - 2
+    return max(first, min(len(below) - 2, last))

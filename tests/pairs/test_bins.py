@@ -45,7 +45,7 @@ def sums(x: Rows, y: Rows) -> dict[str, float]:
     }
 
 
-@pytest.mark.parametrize("d", [16, 128, 512, 2048])
+@pytest.mark.parametrize("d", [64, 128, 512, 2048])
 def test_the_bound_holds_where_rounding_is_worst(oracle: Any, d: int) -> None:
     """At the edge: sums that lose at every step stay within the bound, and come to nearly half of it."""
     samples = prepare(lossy(d), [0, 1])

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
@@ -66,7 +66,7 @@ def test_no_step_is_fused(oracle: Any) -> None:
 @given(hnp.arrays(np.float32, st.tuples(st.integers(2, 5), st.integers(1, 6)), elements=st.floats(width=32)))
 def test_any_finite_row_has_a_score(rows: Rows) -> None:
     """Subnormal and huge values neither overflow nor vanish; a score is within rounding of [-1, 1]."""
-    rows = rows[np.isfinite(rows).all(axis=1) & rows.any(axis=1)]
+    assume((np.isfinite(rows).all(axis=1) & rows.any(axis=1)).all())
     for found in every_kernel(rows):
         assert np.isfinite(found).all()
         assert (np.abs(found) <= 1 + 1e-14).all()

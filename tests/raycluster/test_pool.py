@@ -1,0 +1,138 @@
+"""The pool on a real Ray: blocks, actors that die, answers, errors as they were raised."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from raycluster.connect import Cluster, ClusterError, connect
+from raycluster.plan import Limits, Plan
+from raycluster.pool import Actors, BlockMade, CellDone, Event, LoadFinished, LoadLost, Pool, TaskDone, Work
+
+
+class Adder:
+    """Adds a load's number to a block's sum; dies or fails where it is told to."""
+
+    def __init__(
+        self, die_at: tuple[int, int] | None = None, marker: Path | None = None, *, fail: bool = False
+    ) -> None:
+        self.die_at, self.marker, self.fail = die_at, marker, fail
+
+    def __call__(self, load: int, block: tuple[int, np.ndarray]) -> int:
+        number, values = block
+        if (load, number) == self.die_at and (self.marker is None or not self.marker.exists()):
+            if self.marker is not None:
+                self.marker.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        if self.fail:
+            raise LookupError("no such thing")
+        assert not values.flags.writeable, "blocks are shared, not copied"
+        return int(values.sum()) + load
+
+
+def make_block(number: int) -> tuple[tuple[int, np.ndarray], str, bool]:
+    return (number, np.full(1000, number)), f"block {number}", number == 3
+
+
+def total(numbers: list[int]) -> int:
+    return sum(numbers)
+
+
+def events(adder: Callable[[], Adder], loads: int = 3, blocks: int = 4, attempts: int = 3) -> list[Event]:
+    plan = Plan([8000] * blocks, {n: set(range(blocks)) for n in range(loads)}, Limits(20_000, attempts=attempts))
+    work = Work(make_block, lambda block: (block,), {n: n for n in range(loads)})
+    with Pool(plan, work, Actors(adder, count=2)) as pool:
+        return list(pool.events())
+
+
+def answers(found: list[Event]) -> dict[tuple[int, int], int]:
+    return {(e.cell.load, e.cell.block): e.answer for e in found if isinstance(e, CellDone)}
+
+
+EXPECTED = {(load, block): 1000 * block + load for load in range(3) for block in range(3)}
+
+
+def test_every_cell_is_answered_and_empty_blocks_ask_nothing(cluster: Cluster) -> None:
+    """Three loads over four blocks, one of them empty."""
+    assert cluster.cpus == 2
+    found = events(Adder)
+    assert answers(found) == EXPECTED
+    assert sorted(e.info for e in found if isinstance(e, BlockMade)) == [f"block {n}" for n in range(4)]
+    finished = {e.load for e in found if isinstance(e, LoadFinished)}
+    assert finished | {e.cell.load for e in found if isinstance(e, CellDone) and e.load_finished} == {0, 1, 2}
+
+
+@pytest.mark.usefixtures("cluster")
+def test_actor_that_dies_once_is_replaced(tmp_path: Path) -> None:
+    """SIGKILL in the middle of a call: the cell is done by another actor."""
+    marker = tmp_path / "died"
+    found = events(lambda: Adder((1, 2), marker))
+    assert marker.exists()
+    assert answers(found) == EXPECTED
+    assert not [e for e in found if isinstance(e, LoadLost)]
+
+
+@pytest.mark.usefixtures("cluster")
+def test_load_that_always_kills_its_actor_ends_itself_alone() -> None:
+    """After as many attempts as are allowed it is given up; the other loads are complete."""
+    found = events(lambda: Adder((1, 0)), attempts=2)
+    assert [e.load for e in found if isinstance(e, LoadLost)] == [1]
+    others = {key: value for key, value in answers(found).items() if key[0] != 1}
+    assert others == {key: value for key, value in EXPECTED.items() if key[0] != 1}
+
+
+@pytest.mark.usefixtures("cluster")
+def test_error_arrives_as_it_was_raised() -> None:
+    """What a handler raises is what the caller catches, with its own type and text."""
+    with pytest.raises(LookupError, match="no such thing"):
+        events(lambda: Adder(fail=True))
+
+
+@pytest.mark.usefixtures("cluster")
+def test_plain_tasks_run_beside_and_may_be_added_meanwhile() -> None:
+    """A task submitted while events are handled is run too; shared values are put once."""
+    plan = Plan([8000], {0: {0}}, Limits(100_000))
+    tags: list[Any] = []
+    with Pool(plan, Work(make_block, lambda block: (block,), {0: 0}), Actors(Adder, count=1)) as pool:
+        shared = pool.put("numbers", list(range(5)))
+        assert pool.put("numbers", None) is shared
+        for event in pool.events():
+            if isinstance(event, CellDone):
+                pool.submit("sum", 1, total, shared)
+            if isinstance(event, TaskDone):
+                tags.append((event.tag, event.answer))
+    assert tags == [("sum", 10)]
+
+
+def test_connection_is_found_and_left_alone(cluster: Cluster) -> None:
+    """Inside a process that is connected already, that connection is used and kept."""
+    with connect(cpus=1) as inner:
+        assert inner.cpus == cluster.cpus
+    with connect() as again:
+        assert again.nodes == 1
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("127.0.0.1:1", "no Ray cluster answers at 127.0.0.1:1"),
+        ("127.0.0.1:99999999", "no Ray cluster answers"),
+        ("ray://127.0.0.1:10001", "client server"),
+        ("localhost", "expected host:port"),
+    ],
+)
+def test_bad_address_is_said_at_once(address: str, expected: str) -> None:
+    """A cluster that does not answer is named, with what to do; Ray itself would try for minutes."""
+    from raycluster.connect import _knock
+
+    start = time.monotonic()
+    with pytest.raises(ClusterError, match=expected):
+        _knock(address)
+    assert time.monotonic() - start < 10

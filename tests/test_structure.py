@@ -1,0 +1,322 @@
+"""The shape of the code: who may import whom, what stays light, what is public, and what is installed where."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from packaging.markers import Marker, default_environment
+from packaging.requirements import Requirement
+
+import evaljobs
+
+ROOT = Path(__file__).parents[1]
+
+# Who may import whom, from the top floor to the ground: an arrow points down this list, or is not allowed. What is
+# allowed must be in use; `evaljobs` alone stands for `evaljobs/__init__.py`, the public door.
+ALLOWED: dict[str, set[str]] = {
+    "evaljobs.__main__": {"evaljobs.cli"},
+    "evaljobs.cli": {
+        "evaljobs",
+        "evaljobs.config",
+        "evaljobs.demo",
+        "evaljobs.engine",
+        "evaljobs.errors",
+        "evaljobs.jobs",
+        "evaljobs.pairs",
+        "evaljobs.progress",
+        "evaljobs.report",
+        "evaljobs.run",
+        "evaljobs.vectors",
+    },
+    # The one seam between the two packages.
+    "evaljobs.run": {
+        "evaljobs.config",
+        "evaljobs.engine",
+        "evaljobs.errors",
+        "evaljobs.images",
+        "evaljobs.models",
+        "evaljobs.progress",
+        "evaljobs.report",
+        "raycluster",
+    },
+    "evaljobs.engine": {
+        "evaljobs",
+        "evaljobs.config",
+        "evaljobs.errors",
+        "evaljobs.images",
+        "evaljobs.jobs",
+        "evaljobs.models",
+        "evaljobs.progress",
+        "evaljobs.report",
+        "evaljobs.schemas",
+        "evaljobs.store",
+    },
+    "evaljobs.jobs": {"evaljobs.config", "evaljobs.errors", "evaljobs.pairs"},
+    "evaljobs.demo": {"evaljobs.config", "evaljobs.errors"},
+    "evaljobs": {"evaljobs.pairs"},
+    "evaljobs.models": {"evaljobs.config", "evaljobs.errors", "evaljobs.images", "evaljobs.schemas"},
+    "evaljobs.images": {"evaljobs.config", "evaljobs.errors", "evaljobs.schemas"},
+    "evaljobs.pairs": {"evaljobs.config", "evaljobs.errors"},
+    "evaljobs.report": {"evaljobs.errors"},
+    "evaljobs.store": {"evaljobs.config", "evaljobs.errors", "evaljobs.schemas"},
+    "evaljobs.vectors": {"evaljobs.errors"},
+    "evaljobs.progress": set(),
+    "evaljobs.config": {"evaljobs.errors"},
+    "evaljobs.schemas": set(),
+    "evaljobs.errors": set(),
+    "raycluster": set(),
+}
+
+# The only places that import these. Each is heavy, or has global state, or must be replaceable.
+OWNERS: dict[str, tuple[str, ...]] = {
+    "ray": ("raycluster",),
+    "onnxruntime": ("evaljobs.models.session",),
+    "onnx": ("evaljobs.models", "evaljobs.demo"),
+    "numba": ("evaljobs.pairs.compiled",),
+    "matplotlib": ("evaljobs.report",),
+    "sklearn": ("evaljobs.demo",),
+    "PIL": ("evaljobs.images", "evaljobs.demo"),
+    "click": ("evaljobs.cli",),
+    "yaml": ("evaljobs.config",),
+}
+
+HEAVY = [
+    *("ray", "numpy", "onnx", "onnxruntime", "numba", "pyarrow", "matplotlib", "sklearn", "torch", "pydantic"),
+    *("PIL", "rich", "scipy", "pandas", "s3fs", "fsspec"),
+]
+
+MAX_LINES = 400
+
+
+class Import(NamedTuple):
+    """One imported module, and whether it is imported as soon as its importer is."""
+
+    importer: str
+    imported: str
+    at_once: bool
+
+
+def module_name(path: Path, root: Path) -> str:
+    parts = path.relative_to(root).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports_of(importer: str, source: str, modules: set[str]) -> Iterator[Import]:
+    """Yield every import of a module, those inside functions and for type checkers included."""
+
+    def visit(node: ast.AST, *, at_once: bool) -> Iterator[Import]:
+        if isinstance(node, ast.Import):
+            yield from (Import(importer, alias.name, at_once) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{importer} has a relative import; write the whole name"
+            assert node.module is not None
+            for alias in node.names:
+                submodule = f"{node.module}.{alias.name}"
+                yield Import(importer, submodule if submodule in modules else node.module, at_once)
+        deferred = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        typing_only = isinstance(node, ast.If) and ast.unparse(node.test) in {"TYPE_CHECKING", "typing.TYPE_CHECKING"}
+        for child in ast.iter_child_nodes(node):
+            yield from visit(child, at_once=at_once and not deferred and not typing_only)
+
+    yield from visit(ast.parse(source), at_once=True)
+
+
+def package_of(module: str) -> str:
+    """Return the row of the table that a module belongs to."""
+    top, *rest = module.split(".")
+    return f"{top}.{rest[0]}" if top == "evaljobs" and rest else top
+
+
+def within(module: str, owner: str) -> bool:
+    return module == owner or module.startswith(f"{owner}.")
+
+
+@pytest.fixture(scope="module")
+def sources() -> dict[str, str]:
+    paths = [path for top in ("evaljobs", "raycluster") for path in sorted((ROOT / top).rglob("*.py"))]
+    found = {module_name(path, ROOT): path.read_text(encoding="utf-8") for path in paths}
+    assert {"evaljobs.run", "evaljobs.pairs.verification", "raycluster.pool"} <= set(found)
+    return found
+
+
+@pytest.fixture(scope="module")
+def imports(sources: dict[str, str]) -> list[Import]:
+    return [found for name, source in sources.items() for found in imports_of(name, source, set(sources))]
+
+
+@pytest.fixture(scope="module")
+def edges(imports: list[Import]) -> set[tuple[str, str]]:
+    """Edges between packages of the project."""
+    own = [(package_of(i.importer), package_of(i.imported)) for i in imports if package_of(i.imported) in ALLOWED]
+    return {(importer, imported) for importer, imported in own if importer != imported}
+
+
+def test_reader_of_imports_sees_every_kind() -> None:
+    """The rules below rest on it: imports in functions, under conditions, for types, of submodules and of names."""
+    source = (
+        "import torch.nn as nn\n"
+        "from evaljobs import run\n"
+        "if TYPE_CHECKING:\n    import ray\n"
+        "try:\n    import onnx\nexcept ImportError:\n    pass\n"
+        "class A:\n    def f(self):\n        from numba import njit\n"
+    )
+    assert set(imports_of("m", source, {"evaljobs.run"})) == {
+        Import("m", "torch.nn", at_once=True),
+        Import("m", "evaljobs.run", at_once=True),
+        Import("m", "ray", at_once=False),
+        Import("m", "onnx", at_once=True),
+        Import("m", "numba", at_once=False),
+    }
+
+
+def test_every_package_has_a_row(sources: dict[str, str]) -> None:
+    """A new package is placed on a floor before anything is built on it."""
+    assert {package_of(module) for module in sources} == set(ALLOWED)
+
+
+def test_arrows_point_down() -> None:
+    """The table is a house that can be drawn: nothing imports what stands above it, so nothing imports in circles."""
+    floor = {name: number for number, name in enumerate(ALLOWED)}
+    upward = [(a, b) for a, allowed in ALLOWED.items() for b in allowed if floor[b] <= floor[a]]
+    assert upward == []
+
+
+def test_only_allowed_imports(edges: set[tuple[str, str]]) -> None:
+    """Nobody reaches over the walls of the design."""
+    allowed = {(importer, imported) for importer, several in ALLOWED.items() for imported in several}
+    assert sorted(edges - allowed) == []
+
+
+def test_no_allowance_is_stale(edges: set[tuple[str, str]]) -> None:
+    """The table says what is, not what once was."""
+    allowed = {(importer, imported) for importer, several in ALLOWED.items() for imported in several}
+    assert sorted(allowed - edges) == []
+
+
+def test_evaluation_and_cluster_meet_in_one_module(imports: list[Import]) -> None:
+    """The package raycluster knows nothing of evaluation; evaljobs.run alone knows it; evaljobs imports no Ray."""
+    across = {(i.importer, i.imported.split(".")[0]) for i in imports if i.imported.split(".")[0] != "evaljobs"}
+    assert {importer for importer, top in across if top == "raycluster" and not within(importer, "raycluster")} == {
+        "evaljobs.run"
+    }
+    assert [importer for importer, top in across if top == "ray" and within(importer, "evaljobs")] == []
+    assert [i for i in imports if within(i.importer, "raycluster") and within(i.imported, "evaljobs")] == []
+
+
+@pytest.mark.parametrize(("library", "owners"), OWNERS.items())
+def test_library_is_imported_by_its_owners_alone(library: str, owners: tuple[str, ...], imports: list[Import]) -> None:
+    """One place to look at, to replace, or to keep lazy; an owner that no longer imports it leaves the table."""
+    importers = {i.importer for i in imports if within(i.imported, library)}
+    assert [name for name in sorted(importers) if not any(within(name, owner) for owner in owners)] == []
+    assert [owner for owner in owners if not any(within(name, owner) for name in importers)] == []
+
+
+def test_torch_is_imported_by_nobody_at_once(imports: list[Import]) -> None:
+    """It is an extra of two gigabytes: whoever needs it imports it where it is needed."""
+    assert len(imports) > 300
+    assert [i for i in imports if i.at_once and within(i.imported, "torch")] == []
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import evaljobs",
+        "import evaljobs; assert evaljobs.__version__",
+        "import evaljobs.cli",
+        "import sys; sys.argv = ['evaljobs', '--help']; from evaljobs.cli import main; main()",
+        "import sys; sys.argv = ['evaljobs', '--version']; from evaljobs.cli import main; main()",
+        "import sys; sys.argv = ['evaljobs', 'score', '--help']; from evaljobs.cli import main; main()",
+    ],
+)
+def test_looking_at_it_loads_nothing_heavy(code: str) -> None:
+    """`--help` answers at once, and `import evaljobs` costs nothing before something is called."""
+    program = (
+        f"import atexit, sys\nheavy = {HEAVY!r}\n"
+        "atexit.register(lambda: sys.stderr.write('loaded:' + ','.join(m for m in heavy if m in sys.modules)))\n" + code
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stderr == "loaded:"
+
+
+def test_public_names_are_pinned() -> None:
+    """The door is small, and what stands in it stays: a change here is a change for users."""
+    assert sorted(evaljobs.__all__) == ["Verification", "__version__", "verify"]
+    assert all(getattr(evaljobs, name) is not None for name in evaljobs.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'verfy'"):
+        _ = evaljobs.verfy
+
+
+def test_no_file_is_too_long() -> None:
+    """A file that nobody can read in one go is split before it grows further."""
+    folders = ("evaljobs", "raycluster", "tests", "docs", "benchmarks")
+    paths = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
+    assert len(paths) > 100
+    lengths = {str(path.relative_to(ROOT)): len(path.read_text(encoding="utf-8").splitlines()) for path in paths}
+    assert {path: n for path, n in lengths.items() if n > MAX_LINES} == {}
+
+
+@pytest.fixture(scope="module")
+def project() -> dict[str, object]:
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        found = tomllib.load(file)["project"]
+    assert isinstance(found, dict)
+    return found
+
+
+def requirements(project: dict[str, object], extra: str | None = None) -> list[Requirement]:
+    """Return what the project, or an extra of it, requires."""
+    if extra is None:
+        listed = project["dependencies"]
+    else:
+        extras = project["optional-dependencies"]
+        assert isinstance(extras, dict)
+        listed = extras[extra]
+    assert isinstance(listed, list)
+    return [Requirement(text) for text in listed]
+
+
+def test_the_packages_of_the_design_are_declared(project: dict[str, object]) -> None:
+    """Ray with its Jobs API, onnxruntime-gpu with a CUDA extra, torch in an extra of its own, and five more."""
+    base = {r.name: r.extras for r in requirements(project)}
+    assert {"ray", "onnxruntime-gpu", "numpy", "scikit-learn", "pyarrow", "matplotlib", "s3fs"} <= set(base)
+    assert base["ray"] == {"default"}
+    assert "torch" not in base
+    assert [r.name for r in requirements(project, "torch")] == ["torch"]
+    cuda = requirements(project, "cuda")
+    assert {r.name for r in cuda} == {"onnxruntime-gpu"}
+    assert all({"cuda", "cudnn"} == r.extras for r in cuda)
+
+
+PLATFORMS = [
+    ("linux", "x86_64", "onnxruntime-gpu"),
+    ("linux", "aarch64", "onnxruntime"),
+    ("linux", "ppc64le", "onnxruntime"),
+    ("darwin", "arm64", "onnxruntime"),
+    ("darwin", "x86_64", "onnxruntime"),
+    ("win32", "AMD64", "onnxruntime-gpu"),
+    ("win32", "ARM64", "onnxruntime"),
+    ("freebsd14", "amd64", "onnxruntime"),
+]
+
+
+@pytest.mark.parametrize(("system", "machine", "expected"), PLATFORMS)
+def test_one_onnxruntime_on_every_platform(
+    project: dict[str, object], system: str, machine: str, expected: str
+) -> None:
+    """The two share an import name and overwrite each other: one is installed, never both, never none."""
+    environment = {**default_environment(), "sys_platform": system, "platform_machine": machine, "extra": ""}
+
+    def wanted(marker: Marker | None) -> bool:
+        return marker is None or marker.evaluate({key: str(value) for key, value in environment.items()})
+
+    base = [r.name for r in requirements(project) if r.name.startswith("onnxruntime") and wanted(r.marker)]
+    assert base == [expected]
+    cuda = [r.name for r in requirements(project, "cuda") if wanted(r.marker)]
+    assert cuda == (["onnxruntime-gpu"] if expected == "onnxruntime-gpu" else [])
