@@ -11,8 +11,9 @@ from typing import Any
 
 from evaljobs.config import Config
 from evaljobs.engine import execution, output, todo
+from evaljobs.engine.decoding import DecodeReport, decode_shard
 from evaljobs.engine.device import Device, choose_device
-from evaljobs.engine.embedding import DecodeReport, Embedded, Embedder, EmbedFailed, ModelLoad, decode_shard
+from evaljobs.engine.embedding import Embedded, Embedder, EmbedFailed, ModelLoad
 from evaljobs.engine.evaluation import Assignment, evaluate
 from evaljobs.engine.exclusion import Exclusion
 from evaljobs.engine.prepare import Prepared, prepare
@@ -110,7 +111,10 @@ def run(
         wanted = [evaluations[number] for number in todo.without_result(prepared, evaluations)]
         if wanted:
             cluster = cluster or _connected(stack, config, None)
-            _Computation(prepared, exclusion, record, folder, progress).carry_out(wanted, cluster, device)
+            try:
+                _Computation(prepared, exclusion, record, folder, progress).carry_out(wanted, cluster, device)
+            except ClusterError as error:
+                raise RunFailedError(f"{error}. What was computed is kept: run the same command again") from error
         else:
             progress.say("Everything is computed already: the results are written from the store.")
         return _write(prepared, exclusion, record, clock, folder)

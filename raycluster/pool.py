@@ -6,13 +6,15 @@ the whole run never starve the tasks that feed them.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Callable, Hashable, Iterator
 from typing import Any
 
 import ray
-from ray.exceptions import RayActorError, RayError, RayTaskError
+from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskError
 
+from raycluster.connect import ClusterError
 from raycluster.plan import Cell, Plan
 
 Builder = Callable[[], Callable[[Any, Any], Any]]
@@ -103,6 +105,8 @@ class Pool:
     ------
     Exception
         From `events`: what a block's maker, a handler or a plain task raised, as it was raised there.
+    ClusterError
+        From `events`: a task died every time it was tried, or the cluster went away.
     """
 
     def __init__(self, plan: Plan, work: Work, actors: Actors) -> None:
@@ -204,6 +208,8 @@ class Pool:
             if isinstance(error.cause, BaseException):
                 raise error.cause from error
             raise
+        except RayError as error:
+            raise ClusterError(f"the cluster lost a part of the work: {_line(error)}") from error
         match call:
             case _Making(block):
                 info, empty = answer
@@ -219,8 +225,19 @@ class Pool:
         """Give what a dead actor had in hand to another one."""
         if self._handles.pop(worker, None) is None:
             return  # known: a second call to the same actor
+        # Answers that it gave before it died first: the call that it died in is then the first one in hand.
+        calls = {r: c for r, c in self._pending.items() if isinstance(c, _Processing) and c.worker == worker}
+        for ref, call in calls.items():
+            with contextlib.suppress(RayActorError, GetTimeoutError):
+                answer = ray.get(ref, timeout=0)
+                del self._pending[ref]
+                yield CellDone(call.cell, answer, self._plan.cell_done(worker, call.cell))
         for load in self._plan.worker_lost(worker):
-            yield LoadLost(load, " ".join(str(error).split())[:300])
+            yield LoadLost(load, _line(error))
+
+
+def _line(error: RayError) -> str:
+    return " ".join(str(error).split())[:300]
 
 
 @dataclasses.dataclass(frozen=True)

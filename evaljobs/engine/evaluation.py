@@ -69,7 +69,13 @@ class Assignment:
 
 
 def evaluate(assignment: Assignment, members: Mapping[str, Members]) -> float:
-    """Carry an evaluation out and commit what it found, a refusal included. Return its seconds."""
+    """Carry an evaluation out and commit what it found, a refusal included. Return its seconds.
+
+    Raises
+    ------
+    StoreError
+        If its rows are not there, or the result cannot be committed.
+    """
     start = time.perf_counter()
     store = Store(assignment.store)
     job = assignment.job

@@ -10,7 +10,8 @@ import time
 from typing import Any
 
 import evaljobs
-from evaljobs.engine.embedding import DecodeReport, Embedded
+from evaljobs.engine.decoding import DecodeReport
+from evaljobs.engine.embedding import Embedded
 
 _PACKAGES = ("ray", "numpy", "numba", "pyarrow", "pillow", "onnx")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,17 +50,17 @@ def from_counts(counts: Counts, reach: int) -> Auroc | None:
     reach
         Pairs whose bins are further apart are certainly in the order of their bins.
     """
-    # In Python's integers: couples of pairs are more than 64 bits can count.
-    impostor_below = [0] * (reach + 1) + np.cumsum(counts.impostor).tolist()  # more than `reach` bins below
-    n_impostor, n_genuine = impostor_below[-1], int(counts.genuine.sum())
+    n_impostor, n_genuine = int(counts.impostor.sum()), int(counts.genuine.sum())
     couples = n_impostor * n_genuine
     if couples == 0:
         return None
-    surely_right = surely_wrong = 0
-    for b in np.flatnonzero(counts.genuine).tolist():
-        genuine = int(counts.genuine[b])
-        surely_right += genuine * impostor_below[b]
-        surely_wrong += genuine * (n_impostor - impostor_below[min(b + 2 * reach + 1, len(impostor_below) - 1)])
+    # Where 64 bits cannot count the couples, Python's integers do, slower.
+    wide = np.int64 if couples < 2**63 else np.object_
+    genuine: NDArray[Any] = counts.genuine.astype(wide)
+    margin = np.zeros(reach, np.int64)
+    below: NDArray[Any] = np.cumsum(np.concatenate((margin, [0], counts.impostor, margin))).astype(wide)
+    surely_right = int(genuine @ below[: len(genuine)])  # impostors more than `reach` bins below
+    surely_wrong = int(genuine @ (n_impostor - below[2 * reach + 1 :]))
     low, high = Fraction(surely_right, couples), Fraction(couples - surely_wrong, couples)
     if low == high:
         return Auroc(float(low), (float(low), float(low)), exact=True)

@@ -17,7 +17,7 @@ Float64 = NDArray[np.float64]
 
 @dataclasses.dataclass(frozen=True)
 class Scores:
-    """Scores of some pairs, in no particular order, in chunks of float64."""
+    """Scores of some pairs, float64: a chunk for each part, ascending."""
 
     impostor: tuple[Float64, ...]
     genuine: tuple[Float64, ...]
@@ -27,10 +27,7 @@ class Scores:
 
     def sorted(self) -> tuple[Float64, Float64]:
         """Return all impostor and all genuine scores, ascending."""
-        impostor, genuine = np.concatenate(self.impostor), np.concatenate(self.genuine)
-        impostor.sort()
-        genuine.sort()
-        return impostor, genuine
+        return _merged(self.impostor), _merged(self.genuine)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +55,13 @@ class Collect:
             spans = _spans(samples.ends[i], i.start, j.start, j.stop)
             impostor.append(_gather(block, spans[1], spans[2]))
             genuine.append(_gather(block, spans[0], spans[1]))
-        return Scores(tuple(impostor), tuple(genuine))
+        return Scores((np.sort(np.concatenate(impostor)),), (np.sort(np.concatenate(genuine)),))
+
+
+def _merged(chunks: tuple[Float64, ...]) -> Float64:
+    merged = np.concatenate(chunks)
+    merged.sort(kind="stable")  # the kind that finds ascending runs, and merges them
+    return merged
 
 
 def _spans(ends: NDArray[np.int64], i0: int, j0: int, j1: int) -> tuple[NDArray[np.int64], ...]:

@@ -16,15 +16,22 @@ R = TypeVar("R")
 # Called with the pairs done and the pairs known to be done in all; the latter grows where a pass must be repeated.
 Progress = Callable[[int, int], None]
 
-_PARTS = 64  # of a pass: small enough to share evenly and to stop soon, large enough to be worth starting
+# Parts of a pass: small enough to share evenly and to stop soon, large enough that adding up costs little.
+_MOST_PARTS = 64
+_LEAST_PARTS_A_THREAD = 4
+_PAIRS_A_PART = 2**21
+
+
+def _parts(work: Work[Evidence], samples: Samples, threads: int) -> list[range]:
+    return work.parts(min(_MOST_PARTS, max(_LEAST_PARTS_A_THREAD * threads, samples.n_pairs // _PAIRS_A_PART)))
 
 
 class _Pass:
     """One pass over the parts of a work, by several threads."""
 
-    def __init__(self, work: Work[Evidence], samples: Samples, done: Callable[[int], None]) -> None:
+    def __init__(self, work: Work[Evidence], parts: list[range], samples: Samples, done: Callable[[int], None]) -> None:
         self._work, self._samples, self._done = work, samples, done
-        self._parts = iter(work.parts(_PARTS))
+        self._parts = iter(parts)
         self._lock = threading.Lock()
         self._stopped = False
 
@@ -79,8 +86,9 @@ def run_rounds(rounds: Rounds[R], samples: Samples, threads: int, progress: Prog
         try:
             work = next(rounds)
             while True:
-                known += sum(work.pairs(part) for part in work.parts(_PARTS))
-                work = rounds.send(_Pass(work, samples, count).total(threads))
+                parts = _parts(work, samples, threads)
+                known += sum(work.pairs(part) for part in parts)
+                work = rounds.send(_Pass(work, parts, samples, count).total(threads))
         except StopIteration as stop:
             result: R = stop.value
             return result

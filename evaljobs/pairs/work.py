@@ -28,7 +28,7 @@ class Work(Protocol[E_co]):
     def parts(self, at_least: int) -> list[range]:
         """Cut the tiles into parts, `at_least` so many where there are enough tiles."""
 
-    def pairs(self, part: range) -> int:
+    def pairs(self, part: range, /) -> int:
         """Return how many pairs a part looks at."""
 
     def run(self, samples: Samples, part: range) -> E_co:

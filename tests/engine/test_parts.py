@@ -13,7 +13,7 @@ from PIL import Image
 from rich.console import Console
 
 from evaljobs.engine import device, output
-from evaljobs.engine.embedding import decode_shard
+from evaljobs.engine.decoding import decode_shard
 from evaljobs.engine.shards import SHARD_BYTES, SHARD_IMAGES, cut, images_per_shard
 from evaljobs.errors import UsageError
 from evaljobs.images.geometry import Geometry

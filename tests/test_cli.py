@@ -1,0 +1,371 @@
+"""The command line: exit codes, messages without tracebacks, numbers on standard output, nothing started needlessly."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import jsonschema
+import numpy as np
+import onnx
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+from PIL import Image
+from pyarrow import feather
+from sklearn.metrics import roc_auc_score, roc_curve
+
+import evaljobs
+from evaljobs.cli import main
+
+TARGETS = ("1e-3", "0.05", "1")
+
+
+class Done(NamedTuple):
+    """What a command left behind."""
+
+    code: int
+    out: str
+    err: str
+
+
+Command = Callable[..., Done]
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Command]:
+    """Run the command line as its entry point does, in this process."""
+
+    def run(*arguments: str | Path) -> Done:
+        monkeypatch.setattr(sys, "argv", ["evaljobs", *map(str, arguments)])
+        with pytest.raises(SystemExit) as leave:
+            main()
+        assert isinstance(leave.value.code, int)
+        return Done(leave.value.code, *capsys.readouterr())
+
+    handler = signal.getsignal(signal.SIGTERM)
+    yield run
+    signal.signal(signal.SIGTERM, handler)
+
+
+def refused(done: Done, *expected: str) -> None:
+    """Check a mistake of the user's: exit code 2, one message with these parts, no traceback, no output."""
+    assert (done.code, done.out) == (2, "")
+    assert "Traceback" not in done.err
+    for part in expected:
+        assert part in done.err
+
+
+# Arguments and configurations
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["run", "--nope", "a.yaml"], "No such option '--nope'"),
+        (["frobnicate"], "No such command 'frobnicate'"),
+        (["run"], "Missing argument 'CONFIG'"),
+        (["score"], "Missing argument 'TABLE'"),
+        (["score", "a.npz", "--threads", "0"], "0 is not in the range"),
+    ],
+)
+def test_wrong_arguments_are_usage_errors(command: Command, arguments: list[str], expected: str) -> None:
+    """Exit code 2, and what is wrong with them."""
+    refused(command(*arguments), expected)
+
+
+@pytest.mark.parametrize("name", ["run", "plan"])
+def test_missing_configuration(command: Command, name: str, tmp_path: Path) -> None:
+    """The file is named, and the command that writes one to start from."""
+    refused(command(name, tmp_path / "missing.yaml"), "missing.yaml", "evaljobs demo")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["run", "plan"])
+def test_bad_configuration(command: Command, name: str, tmp_path: Path) -> None:
+    """Every mistake is listed, with the nearest key; nothing is made."""
+    path = tmp_path / "bad.yaml"
+    path.write_text("images: {foldr: a}\nmodels: [a.onnx]\n")
+    refused(command(name, path, "--set", "fpr=7"), "foldr", "did you mean 'folder'?", "7 is not", "nothing was started")
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_help_and_version(command: Command) -> None:
+    """Both succeed on standard output; the version is that of the package."""
+    assert command("--version") == Done(0, f"evaljobs {evaljobs.__version__}\n", "")
+    done = command("--help")
+    assert done.code == 0
+    assert {"demo", "plan", "run", "schema", "score"} <= set(done.out.split())
+
+
+def test_schema_is_a_json_schema(command: Command) -> None:
+    """It can be given to an editor as it is printed."""
+    done = command("schema")
+    assert (done.code, done.err) == (0, "")
+    schema = json.loads(done.out)
+    jsonschema.Draft202012Validator.check_schema(schema)
+    assert {"images", "models", "fpr", "jobs"} <= set(schema["properties"])
+
+
+# Plans
+
+
+@pytest.fixture
+def benchmark(tmp_path: Path) -> Path:
+    """Write six images of three labels, one model and a configuration."""
+    for number in range(6):
+        path = tmp_path / "images" / f"label{number % 3}" / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pixels = np.random.default_rng(number).integers(0, 256, (4, 4, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(path)
+    weights = np.random.default_rng(0).standard_normal((48, 2)).astype(np.float32)
+    graph = helper.make_graph(
+        [helper.make_node("Flatten", ["x"], ["flat"]), helper.make_node("MatMul", ["flat", "w"], ["y"])],
+        "linear",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 3, 4, 4])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 2])],
+        [numpy_helper.from_array(weights, "w")],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), tmp_path / "m.onnx")
+    config = tmp_path / "benchmark.yaml"
+    config.write_text("images: {folder: images}\nmodels: [m.onnx]\nstore: store\n")
+    return config
+
+
+def test_plan_says_what_a_run_would_do(command: Command, benchmark: Path) -> None:
+    """Counts of what is missing, as versioned JSON on standard output and in words; no output folder is made."""
+    done = command("plan", benchmark, "--json")
+    assert done.code == 0
+    found = json.loads(done.out)
+    assert found["version"] == 1
+    counts = ("images", "models", "evaluations", "evaluations_cached", "decodes", "embeddings", "pairs")
+    assert [found[name] for name in counts] == [6, 1, 1, 0, 6, 6, 15]
+    assert found["decoded_bytes"] == 6 * 4 * 4 * 3
+    assert found["seconds"] is None
+    text = command("plan", benchmark, "--set", "images.limit=4")
+    assert text.code == 0
+    assert "4 images" in text.out
+    assert "not known" in text.out
+    assert {path.name for path in benchmark.parent.iterdir()} == {"benchmark.yaml", "images", "m.onnx", "store"}
+
+
+def test_plan_starts_no_ray(benchmark: Path) -> None:
+    """It does not even import it, nor the runtime of the models, nor what compares pairs."""
+    program = (
+        f"import sys\nsys.argv = ['evaljobs', 'plan', {str(benchmark)!r}, '--json']\n"
+        "from evaljobs.cli import main\n"
+        "try:\n    main()\n"
+        "finally:\n    print([m for m in ('ray', 'onnxruntime', 'numba') if m in sys.modules], file=sys.stderr)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    assert json.loads(done.stdout)["images"] == 6
+    assert done.stderr.splitlines()[-1] == "[]"
+
+
+# Vectors
+
+
+@pytest.fixture(scope="module")
+def vectors() -> tuple[np.ndarray, np.ndarray]:
+    """Return 60 noisy vectors of 12 labels, float32."""
+    rng = np.random.default_rng(5)
+    labels = np.arange(60) % 12
+    return (rng.normal(size=(12, 8))[labels] + rng.normal(size=(60, 8))).astype(np.float32), labels
+
+
+def as_table(embeddings: np.ndarray, kind: str) -> pa.Table:
+    rows = embeddings.tolist()
+    width = embeddings.shape[1]
+    types = {
+        "list": pa.list_(pa.float32()),
+        "large_list": pa.large_list(pa.float32()),
+        "fixed": pa.list_(pa.float32(), width),
+        "double": pa.list_(pa.float64()),
+    }
+    return pa.table({"embedding": pa.array(rows, types[kind])})
+
+
+def write(path: Path, table: pa.Table, how: str) -> Path:
+    """Write a table as an Arrow file, an Arrow stream, Feather or Parquet."""
+    if how == "parquet":
+        pq.write_table(table, path)
+    elif how == "feather":
+        feather.write_feather(table, path)
+    else:
+        maker = pa.ipc.new_file if how == "file" else pa.ipc.new_stream
+        with pa.OSFile(str(path), "wb") as sink, maker(sink, table.schema) as writer:
+            writer.write_table(table, max_chunksize=17)
+    return path
+
+
+def check(found: dict[str, object], embeddings: np.ndarray, labels: np.ndarray) -> None:
+    """Compare a result with scikit-learn's on all pairs."""
+    rows = embeddings.astype(np.float64)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    i, j = np.triu_indices(len(rows), 1)
+    scores, genuine = (rows[i] * rows[j]).sum(axis=1), labels[i] == labels[j]
+    fpr, tpr, thresholds = roc_curve(genuine, scores, drop_intermediate=False)
+    n_genuine, n_impostor = int(genuine.sum()), int((~genuine).sum())
+    assert (found["n_genuine"], found["n_impostor"]) == (n_genuine, n_impostor)
+    assert found["auroc"] == pytest.approx(roc_auc_score(genuine, scores), abs=1e-12)
+    points = found["points"]
+    assert isinstance(points, list)
+    assert [point["target"] for point in points] == [float(target) for target in TARGETS]
+    for point in points:
+        at = int(np.flatnonzero(fpr <= point["target"])[-1])
+        assert point["false_positives"] == round(fpr[at] * n_impostor)
+        assert point["true_positives"] == round(tpr[at] * n_genuine)
+        assert point["threshold"] == pytest.approx(thresholds[at], abs=1e-12)
+
+
+TARGET_OPTIONS = [option for target in TARGETS for option in ("--fpr", target)]
+
+
+@pytest.mark.parametrize(
+    ("name", "how", "kind"),
+    [
+        ("a.arrow", "file", "fixed"),
+        ("a.arrow", "stream", "list"),
+        ("a.feather", "feather", "large_list"),
+        ("a.ipc", "file", "double"),
+        ("a.parquet", "parquet", "list"),
+        ("a.parquet", "parquet", "fixed"),
+    ],
+)
+def test_score_of_a_table_is_that_of_scikit_learn(
+    command: Command, vectors: tuple[np.ndarray, np.ndarray], tmp_path: Path, name: str, how: str, kind: str
+) -> None:
+    """Whatever the format and however the lists are stored: every count, every threshold."""
+    embeddings, labels = vectors
+    table = as_table(embeddings, kind).append_column("label", pa.array([f"person {label}" for label in labels]))
+    done = command("score", write(tmp_path / name, table, how), "--json", *TARGET_OPTIONS)
+    assert done.code == 0
+    check(json.loads(done.out), embeddings, labels)
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_score_of_an_npz(
+    command: Command, vectors: tuple[np.ndarray, np.ndarray], tmp_path: Path, save: Callable[..., None]
+) -> None:
+    """The columns may have names of their own, and further ones do not matter."""
+    embeddings, labels = vectors
+    save(tmp_path / "a.npz", features=embeddings, person=labels, other=np.zeros(3))
+    columns = ["--embedding", "features", "--label", "person"]
+    done = command("score", tmp_path / "a.npz", "--json", *columns, *TARGET_OPTIONS)
+    assert done.code == 0
+    check(json.loads(done.out), embeddings, labels)
+
+
+def test_score_for_people(command: Command, vectors: tuple[np.ndarray, np.ndarray], tmp_path: Path) -> None:
+    """A table on standard output with the pairs, both scales and what the flags mean; progress goes elsewhere."""
+    embeddings, labels = vectors
+    np.savez(tmp_path / "a.npz", embedding=embeddings.astype(np.float64) + 1e-12, label=labels)
+    done = command("score", tmp_path / "a.npz", "--fpr", "1e-3")
+    assert done.code == 0
+    assert "60 samples, 120 genuine and 1,650 impostor pairs" in done.out
+    assert "(cos+1)/2" in done.out
+    assert "few_errors: the target allows fewer than 30" in done.out
+    assert "rounded to float32" in done.out
+    assert "pairs: 1,770 of 1,770" in done.err
+
+
+def test_rows_that_cannot_be_compared_are_named(command: Command, tmp_path: Path) -> None:
+    """NaN, infinite and all-zero rows: how many, and the first by id, or by number where there is none."""
+    embeddings = np.ones((9, 2), dtype=np.float32)
+    embeddings[[2, 4, 7]] = [[np.nan, 1], [np.inf, 1], [0, 0]]
+    labels = np.arange(9) % 3
+    np.savez(tmp_path / "a.npz", embedding=embeddings, label=labels, id=[f"face-{n}" for n in range(9)])
+    refused(command("score", tmp_path / "a.npz"), "3 of 9", "face-2", "face-4", "face-7")
+    np.savez(tmp_path / "b.npz", embedding=embeddings, label=labels)
+    refused(command("score", tmp_path / "b.npz"), "3 of 9", "2, 4, 7")
+
+
+@pytest.mark.parametrize(
+    ("column", "expected"),
+    [
+        (pa.array([[1.0, 2.0], [1.0], [3.0, 1.0]]), "different lengths ([1, 2])"),
+        (pa.array([[1.0, 2.0], None, [3.0, 1.0]]), "no nulls"),
+        (pa.array([[1.0, 2.0], [None, 1.0], [3.0, 1.0]]), "1 numbers inside embeddings are null"),
+        (pa.array([1.0, 2.0, 3.0]), "expected a list of floating-point numbers"),
+        (pa.array(["a", "b", "c"]), "expected a list of floating-point numbers"),
+    ],
+)
+@pytest.mark.parametrize("how", ["file", "parquet"])
+def test_embeddings_that_are_no_matrix(
+    command: Command, tmp_path: Path, column: pa.Array, expected: str, how: str
+) -> None:
+    """Ragged lists, nulls and other types are refused, never filled up."""
+    path = tmp_path / ("a.parquet" if how == "parquet" else "a.arrow")
+    write(path, pa.table({"embedding": column, "label": pa.array(["x", "x", "y"])}), how)
+    refused(command("score", path), str(path), expected)
+
+
+def test_null_label_is_refused(command: Command, tmp_path: Path) -> None:
+    """A sample without a label belongs to nobody: it is not a label of its own."""
+    table = pa.table({"embedding": [[1.0, 2.0], [2.0, 1.0]], "label": pa.array(["x", None])})
+    refused(command("score", write(tmp_path / "a.parquet", table, "parquet")), "1 labels are null")
+
+
+def test_missing_column_is_named_with_the_nearest(command: Command, tmp_path: Path) -> None:
+    """What was found, and the option that names another column."""
+    np.savez(tmp_path / "a.npz", embeddings=np.ones((3, 2)), label=[1, 1, 2])
+    refused(command("score", tmp_path / "a.npz"), "no column 'embedding'", "did you mean --embedding embeddings?")
+    table = pa.table({"embedding": [[1.0, 2.0]], "who": ["x"]})
+    path = write(tmp_path / "a.parquet", table, "parquet")
+    refused(command("score", path), "no column 'label'", "found: embedding, who", "name it with --label")
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a", "a.npy"])
+def test_unknown_ending(command: Command, tmp_path: Path, name: str) -> None:
+    """The formats that are known are listed."""
+    (tmp_path / name).write_text("embedding,label\n")
+    refused(command("score", tmp_path / name), "no format is known", ".parquet", ".npz", ".arrow")
+
+
+@pytest.mark.parametrize("name", ["a.arrow", "a.parquet", "a.npz"])
+def test_no_file(command: Command, tmp_path: Path, name: str) -> None:
+    """A path with nothing behind it."""
+    refused(command("score", tmp_path / name), f"no file {tmp_path / name}")
+
+
+@pytest.mark.parametrize("name", ["a.arrow", "a.parquet", "a.npz"])
+@pytest.mark.parametrize("keep", [0.3, 0.9])
+def test_truncated_file(vectors: tuple[np.ndarray, np.ndarray], tmp_path: Path, name: str, keep: float) -> None:
+    """An upload that broke off is known for what it is; in a process of its own, as numpy leaves the file open."""
+    embeddings, labels = vectors
+    path = tmp_path / name
+    if path.suffix == ".npz":
+        np.savez(path, embedding=embeddings, label=labels)
+    else:
+        table = as_table(embeddings, "fixed").append_column("label", pa.array(labels))
+        write(path, table, "file" if path.suffix == ".arrow" else "parquet")
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * keep)])
+    done = subprocess.run(
+        [sys.executable, "-m", "evaljobs", "score", str(path)], capture_output=True, text=True, check=False, timeout=60
+    )
+    refused(Done(done.returncode, done.stdout, done.stderr), f"cannot read {path}")
+
+
+@pytest.mark.parametrize(("rate", "expected"), [("0", "0 < rate <= 1"), ("often", "not a decimal"), ("1/3", "decimal")])
+def test_bad_rate(command: Command, tmp_path: Path, rate: str, expected: str) -> None:
+    """A target that is no false-positive rate."""
+    np.savez(tmp_path / "a.npz", embedding=np.eye(3), label=[1, 1, 2])
+    refused(command("score", tmp_path / "a.npz", "--fpr", rate), expected)
+
+
+def test_one_label_in_all_is_a_result(command: Command, tmp_path: Path) -> None:
+    """No impostor pair: rates are null, the reason is a flag, and the output is valid JSON."""
+    np.savez(tmp_path / "a.npz", embedding=np.eye(3) + 1, label=["x", "x", "x"])
+    done = command("score", tmp_path / "a.npz", "--json", "--fpr", "0.1")
+    assert done.code == 0
+    found = json.loads(done.out)
+    assert found["auroc"] is None
+    (point,) = found["points"]
+    assert (point["fpr"], point["flags"]) == (None, ["no_impostors"])
+    assert "no_impostors" in command("score", tmp_path / "a.npz", "--fpr", "0.1").out
