@@ -163,6 +163,7 @@ def _run(path: Path, overrides: tuple[str, ...], options: Any) -> ExitCode:
     from evaljobs.config import load
     from evaljobs.progress import shown
     from evaljobs.report.leaderboard import render_terminal
+    from evaljobs.report.remarks import remarks
     from evaljobs.run import run as carry_out
 
     config = load(path, overrides)
@@ -170,7 +171,7 @@ def _run(path: Path, overrides: tuple[str, ...], options: Any) -> ExitCode:
         finished = carry_out(config, path, progress, options)
     _stdout().print(render_terminal(finished.results))
     click.echo(f"Results, tables and figures: {finished.out}")
-    for line in finished.failures():
+    for line in remarks(finished.results):
         click.echo(line, err=True)
     return finished.exit_code
 

@@ -60,14 +60,6 @@ class Finished:
     out: Path
     exit_code: ExitCode
 
-    def failures(self) -> list[str]:
-        """Return a line for each model that has no result, and one for excluded images."""
-        lines = [f"{m['name']} ({m['status']}): {m['error']['message']}" for m in self.results["models"] if m["error"]]
-        excluded = sum(image_set["excluded"] for image_set in self.results["sets"])
-        if excluded:
-            lines.append(f"{excluded:,} image(s) could not be used and are excluded: {self.out / 'failures.csv'}")
-        return lines
-
 
 def run(
     config: Config,

@@ -111,7 +111,10 @@ def _set(image_set: ImageSet, exclusion: Exclusion, prepared: Prepared) -> dict[
         "n_single_labels": sum(1 for n in labels.values() if n == 1),
         "excluded": len(rows),
         "excluded_by_kind": dict(sorted(Counter(row[3] for row in rows).items())),
-        "notices": {str(notice): n for notice, n in count_notices(image_set.samples).items()},
+        "notices": [
+            {"kind": str(notice), "n_images": n, "explanation": notice.explanation}
+            for notice, n in count_notices(image_set.samples).items()
+        ],
     }
 
 

@@ -134,18 +134,25 @@ class Refine:
         counter, ladder, shift = Counter(self.bins), Ladder.empty(len(self.low)), self.shift
         for near in counter.count(samples, self.tiles, part, self.flags()):
             if len(near.r):
-                self._climb(samples, near, ladder, shift)
+                self._score(samples, near, ladder, shift)
         return Refined(counter.counts(), ladder)
 
-    def _climb(self, samples: Samples, near: Near, ladder: Ladder, shift: Int64) -> None:
+    def _score(self, samples: Samples, near: Near, ladder: Ladder, shift: Int64) -> None:
         r, c = near.r.astype(np.int64), near.c.astype(np.int64)
         scores = score.score_some(samples.normalised(near.i), samples.normalised(near.j), r, c)
         genuine = c + near.j.start < samples.ends[near.i][r]
-        _climb(
-            to_keys(scores), genuine, self.low, self.high, shift,
-            ladder.impostor, ladder.genuine, ladder.least, ladder.greatest,
-            ladder.impostor_above, ladder.genuine_above, ladder.least_above,
-        )  # fmt: skip
+        climb(to_keys(scores), genuine, self.low, self.high, shift, ladder)
+
+
+def climb(  # noqa: PLR0913, PLR0917 - a kernel takes arrays, not objects
+    keys: Int64, is_genuine: NDArray[np.bool_], low: Int64, high: Int64, shift: Int64, ladder: Ladder
+) -> None:
+    """Put scored pairs, as keys ``[p]``, on the ladder of the intervals from `low` to `high`."""
+    _climb(
+        keys, is_genuine, low, high, shift,
+        ladder.impostor, ladder.genuine, ladder.least, ladder.greatest,
+        ladder.impostor_above, ladder.genuine_above, ladder.least_above,
+    )  # fmt: skip
 
 
 @compiled

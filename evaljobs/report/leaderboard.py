@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -113,8 +114,21 @@ def _render_group(results: Document, group: Group, groups: Sequence[Group], max_
         parts.append(to_terminal(used_columns(terminal_columns(fpr), shown), shown))
         if len(fine) > len(shown):
             parts.append(Text(f"  ... and {len(fine) - len(shown):,} more in results.md"))
+        parts += [Text(f"  {line}") for line in flag_lines(group)]
     parts += [Text(visible(f"  failed: {r['model']['name']} ({error_kind(r)})")) for r in rows if r["status"] != OK]
     return parts
+
+
+def flag_lines(group: Group) -> list[str]:
+    """Say at which targets the points of a group carry a flag, for how many of its models, and what it means."""
+    results = [e["result"] for e in group.evaluations.values() if e["status"] == OK]
+    lines = []
+    for flag, meaning in MEANING.items():
+        models = Counter(point["target"] for result in results for point in result["points"] if flag in flags(point))
+        for target in sorted(models):
+            some = "" if models[target] == len(results) else f", {models[target]:,} of {len(results):,} models"
+            lines.append(f"FPR {rate_text(target)}: {flag}{some} ({meaning})")
+    return lines
 
 
 def render_verification(result: Document, notes: Sequence[str] = ()) -> RenderableType:

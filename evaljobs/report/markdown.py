@@ -112,4 +112,6 @@ def _sets(results: Document) -> list[str]:
     parts = ["## Sets\n", to_markdown(used_columns(SET_COLUMNS, rows), rows)]
     if any(row["excluded"] for row in rows):
         parts.append("Excluded images count for no model; `failures.csv` lists each with its reason.\n")
+    said = {n["kind"]: n["explanation"] for row in rows for n in row.get("notices") or ()}
+    parts += ["".join(f"- {kind}: images that {markdown_text(text)}\n" for kind, text in said.items())] if said else []
     return parts

@@ -200,6 +200,11 @@ def _counts(key: str, row: Row) -> str | None:
     return ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in ordered) or None
 
 
+def _notices(row: Row) -> str | None:
+    """Return what happened to how many images in one cell: ``12 alpha, 1 animated``."""
+    return ", ".join(f"{notice['n_images']:,} {notice['kind']}" for notice in row.get("notices") or ()) or None
+
+
 SET_COLUMNS = [
     Column("set", "set", "name", Kind.TEXT),
     Column("n_samples", "images", "n_samples", Kind.INTEGER, format=",d"),
@@ -207,7 +212,7 @@ SET_COLUMNS = [
     Column("n_single_labels", "labels with one image", "n_single_labels", Kind.INTEGER, format=",d"),
     Column("excluded", "excluded", "excluded", Kind.INTEGER, format=",d"),
     Column("excluded_by_kind", "reasons", partial(_counts, "excluded_by_kind"), Kind.TEXT),
-    Column("notices", "conversions to know of", partial(_counts, "notices"), Kind.TEXT),
+    Column("notices", "conversions to know of", _notices, Kind.TEXT),
 ]
 
 FAILURE_COLUMNS = [

@@ -107,7 +107,7 @@ def make_document(
                 "n_single_labels": 2,
                 "excluded": sum((excluded or {}).values()),
                 "excluded_by_kind": excluded or {},
-                "notices": {},
+                "notices": [],
             }
         ],
         "models": models,

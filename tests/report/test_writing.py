@@ -26,7 +26,8 @@ def complete(published: dict[str, Any], make: Make) -> tuple[dict[str, Any], dic
     published["models"].append(
         make("model", "broken|one", status="failed", error={"kind": "corrupt", "message": "not\nONNX <b>"})
     )
-    published["sets"][0] |= {"excluded": 3, "excluded_by_kind": {"empty": 1, "damaged": 2}, "notices": {"alpha": 12}}
+    notice = {"kind": "alpha", "n_images": 12, "explanation": "have an alpha channel: it is dropped"}
+    published["sets"][0] |= {"excluded": 3, "excluded_by_kind": {"empty": 1, "damaged": 2}, "notices": [notice]}
     for i, model in enumerate(published["models"][:7]):
         model["notes"] = ["<size> assumed"] if i else ["<size> assumed", "batch 1"]
     names = [evaluation["model"] for evaluation in published["evaluations"]]
@@ -117,6 +118,7 @@ def test_the_page_says_all_there_is_to_say(complete: tuple[Any, Any], tmp_path: 
     assert r"- \<size\> assumed: lcnet050-f256-r128-ln-arc, " in page
     assert "lcnet050-f256-r128-ln-cos-squeeze and 2 more\n- batch 1: lcnet050-f256-r128-ln-arc\n" in page
     assert "| main | 1,500 | 30 | 2 | 3 | 2 damaged, 1 empty | 12 alpha |" in page
+    assert "- alpha: images that have an alpha channel: it is dropped" in page
 
 
 def test_a_run_in_which_every_model_failed_is_written_too(make: Make, tmp_path: Path) -> None:
