@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +17,11 @@ import pyarrow.parquet as pq
 from evaljobs.errors import InputError
 
 FORMATS = "Arrow (.arrow, .feather), Parquet (.parquet) or NumPy (.npz)"
+
+# What numpy, zipfile and pyarrow raise for files that are truncated, damaged, encrypted or of another kind.
+_UNREADABLE = (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error, pa.ArrowException)
+# The end of an Arrow stream. Readers do without it, and so take a stream that was cut between two batches for whole.
+_END_OF_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +59,7 @@ def read_vectors(path: Path, columns: Columns) -> Vectors:
             return _from_table(_read_arrow(path), path, columns)
     except FileNotFoundError:
         raise InputError(f"no file {path}; expected {FORMATS}") from None
-    except (OSError, ValueError, pa.ArrowException, zipfile.BadZipFile) as error:
+    except _UNREADABLE as error:
         raise InputError(f"cannot read {path}: {' '.join(str(error).split())[:200]}; expected {FORMATS}") from None
     raise InputError(f"{path}: no format is known by the ending {path.suffix!r}; expected {FORMATS}")
 
@@ -64,11 +70,24 @@ def _read_arrow(path: Path) -> pa.Table:
             return pa.ipc.open_file(source).read_all()
         except pa.ArrowInvalid:
             source.seek(0)
-            return pa.ipc.open_stream(source).read_all()
+            table = pa.ipc.open_stream(source).read_all()
+            source.seek(max(0, source.size() - len(_END_OF_STREAM)))
+            if source.read() != _END_OF_STREAM:
+                raise ValueError("the stream has no end; it was probably cut off") from None
+            return table
 
 
 def _from_npz(path: Path, columns: Columns) -> Vectors:
-    with np.load(path, allow_pickle=False) as arrays:
+    # Opened here: numpy leaves a file open that turns out to be no archive, and reads one that is a single array.
+    with path.open("rb") as file:
+        if not zipfile.is_zipfile(file):
+            raise ValueError("it is no .npz archive, or was cut off")
+        file.seek(0)
+        return _from_archive(file, path, columns)
+
+
+def _from_archive(file: BinaryIO, path: Path, columns: Columns) -> Vectors:
+    with np.load(file, allow_pickle=False) as arrays:
         _need(path, list(arrays), columns)
         ids = [str(i) for i in arrays[columns.id]] if columns.id in arrays else None
         return Vectors(arrays[columns.embedding], arrays[columns.label].tolist(), ids)
@@ -92,6 +111,8 @@ def _matrix(column: pa.ChunkedArray, path: Path) -> np.ndarray[tuple[int, int], 
     different = sorted(set(lengths.unique().to_pylist()), key=lambda length: -1 if length is None else length)
     if len(different) > 1 or array.null_count:
         raise InputError(f"{path}: embeddings have different lengths ({different[:5]}); expected one length, no nulls")
+    if not len(array):
+        raise InputError(f"{path}: the table is empty; expected a row per sample")
     values = array.flatten()
     if values.null_count:
         raise InputError(f"{path}: {values.null_count:,} numbers inside embeddings are null; expected numbers")

@@ -23,6 +23,8 @@ from sklearn.metrics import roc_auc_score, roc_curve
 
 import evaljobs
 from evaljobs.cli import main
+from evaljobs.errors import InputError
+from evaljobs.vectors import Columns, read_vectors
 
 TARGETS = ("1e-3", "0.05", "1")
 
@@ -334,22 +336,65 @@ def test_no_file(command: Command, tmp_path: Path, name: str) -> None:
     refused(command("score", tmp_path / name), f"no file {tmp_path / name}")
 
 
-@pytest.mark.parametrize("name", ["a.arrow", "a.parquet", "a.npz"])
-@pytest.mark.parametrize("keep", [0.3, 0.9])
-def test_truncated_file(vectors: tuple[np.ndarray, np.ndarray], tmp_path: Path, name: str, keep: float) -> None:
-    """An upload that broke off is known for what it is; in a process of its own, as numpy leaves the file open."""
+@pytest.mark.parametrize("name", ["a.arrow", "a.parquet"])
+@pytest.mark.parametrize("keep", [0.0, 0.3, 0.9])
+def test_truncated_table(
+    command: Command, vectors: tuple[np.ndarray, np.ndarray], tmp_path: Path, name: str, keep: float
+) -> None:
+    """An upload that broke off is known for what it is."""
     embeddings, labels = vectors
-    path = tmp_path / name
-    if path.suffix == ".npz":
-        np.savez(path, embedding=embeddings, label=labels)
-    else:
-        table = as_table(embeddings, "fixed").append_column("label", pa.array(labels))
-        write(path, table, "file" if path.suffix == ".arrow" else "parquet")
+    table = as_table(embeddings, "fixed").append_column("label", pa.array(labels))
+    path = write(tmp_path / name, table, "file" if name == "a.arrow" else "parquet")
+    cut(path, keep)
+    refused(command("score", path), f"cannot read {path}")
+
+
+@pytest.mark.parametrize("keep", [0.0, 0.3, 0.9])
+def test_truncated_npz(command: Command, vectors: tuple[np.ndarray, np.ndarray], tmp_path: Path, keep: float) -> None:
+    """The same of an archive, and nothing is left open."""
+    embeddings, labels = vectors
+    np.savez(tmp_path / "a.npz", embedding=embeddings, label=labels)
+    cut(tmp_path / "a.npz", keep)
+    refused(command("score", tmp_path / "a.npz"), "cannot read", "no .npz archive")
+
+
+def test_damaged_archive(command: Command, vectors: tuple[np.ndarray, np.ndarray], tmp_path: Path) -> None:
+    """Wrong bits in compressed data are an error of the file, not of the program."""
+    embeddings, labels = vectors
+    path = tmp_path / "a.npz"
+    np.savez_compressed(path, embedding=embeddings, label=labels)
+    data = bytearray(path.read_bytes())
+    data[100:400] = bytes(300)
+    path.write_bytes(data)
+    refused(command("score", path), f"cannot read {path}")
+
+
+def test_single_array_is_no_archive(command: Command, tmp_path: Path) -> None:
+    """A .npy file under another name."""
+    with (tmp_path / "a.npz").open("wb") as file:
+        np.save(file, np.eye(3))
+    refused(command("score", tmp_path / "a.npz"), "no .npz archive")
+
+
+def test_stream_that_was_cut_between_batches(tmp_path: Path) -> None:
+    """Every prefix of a stream is refused: none is taken for a smaller table."""
+    table = as_table(np.eye(40, dtype=np.float32) + 1, "list").append_column("label", pa.array(np.arange(40) % 4))
+    data = write(tmp_path / "whole.arrow", table, "stream").read_bytes()
+    path = tmp_path / "a.arrow"
+    for size in range(0, len(data), 8):  # Arrow's messages begin at multiples of 8
+        path.write_bytes(data[:size])
+        with pytest.raises(InputError, match="cannot read"):
+            read_vectors(path, Columns())
+
+
+def test_empty_table(command: Command, tmp_path: Path) -> None:
+    """No row at all."""
+    table = pa.table({"embedding": pa.array([], pa.list_(pa.float32())), "label": pa.array([], pa.string())})
+    refused(command("score", write(tmp_path / "a.parquet", table, "parquet")), "the table is empty")
+
+
+def cut(path: Path, keep: float) -> None:
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * keep)])
-    done = subprocess.run(
-        [sys.executable, "-m", "evaljobs", "score", str(path)], capture_output=True, text=True, check=False, timeout=60
-    )
-    refused(Done(done.returncode, done.stdout, done.stderr), f"cannot read {path}")
 
 
 @pytest.mark.parametrize(("rate", "expected"), [("0", "0 < rate <= 1"), ("often", "not a decimal"), ("1/3", "decimal")])
