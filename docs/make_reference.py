@@ -37,26 +37,6 @@ SECTIONS = {
     "Cluster": "cluster",
 }
 
-# Keys without a description of their own in evaljobs.config; to be dropped here once they have one there.
-MEANING = {
-    "Config.version": "of this format",
-    "Config.sets": "image sets by name",
-    "Config.models": "files and globs; a bare path is short for `{path: ...}`",
-    "Config.fpr": "target false-positive rates above 0, up to 1; kept as the decimals that are written",
-    "Config.jobs": "what is evaluated; by default one verification, on `main` or the only set",
-    "Config.cluster": "where the work runs",
-    "Images.uri_column": "manifests: column of the files",
-    "Images.label_column": "manifests: column of the labels",
-    "Set.images": "where the set's images are",
-    "Models.tags": "columns of the tables; they stand over those of `tag_pattern`",
-    "Models.preprocessing": "of these models; each key left out comes from the next source",
-    "Preprocessing.interpolation": "Pillow's filter; bilinear where left out",
-    "JobConfig.name": "unique; results are found by it",
-    "JobConfig.kind": "kind of the job",
-    "VerificationParameters.set": "the set whose images are compared; the only set where there is one",
-    "VerificationParameters.fpr": "as `fpr` of the file, whose value it is where left out",
-}
-
 
 def type_text(schema: Schema, *, joined: str = ", or ") -> str:
     """Return what may be written, in words. YAML's text stands for numbers too, so it is not said twice."""
@@ -108,20 +88,19 @@ def key_table(model: str, schema: Schema) -> str:
         own = "JobConfig" if key in config.JobConfig.model_fields and model in _job_kinds() else model
         inherited = f"{own}.{key}" in INHERITED
         default = "–" if inherited else default_text(key, node, required=key in schema.get("required", ()))
-        rows.append(f"| `{key}` | {type_text(node)} | {default} | {meaning(f'{own}.{key}', node)} |")
+        rows.append(f"| `{key}` | {type_text(node)} | {default} | {meaning(node)} |")
     return "\n".join(rows)
 
 
-def meaning(name: str, node: Schema) -> str:
+def meaning(node: Schema) -> str:
     """Return a key's description.
 
     Raises
     ------
     KeyError
-        If it has none, here or in the configuration's model.
+        If it has none in the configuration's model.
     """
-    text = str(node["description"]) if "description" in node else MEANING[name]
-    return text.replace("<", r"\<")
+    return str(node["description"]).replace("<", r"\<")
 
 
 def models() -> dict[str, Schema]:

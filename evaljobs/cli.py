@@ -6,8 +6,10 @@ import functools
 import json
 import logging
 import os
+import shutil
 import signal
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
@@ -38,11 +40,16 @@ def main() -> NoReturn:
         code = error.exit_code
     except (KeyboardInterrupt, click.Abort):
         word, code = ("Terminated", ExitCode.TERMINATED) if terminated else ("Interrupted", ExitCode.INTERRUPTED)
-        click.echo(f"\n{word}. What was computed is kept in the store: the same command goes on from there.", err=True)
+        kept = " What was computed is kept in the store: the same command goes on from there."
+        click.echo(f"\n{word}.{kept if sys.argv[1:2] in (['run'], ['demo']) else ''}", err=True)
     except BrokenPipeError:
         # The reader went away (`| head`): what is left in the buffer has nowhere to go.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = ExitCode.OK
+    except Exception:  # a mistake of ours, not of the user's: 1 would claim that results were written
+        traceback.print_exc()
+        click.echo("evaljobs: this is a bug; please report it with the lines above", err=True)
+        code = ExitCode.NO_RESULTS
     sys.exit(int(code or 0))
 
 
@@ -113,8 +120,17 @@ def demo(out: Path) -> ExitCode:
 
     config = write_demo(out)
     code = _run(config, (), Options())
-    click.echo(f"\nRun it again, nothing is computed twice:\n  evaljobs run {config}")
+    click.echo(f"\nRun it again, nothing is computed twice:\n  {_program()} run {config}")
     return code
+
+
+def _program() -> str:
+    """Return how this program was called, for a command that can be copied."""
+    called = Path(sys.argv[0])
+    if called.name == "__main__.py":
+        return f"{Path(sys.executable).name} -m evaljobs"
+    found = shutil.which(called.name)
+    return called.name if found and Path(found).samefile(called) else str(called)
 
 
 @cli.command()

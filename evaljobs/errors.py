@@ -14,6 +14,8 @@ A message names what was found, what was expected and what to do next.
 from __future__ import annotations
 
 import enum
+import functools
+from collections.abc import Callable
 
 
 class ExitCode(enum.IntEnum):
@@ -61,6 +63,9 @@ class NonFiniteError(InputError):
         super().__init__(message)
         self.count = count
         self.rows = rows
+
+    def __reduce__(self) -> tuple[Callable[..., NonFiniteError], tuple[str]]:
+        return functools.partial(type(self), count=self.count, rows=self.rows), (str(self),)
 
 
 class StoreError(EvaljobsError):

@@ -1,4 +1,8 @@
-"""Connect to a Ray cluster, or start one on this machine that ends with this process."""
+"""Connect to a Ray cluster, or start one on this machine that ends with this process.
+
+Ray is imported here when it is needed, and not before: authentication must be set in the environment by then, and a run
+with nothing to compute does not need it at all.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +15,10 @@ import socket
 import threading
 from collections.abc import Iterator
 
-import ray
+from raycluster import auth
+from raycluster.errors import ClusterError
 
 _KNOCK_S = 5.0
-
-
-class ClusterError(Exception):
-    """The cluster cannot be reached or started, or has not what is needed."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,6 +53,10 @@ def connect(
     ClusterError
         If there is nothing at the address, or Ray does not start.
     """
+    if address is None:
+        auth.protect()
+    import ray
+
     if ray.is_initialized():
         # Somebody else's connection (a notebook, a test session): used, and left as it is.
         yield _describe("this process's own connection", embedded=False)
@@ -108,9 +113,8 @@ def _own_sigterm() -> Iterator[None]:
 
 
 def _start(cpus: int | None, object_store_mb: int | None) -> None:
-    # Said explicitly: without it a local start writes a token file into the user's home. The embedded Ray listens on
-    # loopback alone and ends with this process.
-    os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+    import ray
+
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     # What a later Ray does anyway, and this one warns about: leave CUDA_VISIBLE_DEVICES of CPU workers alone.
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
@@ -125,6 +129,8 @@ def _start(cpus: int | None, object_store_mb: int | None) -> None:
 
 
 def _describe(address: str, *, embedded: bool) -> Cluster:
+    import ray
+
     total = ray.cluster_resources()
     return Cluster(
         address=address,

@@ -14,7 +14,7 @@ from typing import Any
 import ray
 from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskError
 
-from raycluster.connect import ClusterError
+from raycluster.errors import ClusterError
 from raycluster.plan import Cell, Plan
 
 Builder = Callable[[], Callable[[Any, Any], Any]]

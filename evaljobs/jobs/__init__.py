@@ -37,7 +37,7 @@ def config_schema() -> dict[str, Any]:
 def _job_schema(kind: type[Job]) -> dict[str, Any]:
     schema = kind.Parameters.model_json_schema()
     own = JobConfig.model_json_schema()["properties"]
-    schema["properties"] = {**own, "kind": {"const": kind.kind, "default": "verification"}, **schema["properties"]}
+    schema["properties"] = {**own, "kind": {**own["kind"], "const": kind.kind}, **schema["properties"]}
     schema["required"] = ["name"]
     return schema
 

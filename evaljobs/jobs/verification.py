@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar, cast
 
+from pydantic import Field
+
 from evaljobs.config import DEFAULT_TARGETS, Section, Targets
 from evaljobs.jobs.job import Job, Outcome, Rows
 
@@ -12,8 +14,8 @@ from evaljobs.jobs.job import Job, Outcome, Rows
 class VerificationParameters(Section):
     """The keys of a verification job."""
 
-    set: str = "main"
-    fpr: Targets = DEFAULT_TARGETS
+    set: str = Field("main", description="the set whose images are compared; the only set where there is one")
+    fpr: Targets = Field(DEFAULT_TARGETS, description="as `fpr` of the file, whose value it is where left out")
 
 
 class VerificationJob(Job):

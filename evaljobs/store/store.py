@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -108,6 +109,27 @@ class Store:
             self._folder.create(f"{folder}/{name}.arrow", arrow.to_bytes(table, {"evaljobs.schema": "result/1"}))
         stored = {"key": key, "tables": sorted(tables), "outcome": outcome}
         self._folder.create(f"{folder}/result.json", json.dumps(stored, allow_nan=False).encode())
+
+    # Whether other machines see it
+
+    def leave_nonce(self) -> str:
+        """Leave a file of a random name, for `sees_nonce` on another machine."""
+        nonce = f"nonces/{uuid.uuid4().hex}"
+        self._folder.create(nonce, nonce.encode())
+        return nonce
+
+    def sees_nonce(self, nonce: str) -> bool:
+        """Say whether the file is here and an answer can be written beside it."""
+        if self._folder.read(nonce) != nonce.encode():
+            return False
+        answer = f"{nonce}-{uuid.uuid4().hex}"
+        written = self._folder.create(answer, b"")
+        self._folder.delete(answer)
+        return written
+
+    def remove_nonce(self, nonce: str) -> None:
+        """Remove the file."""
+        self._folder.delete(nonce)
 
     # How long things take
 

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from raycluster.connect import Cluster, ClusterError, connect
+from raycluster.connect import Cluster, connect
+from raycluster.errors import ClusterError
 from raycluster.plan import Limits, Plan
 from raycluster.pool import Actors, BlockMade, CellDone, Event, LoadFinished, LoadLost, Pool, TaskDone, Work
 

@@ -1,31 +1,27 @@
-"""The main job, from a configuration to its results: the one module that knows both the evaluation and the cluster."""
+"""The work of a run on a cluster: embeds what is missing, evaluates what has no result, and keeps the book of it."""
 
 from __future__ import annotations
 
-import contextlib
-import dataclasses
 import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from evaljobs.config import Config
-from evaljobs.engine import execution, output, todo
+from evaljobs.engine import execution, todo
 from evaljobs.engine.decoding import DecodeReport, decode_shard
-from evaljobs.engine.device import Device, choose_device
+from evaljobs.engine.device import Device
 from evaljobs.engine.embedding import Embedded, Embedder, EmbedFailed, ModelLoad
 from evaljobs.engine.evaluation import Assignment, evaluate
 from evaljobs.engine.exclusion import Exclusion
-from evaljobs.engine.prepare import Prepared, prepare
-from evaljobs.engine.results import OK, assemble
+from evaljobs.engine.prepare import Prepared
 from evaljobs.engine.shards import Shard
-from evaljobs.errors import ExitCode, ModelErrorKind, RunFailedError, UsageError
+from evaljobs.errors import ModelErrorKind, UsageError
 from evaljobs.images.geometry import Geometry
 from evaljobs.models.options import Device as DeviceName
 from evaljobs.progress import Progress
-from evaljobs.report.atomic import write_atomic
-from evaljobs.report.writing import write_results
-from raycluster.connect import Cluster, ClusterError, connect
+from evaljobs.store import Store
+from raycluster.connect import Cluster
+from raycluster.nodes import on_every_node
 from raycluster.plan import Limits, Plan
 from raycluster.pool import Actors, BlockMade, CellDone, Event, LoadFinished, LoadLost, Pool, TaskDone, Work
 
@@ -33,101 +29,29 @@ from raycluster.pool import Actors, BlockMade, CellDone, Event, LoadFinished, Lo
 BLOCK_SHARE = 0.5
 
 
-@dataclasses.dataclass(frozen=True)
-class Options:
-    """What a caller says beside the configuration.
-
-    Attributes
-    ----------
-    out
-        Output folder, in place of the configuration's.
-    address
-        Ray cluster, in place of the configuration's.
-    overwrite
-        Whether another configuration's results in the output folder may be replaced.
-    """
-
-    out: Path | None = None
-    address: str | None = None
-    overwrite: bool = False
-
-
-@dataclasses.dataclass(frozen=True)
-class Finished:
-    """A run that has results."""
-
-    results: dict[str, Any]
-    out: Path
-    exit_code: ExitCode
-
-
-def run(
-    config: Config,
-    path: Path,
-    progress: Progress,
-    options: Options,
-) -> Finished:
-    """Carry a configuration out and write its results.
-
-    Parameters
-    ----------
-    config, path
-        The configuration and its file.
-    progress
-        Told how far the work is.
-    options
-        What the command line says beside the configuration.
+def check_shared(store: Store, cluster: Cluster) -> None:
+    """See that every node reads and writes the same store.
 
     Raises
     ------
     UsageError
-        If the configuration cannot be carried out; nothing was started.
-    StoreError
-        If the store cannot be read or written.
-    RunFailedError
-        If there are no valid results. What was computed is kept in the store.
+        Naming the nodes that do not, before anything is computed.
     """
-    clock = execution.Clock()
-    folder = options.out or output_folder(config, path)
-    with output.claimed(folder, config.digest(), overwrite=options.overwrite), contextlib.ExitStack() as stack:
-        address = options.address or config.cluster.address
-        cluster = _connected(stack, config, address) if address else None
-        device = choose_device(config.cluster.device, None if cluster is None else cluster.gpus)
-        for note in device.notes:
-            progress.say(note)
-        prepared = prepare(config, path, progress, provider=device.provider)
-        exclusion = Exclusion(prepared)
-        exclusion.check(folder)
-        record = execution.Record(device.provider)
-        evaluations = todo.evaluations(prepared, exclusion.digests)
-        wanted = [evaluations[number] for number in todo.without_result(prepared, evaluations)]
-        if wanted:
-            cluster = cluster or _connected(stack, config, None)
-            try:
-                _Computation(prepared, exclusion, record, folder, progress).carry_out(wanted, cluster, device)
-            except ClusterError as error:
-                raise RunFailedError(f"{error}. What was computed is kept: run the same command again") from error
-        else:
-            progress.say("Everything is computed already: the results are written from the store.")
-        return _write(prepared, exclusion, record, clock, folder)
-
-
-def output_folder(config: Config, path: Path) -> Path:
-    """Return the output folder that a configuration names, or ``<name>-results`` beside it."""
-    base = path.resolve().parent
-    return base / Path(config.out).expanduser() if config.out else base / f"{config.name or path.stem}-results"
-
-
-def _connected(stack: contextlib.ExitStack, config: Config, address: str | None) -> Cluster:
+    if cluster.nodes == 1 and cluster.embedded:
+        return
+    nonce = store.leave_nonce()
     try:
-        return stack.enter_context(connect(address, cpus=config.cluster.cpus))
-    except ClusterError as error:
-        if address:
-            raise UsageError(str(error)) from error
-        raise RunFailedError(str(error)) from error
+        seen = on_every_node(Store.sees_nonce, store, nonce)
+    finally:
+        store.remove_nonce(nonce)
+    if blind := sorted(node for node, sees in seen.items() if not sees):
+        raise UsageError(
+            f"the store {store.root} is not shared: the node(s) {', '.join(blind)} do not see what this machine writes "
+            "there. Name a `store` on a file system that every node mounts at the same place"
+        )
 
 
-class _Computation:
+class Computation:
     """Embeds what is missing and evaluates what has no result, and keeps the book of it."""
 
     def __init__(
@@ -141,6 +65,7 @@ class _Computation:
         self._evaluations: list[todo.Evaluation] = []
         self._waiting: list[int] = []
         self._embedding: set[str] = set()
+        self._comparing = False
 
     def carry_out(self, wanted: Sequence[todo.Evaluation], cluster: Cluster, device: Device) -> None:
         """Compute everything; one bad model ends that model alone."""
@@ -211,11 +136,13 @@ class _Computation:
             return
         if not self._evaluations:
             self._evaluations = todo.evaluations(self._prepared, self._exclusion.digests)
-            without = todo.without_result(self._prepared, self._evaluations)
-            self._progress.start("models", len(without))
-            self._progress.start("pairs", sum(self._evaluations[number].pairs for number in without))
-            self._waiting = without
+            self._waiting = todo.without_result(self._prepared, self._evaluations)
         ready = [number for number in self._waiting if self._evaluations[number].model.name not in self._embedding]
+        if ready and not self._comparing:
+            # Only now, so that the rates are those of comparing and not of waiting for the first model.
+            self._comparing = True
+            self._progress.start("models", len(self._waiting))
+            self._progress.start("pairs", sum(self._evaluations[number].pairs for number in self._waiting))
         self._waiting = [number for number in self._waiting if number not in set(ready)]
         for number in ready:
             if self._evaluations[number].model.name not in self._record.lost:
@@ -268,18 +195,6 @@ def _embedder(store: Path, device: DeviceName, threads: int) -> Embedder:
     return Embedder(store, device, threads)
 
 
-def _remember_rates(prepared: Prepared, record: execution.Record) -> None:
-    """Keep what a step took, so that a plan can say how long a run will take."""
-    if record.images_decoded:
-        for geometry in prepared.geometries:
-            prepared.store.add_rate("decode", geometry.key(), record.decode_seconds / record.images_decoded)
-    for name, model in record.models.items():
-        prepared.store.add_rate("embed", prepared.keys[name], model["embed_seconds"] / model["rows"])
-    if record.pairs:
-        for job in prepared.jobs:
-            prepared.store.add_rate("evaluate", {"kind": job.kind}, record.evaluation_seconds / record.pairs)
-
-
 def _announce(prepared: Prepared, shards: Sequence[Shard], evaluations: int, cluster: Cluster, device: Device) -> str:
     decodes = sum(len(shard.images) for shard in shards)
     rows = sum(len(shard.images) * len(shard.models) for shard in shards)
@@ -288,23 +203,3 @@ def _announce(prepared: Prepared, shards: Sequence[Shard], evaluations: int, clu
         f"{len(prepared.images):,} images, {len(prepared.models):,} models: {decodes:,} to decode, {rows:,} to embed, "
         f"{evaluations:,} evaluations, on {where} ({cluster.cpus} CPUs, {cluster.gpus} GPUs, {device.provider})"
     )
-
-
-def _write(
-    prepared: Prepared,
-    exclusion: Exclusion,
-    record: execution.Record,
-    clock: execution.Clock,
-    folder: Path,
-) -> Finished:
-    results, tables = assemble(prepared, exclusion, todo.evaluations(prepared, exclusion.digests), record.lost)
-    results["execution"] = record.as_json(clock)
-    _remember_rates(prepared, record)
-    samples = {name: image_set.samples for name, image_set in prepared.sets.items()}
-    write_atomic(folder / "samples.arrow", output.samples_arrow(samples))
-    write_results(results, tables, folder)
-    statuses = {entry["status"] for entry in [*results["models"], *results["evaluations"]]}
-    if OK not in {entry["status"] for entry in results["evaluations"]}:
-        reasons = "\n".join(f"  {m['name']}: {m['error']['message']}" for m in results["models"] if m["error"])
-        raise RunFailedError(f"no model has a result; {folder / 'results.json'} says the same:\n{reasons}")
-    return Finished(results, folder, ExitCode.OK if statuses == {OK} else ExitCode.SOME_FAILED)
