@@ -51,6 +51,8 @@ class Graph:
         Sorted by their location in the file.
     tensor_names
         Every tensor that a node of the main graph makes, in the order of the file.
+    op_types
+        Of all nodes of the main graph.
     """
 
     inputs: tuple[Tensor, ...]
@@ -61,6 +63,7 @@ class Graph:
     size_bytes: int
     external_files: tuple[Path, ...]
     tensor_names: tuple[str, ...]
+    op_types: frozenset[str]
 
 
 def inspect(path: Path) -> Graph:
@@ -84,6 +87,7 @@ def inspect(path: Path) -> Graph:
         size_bytes=sum(file.stat().st_size for file in (path, *external)),
         external_files=external,
         tensor_names=tuple(dict.fromkeys(name for node in proto.graph.node for name in node.output if name)),
+        op_types=frozenset(node.op_type for node in proto.graph.node),
     )
 
 

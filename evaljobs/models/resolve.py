@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evaljobs import config
-from evaljobs.errors import ModelError
+from evaljobs.errors import ModelError, ModelErrorKind
 from evaljobs.models.digest import model_digest
 from evaljobs.models.files import Candidate, find_models
 from evaljobs.models.inspect import inspect
@@ -16,6 +16,10 @@ from evaljobs.models.preprocessing import METADATA_KEY, resolve_preprocessing
 from evaljobs.models.tensors import pick_input, pick_output
 
 DigestOf = Callable[[Path, tuple[Path, ...]], str]
+
+
+# Operators that measure the range of all they are given, the other images of the batch included.
+_OVER_THE_BATCH = frozenset({"DynamicQuantizeLinear", "DynamicQuantizeMatMul", "DynamicQuantizeLSTM"})
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,7 @@ def resolve_one(candidate: Candidate, run: config.Config, digest_of: DigestOf = 
     pixels = resolve_preprocessing(
         entry.preprocessing, run.preprocessing, graph.metadata.get(METADATA_KEY), image, run.max_image_pixels
     )
-    batch_size, batch_notes = _batch_size(image, entry.batch_size)
+    batch_size, batch_notes = _batch_size(image, entry.batch_size, graph.op_types)
     return Model(
         name=candidate.name,
         path=path,
@@ -88,9 +92,29 @@ def resolve_one(candidate: Candidate, run: config.Config, digest_of: DigestOf = 
     )
 
 
-def _batch_size(image: Input, configured: int | None) -> tuple[int, tuple[str, ...]]:
+def _batch_size(image: Input, configured: int | None, op_types: frozenset[str]) -> tuple[int, tuple[str, ...]]:
+    if mixing := sorted(op_types & _OVER_THE_BATCH):
+        return _single(image, configured, mixing[0])
     if image.batch is None:
         return configured or DEFAULT_BATCH_SIZE, ()
     if configured not in {None, image.batch}:
         return image.batch, (f"batch_size {configured} is not used: the graph's batch of {image.batch} is fixed",)
     return image.batch, ()
+
+
+def _single(image: Input, configured: int | None, operator: str) -> tuple[int, tuple[str, ...]]:
+    """Run one image at a time, so that a row is a property of its image alone.
+
+    Raises
+    ------
+    ModelError
+        UNSUPPORTED_INPUT, if the graph fixes a larger batch.
+    """
+    why = f"it quantises over the whole batch ({operator}), so that a row would depend on the other images"
+    if image.batch not in {None, 1}:
+        raise ModelError(
+            ModelErrorKind.UNSUPPORTED_INPUT,
+            f"the graph fixes a batch of {image.batch}, and {why}; export it with a batch of 1 or an open one",
+        )
+    unused = f"batch_size {configured} is not used: " if configured not in {None, 1} else ""
+    return 1, (f"{unused}one image at a time, since {why}",)
