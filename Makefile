@@ -2,8 +2,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test check format benchmark clean
+.PHONY: demo test check format reference benchmark clean
 
 demo: $(VENV)/installed ## Set everything up and run the main job on real images and models
 	$(BIN)/evaljobs demo --out demo
@@ -20,20 +21,25 @@ format: $(VENV)/installed-test
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+reference: $(VENV)/installed-test ## Write the generated parts of the documentation
+	$(BIN)/python docs/make_reference.py
+
 benchmark: $(VENV)/installed-test ## Measure; results go to standard output
 	$(BIN)/python benchmarks/verification.py
 
 clean:
 	rm -rf $(VENV) demo build dist .mypy_cache .pytest_cache .ruff_cache
 
-$(BIN)/python:
-	$(PYTHON) -c "import sys; sys.exit(0 if (3, 11) <= sys.version_info < (3, 14) else f'found Python {sys.version.split()[0]}, expected 3.11 to 3.13: make PYTHON=python3.12 ...')"
-	$(PYTHON) -m venv $(VENV)
+# A virtual environment without pip (a bare Debian python3) must not be taken for one the next time.
+$(VENV)/created:
+	$(PYTHON) -c "import sys; v = sys.version_info; sys.exit(0 if (3, 11) <= v < (3, 14) else f'found Python {sys.version.split()[0]}, expected 3.11 to 3.13: make PYTHON=python3.12 ...')"
+	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "This Python makes no virtual environments; on Debian: apt-get install python3-venv"; exit 1; }
+	touch $@
 
-$(VENV)/installed: $(BIN)/python pyproject.toml
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+$(VENV)/installed: $(VENV)/created pyproject.toml
+	$(PIP) -e .
 	touch $@
 
 $(VENV)/installed-test: $(VENV)/installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test]'
+	$(PIP) -e '.[test]'
 	touch $@

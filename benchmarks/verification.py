@@ -1,6 +1,6 @@
 """Measure exact verification: against numpy and scikit-learn, and against the bare matrix product.
 
-    python benchmarks/verification.py [--repeats 5] [--threads 2] [--quick]
+    python benchmarks/verification.py [--repeats 5] [--threads 2] [--quick] [--device cuda]
 
 Prints Markdown tables. Times are medians over repeats, with the contenders taking turns, so that both meet the same
 noise. The data are synthetic: labels of 20 samples each, and embeddings of a label's centre plus noise.
@@ -104,8 +104,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="cuda: on a GPU instead, with torch")
     parser.add_argument("--quick", action="store_true", help="small sets, to see that it runs")
     options = parser.parse_args()
+    if options.device == "cuda":
+        import on_device
+
+        on_device.measure(make, options.repeats, quick=options.quick)
+        return
     n_sklearn, n_product = (1_000, 5_000) if options.quick else (10_000, 16_384)
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
     print(f"{platform.machine()}, {os.cpu_count()} cores, load {load:.1f} before the start, numpy {np.__version__},")

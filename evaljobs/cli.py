@@ -6,6 +6,7 @@ import functools
 import json
 import logging
 import os
+import shlex
 import shutil
 import signal
 import sys
@@ -120,17 +121,17 @@ def demo(out: Path) -> ExitCode:
 
     config = write_demo(out)
     code = _run(config, (), Options())
-    click.echo(f"\nRun it again, nothing is computed twice:\n  {_program()} run {config}")
+    click.echo(f"\nRun it again, nothing is computed twice:\n  {shlex.join([*_program(), 'run', str(config)])}")
     return code
 
 
-def _program() -> str:
+def _program() -> list[str]:
     """Return how this program was called, for a command that can be copied."""
     called = Path(sys.argv[0])
     if called.name == "__main__.py":
-        return f"{Path(sys.executable).name} -m evaljobs"
+        return [sys.executable, "-m", "evaljobs"]
     found = shutil.which(called.name)
-    return called.name if found and Path(found).samefile(called) else str(called)
+    return [called.name if found and called.exists() and Path(found).samefile(called) else str(called)]
 
 
 @cli.command()

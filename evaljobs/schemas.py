@@ -36,6 +36,11 @@ SAMPLES = pa.schema(
     metadata={"evaljobs.schema": "samples/1"},
 )
 
+# Digests of model files by what tells that they have not changed (evaljobs.models.cached).
+MODEL_DIGESTS = pa.schema(
+    [pa.field("key", pa.string(), nullable=False), pa.field("digest", pa.string(), nullable=False)]
+)
+
 # What cannot be decoded, per geometry.
 FAILURES = pa.schema(
     [

@@ -12,6 +12,7 @@ import logging
 import os
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 
@@ -53,16 +54,16 @@ def connect(
     ClusterError
         If there is nothing at the address, or Ray does not start.
     """
-    if address is None:
-        auth.protect()
-    import ray
-
-    if ray.is_initialized():
+    if _connected():
         # Somebody else's connection (a notebook, a test session): used, and left as it is.
         yield _describe("this process's own connection", embedded=False)
         return
-    if address is not None:
+    if address is None:
+        auth.protect()
+    else:
         _knock(address)
+    import ray
+
     # The first error ends a run and is raised; Ray would print those of the other calls in flight, with their stacks.
     os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")
     try:
@@ -77,6 +78,15 @@ def connect(
         yield _describe(address or "embedded", embedded=address is None)
     finally:
         ray.shutdown()
+
+
+def _connected() -> bool:
+    """Whether this process has a connection already; asked without importing Ray, which would settle its settings."""
+    if "ray" not in sys.modules:
+        return False
+    import ray
+
+    return bool(ray.is_initialized())
 
 
 def _knock(address: str) -> None:

@@ -13,23 +13,33 @@ from raycluster.errors import ClusterError
 
 
 def on_every_node(function: Callable[..., Any], *arguments: Any, timeout_s: float = 60) -> dict[str, Any]:
-    """Return what a function answers on each node that is alive, by the node's address.
+    """Return what a function answers on each node that is alive, by the node's name: ``address (start of its id)``.
+
+    Two nodes at one address are two nodes.
 
     Raises
     ------
     ClusterError
-        If a node does not answer in time.
+        If a node does not answer in time, or the function fails there.
     """
     # No CPU is asked for: a head that does no work must answer too.
     task = ray.remote(num_cpus=0, max_retries=0)(function)
     asked = {
-        node["NodeManagerAddress"]: task.options(
+        f"{node['NodeManagerAddress']} ({node['NodeID'][:8]})": task.options(
             scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
         ).remote(*arguments)
         for node in ray.nodes()
         if node["Alive"]
     }
+    _, silent = ray.wait(list(asked.values()), num_returns=len(asked), timeout=timeout_s)
+    if silent:
+        names = ", ".join(sorted(name for name, ref in asked.items() if ref in silent))
+        raise ClusterError(f"no answer within {timeout_s:g} s from the node(s) {names}; see `ray status` on the head")
+    return {name: _answer(name, ref) for name, ref in asked.items()}
+
+
+def _answer(name: str, ref: Any) -> Any:
     try:
-        return dict(zip(asked, ray.get(list(asked.values()), timeout=timeout_s), strict=True))
+        return ray.get(ref)
     except RayError as error:
-        raise ClusterError(f"a node does not answer: {' '.join(str(error).split())[:200]}") from error
+        raise ClusterError(f"the node {name} gives no answer: {' '.join(str(error).split())[:200]}") from error

@@ -19,7 +19,7 @@ class BlockState(enum.Enum):
     """The life of a block."""
 
     WAITING = enum.auto()
-    MAKING = enum.auto()
+    MAKING = enum.auto()  # its task is in flight, whether or not anybody still needs it
     READY = enum.auto()
     DROPPED = enum.auto()
 
@@ -52,10 +52,21 @@ class Plan:
         For each load, the blocks that it must process.
     limits
         Bounds on what is in flight at a time.
+    make_all
+        Make also the blocks whose loads were given up, and drop them at once: what their making tells then does not
+        depend on the moment at which a load was lost. A block that no load ever asked for is not made.
     """
 
-    def __init__(self, block_bytes: Sequence[int], blocks_of_load: Mapping[int, Set[int]], limits: Limits) -> None:
+    def __init__(
+        self,
+        block_bytes: Sequence[int],
+        blocks_of_load: Mapping[int, Set[int]],
+        limits: Limits,
+        *,
+        make_all: bool = False,
+    ) -> None:
         self._limits = limits
+        self._make_all = make_all
         self._windows = list(_windows(block_bytes, limits.memory_bytes // 2))
         self._current = 0
         # Of each load: its blocks that no worker has in hand, and those that are not done yet. Dicts keep an order.
@@ -75,13 +86,18 @@ class Plan:
 
     @property
     def finished(self) -> bool:
-        """Whether every load is done or given up."""
-        return not self._undone
+        """Whether every load is done or given up and, with `make_all`, every block was made."""
+        return not self._undone and (self.all_made or not self._make_all)
+
+    @property
+    def needs_workers(self) -> bool:
+        """Whether a cell is left to do."""
+        return bool(self._undone)
 
     @property
     def all_made(self) -> bool:
-        """Whether no block will be made any more."""
-        return self.finished or not any(s in {BlockState.WAITING, BlockState.MAKING} for s in self._state)
+        """Whether no block is being made or will be."""
+        return not any(s in {BlockState.WAITING, BlockState.MAKING} for s in self._state)
 
     @property
     def live_blocks(self) -> list[int]:
@@ -158,12 +174,12 @@ class Plan:
     def block_made(self, block: int, *, empty: bool = False) -> list[int]:
         """Take in a block; an empty one asks nothing of anybody. Return the loads that are finished by that."""
         if self._state[block] is not BlockState.MAKING:
-            return []  # nobody waits for it any more
+            return []  # a second answer
         self._state[block] = BlockState.READY
-        if not empty:
-            return []
-        loads = sorted(self._loads_of_block[block])
-        return [load for load in loads if self._settle(Cell(load, block))]
+        loads = sorted(self._loads_of_block[block]) if empty else []
+        finished = [load for load in loads if self._settle(Cell(load, block))]
+        self._drop_unneeded(block)
+        return finished
 
     def cell_done(self, worker: int, cell: Cell) -> bool:
         """Take in an answer; return whether its load is finished by that. A second answer changes nothing."""
@@ -201,9 +217,17 @@ class Plan:
         return True
 
     def _release(self, block: int, load: int) -> None:
-        """Drop a block that nobody needs any more, and go on to the next window after the last of this one."""
+        """Take a load from those that need a block."""
         self._loads_of_block[block].discard(load)
-        if not self._loads_of_block[block]:
+        self._drop_unneeded(block)
+
+    def _drop_unneeded(self, block: int) -> None:
+        """Drop a block that nobody needs any more, and go on to the next window after the last of this one.
+
+        One that is being made takes memory until it is there; one that must be made all the same waits for that.
+        """
+        droppable = {BlockState.READY} if self._make_all else {BlockState.READY, BlockState.WAITING}
+        if not self._loads_of_block[block] and self._state[block] in droppable:
             self._state[block] = BlockState.DROPPED
             self._skip_windows()
 

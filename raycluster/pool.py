@@ -1,28 +1,68 @@
-"""Carry a plan out on Ray: tasks make blocks, a pool of actors processes them, plain tasks run beside.
-
-Every CPU is offered twice, half to an actor and half to a task: whichever has work uses it. So actors that stay for
-the whole run never starve the tasks that feed them.
-"""
+"""Carry a plan out on Ray: tasks make blocks, a pool of actors processes them, plain tasks run beside."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import time
 from collections.abc import Callable, Hashable, Iterator
 from typing import Any
 
 import ray
-from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskError
+from ray.exceptions import (
+    GetTimeoutError,
+    NodeDiedError,
+    ObjectLostError,
+    OutOfMemoryError,
+    RayActorError,
+    RayError,
+    RayTaskError,
+    WorkerCrashedError,
+)
 
+from raycluster import room
 from raycluster.errors import ClusterError
+from raycluster.events import (
+    BLOCK_DIED,
+    LOAD_DIED,
+    TASK_DIED,
+    BlockLost,
+    BlockMade,
+    CellDone,
+    Event,
+    LoadFinished,
+    LoadLost,
+    TaskDone,
+    TaskLost,
+)
+from raycluster.marks import Marks, marked, marked_block
 from raycluster.plan import Cell, Plan
 
+__all__ = [
+    "Actors",
+    "BlockLost",
+    "BlockMade",
+    "CellDone",
+    "Event",
+    "LoadFinished",
+    "LoadLost",
+    "Pool",
+    "TaskDone",
+    "TaskLost",
+    "Work",
+]
+
 Builder = Callable[[], Callable[[Any, Any], Any]]
+
+# Of actors in a row that do not come up.
+_START_ATTEMPTS = 3
+# What a task whose process died leaves, after Ray has tried again.
+_DEATHS = (WorkerCrashedError, OutOfMemoryError, NodeDiedError, ObjectLostError)
 
 
 @dataclasses.dataclass(frozen=True)
 class Actors:
-    """How many actors, what each asks of the cluster, and what each holds.
+    """How many actors at most, what each asks of the cluster, and what each holds.
 
     `build` runs inside the actor and returns what processes a block: ``handler(load_argument, block)``.
     """
@@ -45,54 +85,14 @@ class Work:
     load_arguments: dict[int, Any]
 
 
-@dataclasses.dataclass(frozen=True)
-class BlockMade:
-    """A block is there; `info` is what its maker says of it."""
-
-    block: int
-    info: Any
-
-
-@dataclasses.dataclass(frozen=True)
-class CellDone:
-    """A block was processed by a load."""
-
-    cell: Cell
-    answer: Any
-    load_finished: bool
-
-
-@dataclasses.dataclass(frozen=True)
-class LoadFinished:
-    """A load has nothing left to do, without a call."""
-
-    load: int
-
-
-@dataclasses.dataclass(frozen=True)
-class LoadLost:
-    """A load was given up: the processes that ran it died."""
-
-    load: int
-    reason: str
-
-
-@dataclasses.dataclass(frozen=True)
-class TaskDone:
-    """A plain task came back."""
-
-    tag: Hashable
-    answer: Any
-
-
-Event = BlockMade | CellDone | LoadFinished | LoadLost | TaskDone
-
-
 class _Worker:
     """The actor: one handler, built where it runs."""
 
     def __init__(self, build: Builder) -> None:
         self._handler = build()
+
+    def ready(self) -> None:
+        """Answer as soon as the handler is built."""
 
     def process(self, load_argument: Any, block: Any) -> Any:
         return self._handler(load_argument, block)
@@ -101,35 +101,52 @@ class _Worker:
 class Pool:
     """Runs a plan and plain tasks, and yields what happened. Leaving it ends the actors and cancels what is in flight.
 
+    Attributes
+    ----------
+    note
+        What a person should know of the room for actors, or None: that fewer are started than were asked for.
+
     Raises
     ------
     Exception
         From `events`: what a block's maker, a handler or a plain task raised, as it was raised there.
     ClusterError
-        From `events`: a task died every time it was tried, or the cluster went away.
+        If no node has what one actor asks for. From `events`: no actor can be started or built, nothing at all runs
+        for `patience_s`, or the cluster went away.
     """
 
-    def __init__(self, plan: Plan, work: Work, actors: Actors) -> None:
+    def __init__(self, plan: Plan, work: Work, actors: Actors, *, patience_s: float = 600) -> None:
         self._plan = plan
         self._work = work
         self._actors = actors
+        self._patience_s = patience_s
+        self._nodes = room.alive(ray.nodes())
+        self._count = min(actors.count, room.room(self._nodes, actors.cpus, actors.gpus)) if plan.needs_workers else 0
+        self.note = self._describe_clamp() if plan.needs_workers and self._count < actors.count else None
         self._handles: dict[int, Any] = {}
+        self._joined: set[int] = set()
         self._blocks: dict[int, ray.ObjectRef[Any]] = {}
-        self._pending: dict[ray.ObjectRef[Any], _Making | _Processing | _Running] = {}
+        self._pending: dict[ray.ObjectRef[Any], _Call] = {}
         self._shared: dict[Hashable, ray.ObjectRef[Any]] = {}
+        self._marks = Marks()
+        self._make = ray.remote(num_cpus=room.CPU_SHARE, num_returns=2, max_retries=1)(marked_block)
+        self._run = ray.remote(max_retries=2)(marked)
         self._started = 0
-        self._make = ray.remote(num_cpus=0.5, num_returns=2)(_split(work.make))
+        self._failed_starts = 0
+        self._last_sign = time.monotonic()
 
     def __enter__(self) -> Pool:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for ref in self._pending:
-            if not isinstance(self._pending[ref], _Processing):
+        for ref, call in self._pending.items():
+            if isinstance(call, _Making | _Running):
                 ray.cancel(ref, force=True)
-        for handle in self._handles.values():
-            ray.kill(handle)
+        self._end_actors()
         self._blocks.clear()
+        # A cluster that went away has forgotten them already.
+        with contextlib.suppress(RayError, OSError, RuntimeError):
+            self._marks.clear()
 
     def put(self, name: Hashable, value: Any) -> Any:
         """Share a value with tasks: put once under its name, and handed to `submit` in place of the value."""
@@ -139,8 +156,10 @@ class Pool:
 
     def submit(self, tag: Hashable, threads: int, function: Callable[..., Any], *arguments: Any) -> None:
         """Run a function as a plain task that uses so many threads; its answer comes as TaskDone(tag, answer)."""
-        ref = ray.remote(num_cpus=threads / 2)(function).remote(*arguments)
-        self._pending[ref] = _Running(tag)
+        largest = max((node.cpus for node in self._nodes), default=threads)
+        mark = self._marks.new()
+        task = self._run.options(num_cpus=min(threads, largest) * room.CPU_SHARE)
+        self._pending[task.remote(mark, function, *arguments)] = _Running(tag, mark)
 
     def give_up(self, load: int) -> None:
         """Ask nothing of a load any more."""
@@ -148,46 +167,64 @@ class Pool:
 
     def events(self) -> Iterator[Event]:
         """Yield events until the plan is finished and no plain task is left. More may be submitted meanwhile."""
+        self._last_sign = time.monotonic()
         while True:
             self._dispatch()
             if not self._pending:
+                if not self._plan.finished:
+                    raise ClusterError("work is left and nothing is in flight: a mistake of this program; run it again")
                 return
             # A bound on the wait lets Ctrl-C and SIGTERM through.
-            done, _ = ray.wait(list(self._pending), timeout=1.0, fetch_local=False)
+            done, _ = ray.wait(list(self._pending), timeout=min(1.0, self._patience_s), fetch_local=False)
+            if done:
+                self._last_sign = time.monotonic()
+            else:
+                self._check_patience()
             for ref in done:
-                yield from self._handle(ref, self._pending.pop(ref))
+                if ref in self._pending:  # else it was answered together with another call to the same actor
+                    yield from self._handle(ref, self._pending.pop(ref))
 
     # What goes out
 
     def _dispatch(self) -> None:
-        if self._plan.finished:
+        if self._plan.needs_workers:
+            while len(self._handles) < self._count:
+                self._start_actor()
+        else:
             self._end_actors()
-            return
         while (block := self._plan.next_block()) is not None:
-            block_ref, info_ref = self._make.remote(*self._work.make_arguments(block))
-            self._blocks[block] = block_ref
-            self._pending[info_ref] = _Making(block)
-        while len(self._handles) < self._actors.count:
-            self._start_actor()
-        for worker, handle in self._handles.items():
+            self._make_block(block)
+        for worker in sorted(self._joined):
             while (cell := self._plan.next_cell(worker)) is not None:
+                handle = self._handles[worker]
                 ref = handle.process.remote(self._work.load_arguments[cell.load], self._blocks[cell.block])
                 self._pending[ref] = _Processing(worker, cell)
         self._drop_blocks()
 
+    def _make_block(self, block: int) -> None:
+        mark = self._marks.new()
+        self._blocks[block], info_ref = self._make.remote(mark, self._work.make, *self._work.make_arguments(block))
+        self._pending[info_ref] = _Making(block, mark)
+
     def _start_actor(self) -> None:
         worker, self._started = self._started, self._started + 1
         actor = ray.remote(_Worker).options(
-            num_cpus=self._actors.cpus / 2, num_gpus=self._actors.gpus, max_restarts=0, scheduling_strategy="SPREAD"
+            num_cpus=self._actors.cpus * room.CPU_SHARE,
+            num_gpus=self._actors.gpus,
+            max_restarts=0,
+            scheduling_strategy="SPREAD",
         )
         self._handles[worker] = actor.remote(self._actors.build)
-        self._plan.worker_joined(worker)
+        # It joins when it answers: cells given to one that finds no place would wait with it.
+        self._pending[self._handles[worker].ready.remote()] = _Starting(worker)
 
     def _end_actors(self) -> None:
         for handle in self._handles.values():
             ray.kill(handle)
         self._handles.clear()
-        self._blocks.clear()
+        self._joined.clear()
+        # Nobody waits for what they had in hand: it was of loads that were given up.
+        self._pending = {r: c for r, c in self._pending.items() if isinstance(c, _Making | _Running)}
 
     def _drop_blocks(self) -> None:
         live = set(self._plan.live_blocks)
@@ -196,35 +233,54 @@ class Pool:
 
     # What comes in
 
-    def _handle(self, ref: Any, call: _Making | _Processing | _Running) -> Iterator[Event]:
+    def _handle(self, ref: Any, call: _Call) -> Iterator[Event]:
         try:
             answer = ray.get(ref)
-        except RayActorError as error:
-            if isinstance(call, _Processing):
-                yield from self._lose(call.worker, error)
-                return
-            raise
         except RayTaskError as error:
-            if isinstance(error.cause, BaseException):
+            if isinstance(error.cause, BaseException) and not isinstance(error.cause, RayError):
                 raise error.cause from error
-            raise
-        except RayError as error:
             raise ClusterError(f"the cluster lost a part of the work: {_line(error)}") from error
+        except RayError as error:
+            yield from self._failed(call, error)
+            return
         match call:
             case _Making(block):
                 info, empty = answer
+                finished = self._plan.block_made(block, empty=empty)
                 yield BlockMade(block, info)
-                for load in self._plan.block_made(block, empty=empty):
-                    yield LoadFinished(load)
+                yield from (LoadFinished(load) for load in finished)
             case _Processing(worker, cell):
                 yield CellDone(cell, answer, self._plan.cell_done(worker, cell))
             case _Running(tag):
                 yield TaskDone(tag, answer)
+            case _Starting(worker):
+                self._failed_starts = 0
+                self._joined.add(worker)
+                self._plan.worker_joined(worker)
+
+    def _failed(self, call: _Call, error: RayError) -> Iterator[Event]:
+        """Take in that a process died; anything else is a fault of the cluster."""
+        match call, error:
+            case _Processing(worker), RayActorError():
+                yield from self._lose(worker, error)
+            case _Starting(worker), RayActorError():
+                self._not_started(worker, error)
+            case _Making(block), _ if isinstance(error, _DEATHS):
+                finished = self._plan.block_made(block, empty=True)
+                yield BlockLost(block, BLOCK_DIED, _line(error))
+                yield from (LoadFinished(load) for load in finished)
+            case _Running(tag), _ if isinstance(error, _DEATHS):
+                yield TaskLost(tag, TASK_DIED, _line(error))
+            case _:
+                raise ClusterError(f"the cluster lost a part of the work: {_line(error)}") from error
 
     def _lose(self, worker: int, error: RayError) -> Iterator[Event]:
         """Give what a dead actor had in hand to another one."""
-        if self._handles.pop(worker, None) is None:
+        handle = self._handles.pop(worker, None)
+        if handle is None:
             return  # known: a second call to the same actor
+        ray.kill(handle)  # one that is only out of reach must not come back
+        self._joined.discard(worker)
         # Answers that it gave before it died first: the call that it died in is then the first one in hand.
         calls = {r: c for r, c in self._pending.items() if isinstance(c, _Processing) and c.worker == worker}
         for ref, call in calls.items():
@@ -233,7 +289,51 @@ class Pool:
                 del self._pending[ref]
                 yield CellDone(call.cell, answer, self._plan.cell_done(worker, call.cell))
         for load in self._plan.worker_lost(worker):
-            yield LoadLost(load, _line(error))
+            yield LoadLost(load, LOAD_DIED, _line(error))
+
+    def _not_started(self, worker: int, error: RayActorError) -> None:
+        """Try again a few times; then do with the actors that there are."""
+        del self._handles[worker]
+        self._failed_starts += 1
+        if error.actor_init_failed:
+            raise ClusterError(f"what an actor holds cannot be built there: {_line(error)}") from error
+        if self._failed_starts < _START_ATTEMPTS:
+            return
+        if not self._handles:
+            raise ClusterError(f"no actor comes up, {self._failed_starts} died at once: {_line(error)}") from error
+        self._count = len(self._handles)
+
+    # What does not come
+
+    def _check_patience(self) -> None:
+        """Refuse to wait for what cannot start: nothing in flight has begun, and nothing has come for long.
+
+        Raises
+        ------
+        ClusterError
+            Saying what was asked for and what there is.
+        """
+        waited_s = time.monotonic() - self._last_sign
+        if waited_s < self._patience_s:
+            return
+        self._last_sign = time.monotonic()
+        calls = list(self._pending.values())
+        if any(isinstance(call, _Processing) for call in calls):
+            return  # an actor is at it
+        if self._marks.any_started(call.mark for call in calls if isinstance(call, _Making | _Running)):
+            return
+        starting = sum(isinstance(call, _Starting) for call in calls)
+        free = ray.available_resources()
+        raise ClusterError(
+            f"nothing could start for {waited_s:.0f} s: {starting} process(es) of "
+            f"{room.asked(self._actors.cpus, self._actors.gpus)} and {len(calls) - starting} task(s) wait; "
+            f"{room.offered(room.alive(ray.nodes()))}, of which {free.get('CPU', 0):g} CPU(s) and "
+            f"{free.get('GPU', 0):g} GPU(s) are free. Wait for other work on the cluster to end, or add nodes"
+        )
+
+    def _describe_clamp(self) -> str:
+        wanted, each = self._actors.count, room.asked(self._actors.cpus, self._actors.gpus)
+        return f"{self._count} worker(s) of {each} in place of {wanted}: {room.offered(self._nodes)}"
 
 
 def _line(error: RayError) -> str:
@@ -241,8 +341,14 @@ def _line(error: RayError) -> str:
 
 
 @dataclasses.dataclass(frozen=True)
+class _Starting:
+    worker: int
+
+
+@dataclasses.dataclass(frozen=True)
 class _Making:
     block: int
+    mark: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -254,13 +360,7 @@ class _Processing:
 @dataclasses.dataclass(frozen=True)
 class _Running:
     tag: Hashable
+    mark: str
 
 
-def _split(make: Callable[..., tuple[Any, Any, bool]]) -> Callable[..., tuple[Any, tuple[Any, bool]]]:
-    """Return what a task returns in two parts: the block stays in the cluster, the rest comes to the driver."""
-
-    def make_block(*arguments: Any) -> tuple[Any, tuple[Any, bool]]:
-        block, info, empty = make(*arguments)
-        return block, (info, empty)
-
-    return make_block
+_Call = _Starting | _Making | _Processing | _Running

@@ -155,7 +155,7 @@ class Cluster(Section):
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: cuda where the cluster has GPUs")
     threads: int = Field(1, gt=0, le=256, description="threads of one onnxruntime session on the CPU")
     memory_mb: int | None = Field(
-        None, ge=64, description="decoded images held at a time; a share of Ray's object store where left out"
+        None, ge=1, description="decoded images held at a time; a share of Ray's object store where left out"
     )
 
 
@@ -213,6 +213,8 @@ class Config(Section):
         return {"main": self.images} if self.images else {name: s.images for name, s in self.sets.items()}
 
     def digest(self) -> str:
-        """Return the sha256 of all that can change a result: not the store, the output folder or the cluster."""
-        data = self.model_dump(mode="json", exclude={"store", "out", "cluster", "name"}, exclude_defaults=True)
+        """Return the sha256 of all that can change a result: the store, the output folder and the workers cannot."""
+        data = self.model_dump(mode="json", exclude={"store", "out", "cluster"}, exclude_defaults=True)
+        # Whose arithmetic it is: another device or number of threads may change the last bits of an embedding.
+        data["cluster"] = self.cluster.model_dump(include={"device", "threads"}, exclude_defaults=True)
         return hashlib.sha256(canonical_json(data).encode()).hexdigest()

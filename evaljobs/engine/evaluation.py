@@ -68,7 +68,15 @@ class Assignment:
     threads: int
 
 
-def evaluate(assignment: Assignment, members: Mapping[str, Members]) -> float:
+@dataclasses.dataclass(frozen=True)
+class Unevaluated:
+    """An evaluation that found nothing, for a reason that may pass: it is not remembered."""
+
+    kind: ModelErrorKind
+    message: str
+
+
+def evaluate(assignment: Assignment, members: Mapping[str, Members]) -> float | Unevaluated:
     """Carry an evaluation out and commit what it found, a refusal included. Return its seconds.
 
     Raises
@@ -82,14 +90,20 @@ def evaluate(assignment: Assignment, members: Mapping[str, Members]) -> float:
     try:
         table = store.table(assignment.model_key)
         rows = {
-            role: Rows(m.labels.to_pylist(), {name: table.read(m.digests, name) for name in job.outputs})
+            role: Rows(m.digests, m.labels.to_pylist(), {name: table.read(m.digests, name) for name in job.outputs})
             for role, m in members.items()
         }
-        found: Outcome | dict[str, Any] = job.evaluate(rows, threads=assignment.threads)
+        # numba and BLAS are loaded where pairs are compared, and not by the driver.
+        from evaljobs.pairs.threads import run_rounds
+
+        passes = job.passes(rows)
+        found: Outcome | dict[str, Any] = run_rounds(passes.rounds, passes.samples, assignment.threads)
     except NonFiniteError as error:
         found = {"kind": ModelErrorKind.NON_FINITE, "rows": list(error.rows), "count": error.count}
     except ModelError as error:
         found = {"kind": error.kind, "message": str(error)}
+    except MemoryError:
+        return Unevaluated(ModelErrorKind.OUT_OF_MEMORY, "there is not enough memory to compare its embeddings")
     except InputError as error:
         found = {"kind": ModelErrorKind.FAILED, "message": str(error)}
     if isinstance(found, Outcome):

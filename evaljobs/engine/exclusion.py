@@ -66,14 +66,15 @@ class Exclusion:
             total = self._prepared.sets[name].samples.num_rows
             limit = self._prepared.config.max_failed_images
             if len(rows) > limit * total or len(rows) == total:
-                raise RunFailedError(_too_many(name, rows, total, limit, out))
+                allowed = "none is left" if len(rows) == total else f"more than the {limit:.2%} allowed"
+                raise RunFailedError(_too_many(name, rows, total, allowed, out))
 
 
-def _too_many(name: str, rows: list[Row], total: int, limit: float, out: Path) -> str:
+def _too_many(name: str, rows: list[Row], total: int, allowed: str, out: Path) -> str:
     kinds = ", ".join(f"{n} {kind}" for kind, n in Counter(row[3] for row in rows).most_common())
     first = "\n".join(f"  {sample}: {message}" for _, sample, _, _, message in rows[:5])
     return (
-        f"{len(rows):,} of {total:,} images of the set {name!r} cannot be used ({kinds}), more than the {limit:.2%} "
-        f"allowed. The first:\n{first}\nAll are listed in {out / 'failures.csv'}. Mend or remove them, or raise "
+        f"{len(rows):,} of {total:,} images of the set {name!r} cannot be used ({kinds}), {allowed}. "
+        f"The first:\n{first}\nAll are listed in {out / 'failures.csv'}. Mend or remove them, or raise "
         "`max_failed_images`; what was computed is kept"
     )

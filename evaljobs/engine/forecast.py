@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -117,12 +118,18 @@ def forecast(config: Config, path: Path, progress: Progress) -> Forecast:
 
 def _estimate(prepared: Prepared, shards: Sequence[Shard], missing: Sequence[todo.Evaluation]) -> float | None:
     """Add up what is to do at the rates that were measured once; unknown as soon as one of them is."""
-    geometries = prepared.geometries
-    store = prepared.store
-    parts = [(len(s.images), store.rate("decode", geometries[s.geometry].key())) for s in shards]
-    parts += [
-        (len(s.images), store.rate("embed", prepared.keys[prepared.models[m].name])) for s in shards for m in s.models
+    decodes, embeddings, pairs = Counter[int](), Counter[int](), Counter[str]()
+    for shard in shards:
+        decodes[shard.geometry] += len(shard.images)
+        for model in shard.models:
+            embeddings[model] += len(shard.images)
+    for evaluation in missing:
+        pairs[evaluation.job.kind] += evaluation.pairs
+    store, geometries, models = prepared.store, prepared.geometries, prepared.models
+    parts = [
+        *((steps, store.rate("decode", geometries[number].key())) for number, steps in decodes.items()),
+        *((steps, store.rate("embed", prepared.keys[models[number].name])) for number, steps in embeddings.items()),
+        *((steps, store.rate("evaluate", {"kind": kind})) for kind, steps in pairs.items()),
     ]
-    parts += [(e.pairs, store.rate("evaluate", {"kind": e.job.kind})) for e in missing]
     seconds = [steps * rate for steps, rate in parts if rate is not None]
     return sum(seconds) / (os.cpu_count() or 1) if len(seconds) == len(parts) else None

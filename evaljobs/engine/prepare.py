@@ -21,10 +21,11 @@ from evaljobs.images.looking import KNOWN, Unreadable, look
 from evaljobs.jobs import build_jobs
 from evaljobs.jobs.job import Job
 from evaljobs.models import key
+from evaljobs.models.cached import CachedDigests
 from evaljobs.models.model import Model, Refused
-from evaljobs.models.resolve import resolve
+from evaljobs.models.resolve import Resolved, resolve
 from evaljobs.progress import Progress
-from evaljobs.schemas import FAILURES
+from evaljobs.schemas import FAILURES, MODEL_DIGESTS
 from evaljobs.store import Store
 
 
@@ -106,9 +107,9 @@ def prepare(config: Config, path: Path, progress: Progress, *, provider: str) ->
     """
     base = path.resolve().parent
     jobs = build_jobs(config)
-    resolved = resolve(config, base)
     listings = {name: list_images(images, base, name) for name, images in _needed_sets(config, jobs).items()}
     store = Store(store_folder(config, base)).open()
+    resolved = _resolve(config, base, store)
     sets = {
         name: _look(name, listing, _source(config.image_sets()[name], base), store, progress)
         for name, listing in listings.items()
@@ -134,6 +135,16 @@ def store_folder(config: Config, base: Path) -> Path:
         return base / Path(config.store).expanduser()
     cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     return Path(cache).expanduser() / "evaljobs"
+
+
+def _resolve(config: Config, base: Path, store: Store) -> Resolved:
+    """Find the models; files that were hashed before and have not changed are not read again."""
+    table = store.listing("models", MODEL_DIGESTS)
+    known = dict(zip(table["key"].to_pylist(), table["digest"].to_pylist(), strict=True))
+    fresh: dict[str, str] = {}
+    resolved = resolve(config, base, CachedDigests(known.get, fresh.__setitem__))
+    store.add_listing("models", pa.table([list(fresh), list(fresh.values())], schema=MODEL_DIGESTS))
+    return resolved
 
 
 def _needed_sets(config: Config, jobs: tuple[Job, ...]) -> Mapping[str, Images]:

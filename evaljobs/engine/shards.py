@@ -33,13 +33,18 @@ class Shard:
     models: tuple[int, ...]
 
 
-def images_per_shard(image_bytes: int) -> int:
+def images_per_shard(image_bytes: int, shard_bytes: int = SHARD_BYTES) -> int:
     """Return how many decoded images make a shard: a multiple of 32 where they are small, at least one."""
-    fit = min(SHARD_IMAGES, SHARD_BYTES // image_bytes)
+    fit = min(SHARD_IMAGES, shard_bytes // image_bytes)
     return max(1, fit // 32 * 32 if fit >= 32 else fit)
 
 
-def cut(missing: Mapping[int, Mask], geometry_of: Mapping[int, int], image_bytes: Sequence[int]) -> list[Shard]:
+def cut(
+    missing: Mapping[int, Mask],
+    geometry_of: Mapping[int, int],
+    image_bytes: Sequence[int],
+    shard_bytes: int = SHARD_BYTES,
+) -> list[Shard]:
     """Cut the missing rows into shards, each wanted as a whole by each of its models.
 
     Parameters
@@ -50,12 +55,14 @@ def cut(missing: Mapping[int, Mask], geometry_of: Mapping[int, int], image_bytes
         By model: its geometry.
     image_bytes
         By geometry: bytes of one decoded image.
+    shard_bytes
+        Most that a shard of several images takes.
     """
     shards: list[Shard] = []
     for geometry, size in enumerate(image_bytes):
         models = sorted(m for m, g in geometry_of.items() if g == geometry and missing[m].any())
         if models:
-            shards += _cut_one(geometry, models, missing, images_per_shard(size))
+            shards += _cut_one(geometry, models, missing, images_per_shard(size, shard_bytes))
     return shards
 
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
 
 from evaljobs.engine.evaluation import Members, evaluation_key
 from evaljobs.engine.prepare import Prepared
-from evaljobs.engine.shards import Shard, cut
+from evaljobs.engine.shards import SHARD_BYTES, Shard, cut
 from evaljobs.images.geometry import Geometry
 from evaljobs.jobs.job import Job
 from evaljobs.models.model import Model
+
+# Two windows of four: enough for every core to find something to do.
+_SHARDS_IN_MEMORY = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,8 +66,16 @@ def image_bytes(geometry: Geometry) -> int:
     return geometry.height * geometry.width * geometry.channels
 
 
-def missing_shards(prepared: Prepared, models: list[Model], undecodable: pa.Array) -> list[Shard]:
-    """Return the shards that these models lack; models and geometries are numbered as in `prepared`."""
+def missing_shards(
+    prepared: Prepared, models: Sequence[Model], undecodable: pa.Array, memory_bytes: int | None = None
+) -> list[Shard]:
+    """Return the shards that these models lack; models and geometries are numbered as in `prepared`.
+
+    Parameters
+    ----------
+    memory_bytes
+        What all decoded images may take at a time: a shard is a small part of it. No result depends on it.
+    """
     geometries = prepared.geometries
     numbers = {model.name: number for number, model in enumerate(prepared.models)}
     lacking = [(numbers[model.name], model) for model in models]
@@ -72,4 +83,5 @@ def missing_shards(prepared: Prepared, models: list[Model], undecodable: pa.Arra
         {number: prepared.wanted(model, undecodable) for number, model in lacking},
         {number: geometries.index(model.pixels.geometry) for number, model in lacking},
         [image_bytes(geometry) for geometry in geometries],
+        SHARD_BYTES if memory_bytes is None else min(SHARD_BYTES, memory_bytes // _SHARDS_IN_MEMORY),
     )

@@ -46,7 +46,7 @@ def list_folder(root: Path, images: Images, where: str) -> pa.Table:
     if not ids:
         raise UsageError(_no_images(others, wanted, root, where))
     sample_ids = _text(ids, where)
-    prefix = pa.scalar(str(root).rstrip("/") + "/")
+    prefix = pa.scalar(str(root / "_")[:-1])  # with its separator, which a root like / has already
     uris = pc.binary_join_element_wise(prefix, sample_ids, "")
     return pa.table({"sample_id": sample_ids, "label": _text(labels, where), "uri": uris})
 

@@ -77,8 +77,8 @@ def look(
     listing
         schemas.LISTING.
     known
-        `KNOWN`: rows of earlier looks. An image whose uri, size and mtime_ns stand there is not read. Of several rows
-        with one uri the last counts.
+        `KNOWN`: rows of earlier looks, in any order. An image whose uri, size and mtime_ns stand there in one row is
+        not read.
     threads
         That read at a time.
     progress
@@ -159,12 +159,13 @@ def _find_known(listing: pa.Table, known: pa.Table | None) -> pa.Array:
     """Return for each image its row in `known`, null where it must be read."""
     if known is None or not known.num_rows or not listing.num_rows:
         return pa.nulls(listing.num_rows, pa.int64())
-    last_first = known.select(_IDENTITY).take(np.arange(known.num_rows - 1, -1, -1))
-    at = pc.index_in(listing["uri"], value_set=last_first["uri"])
-    same = pc.and_(*(pc.equal(listing[name], last_first[name].take(at)) for name in ("size", "mtime_ns")))
-    row = pc.subtract(pa.scalar(known.num_rows - 1, pa.int64()), pc.cast(at, pa.int64()))
-    found = pc.if_else(pc.fill_null(same, fill_value=False), row, pa.scalar(None, pa.int64()))
+    found = pc.cast(pc.index_in(_identity(listing), value_set=_identity(known), skip_nulls=True), pa.int64())
     return found.combine_chunks() if isinstance(found, pa.ChunkedArray) else found
+
+
+def _identity(rows: pa.Table) -> pa.ChunkedArray:
+    """Join uri, size and time into one string a row, null where one of them is; the last two hold digits alone."""
+    return pc.binary_join_element_wise(*(pc.cast(rows[name], pa.string()) for name in _IDENTITY), "\n")
 
 
 def _facts_table(facts: Sequence[Facts]) -> pa.Table:

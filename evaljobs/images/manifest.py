@@ -17,6 +17,7 @@ import pyarrow.parquet
 from evaljobs.config import Images
 from evaljobs.errors import UsageError
 
+_DRIVE = re.compile(r"/[a-z]:[/\\]", re.IGNORECASE)
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
 
@@ -117,5 +118,6 @@ def _local(uri: str, folder: str, where: str) -> str:
         scheme, _, rest = uri.partition("://")
         if scheme.lower() != "file":
             raise UsageError(f"{where}: the uri {uri!r} is not a local file; expected a path or file://")
-        return urllib.parse.unquote(rest.removeprefix("localhost"))
-    return uri if uri.startswith("/") else f"{folder}/{uri}"
+        local = urllib.parse.unquote(rest.removeprefix("localhost"))
+        return local[1:] if os.name == "nt" and _DRIVE.match(local) else local
+    return os.path.join(folder, uri)  # noqa: PTH118 - no Path for each of a million rows; it keeps absolute ones

@@ -8,7 +8,6 @@ from __future__ import annotations
 import enum
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 
 class ImageNotice(enum.StrEnum):
@@ -65,18 +64,3 @@ def count_notices(samples: pa.Table) -> dict[ImageNotice, int]:
         for notice in notices(kind["mode"], kind["frames"]):
             counts[notice] = counts.get(notice, 0) + kind["count_all"]
     return {notice: counts[notice] for notice in ImageNotice if notice in counts}
-
-
-def first_with(samples: pa.Table, notice: ImageNotice, n: int = 3) -> list[str]:
-    """Return the first sample ids that a notice is about."""
-    kinds = samples.select(["mode", "frames"]).group_by(["mode", "frames"]).aggregate([])
-    found: list[str] = []
-    for kind in kinds.to_pylist():
-        if notice in notices(kind["mode"], kind["frames"]):
-            mask = pc.and_(_equal(samples["mode"], kind["mode"]), _equal(samples["frames"], kind["frames"]))
-            found += samples.filter(mask)["sample_id"].slice(0, n).to_pylist()
-    return sorted(found)[:n]
-
-
-def _equal(column: pa.ChunkedArray, value: object) -> pa.ChunkedArray:
-    return pc.is_null(column) if value is None else pc.fill_null(pc.equal(column, value), fill_value=False)

@@ -13,6 +13,10 @@ from evaljobs.errors import ImageError, ImageErrorKind
 # What a busy disk or a network file system says before it answers again.
 TRANSIENT = frozenset({errno.EIO, errno.ESTALE, errno.EAGAIN, errno.ETIMEDOUT, errno.EINTR, errno.EBUSY})
 PAUSES_S = (0.05, 0.2, 0.8)
+# Without O_NONBLOCK, opening a FIFO waits for its writer for ever. Not every system has every flag.
+_FLAGS = os.O_RDONLY
+for _name in ("O_NONBLOCK", "O_CLOEXEC", "O_BINARY"):
+    _FLAGS |= getattr(os, _name, 0)
 
 
 def digest_of(data: bytes) -> bytes:
@@ -48,8 +52,7 @@ def read_bytes(uri: str) -> bytes:
 
 
 def _read_once(uri: str) -> bytes:
-    # Without O_NONBLOCK, opening a FIFO waits for its writer for ever.
-    descriptor = os.open(uri, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    descriptor = os.open(uri, _FLAGS)
     with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor, not a path
         mode = os.fstat(descriptor).st_mode
         if not stat.S_ISREG(mode):

@@ -1,14 +1,15 @@
 """What a job is: all that the engine and the report must know of an evaluation.
 
-A job is pure: it knows no Ray, no store and no files. It says what it needs, and turns that into an outcome.
+A job is pure: it knows no Ray, no store and no files. It says what it needs, cuts its work into tasks whose evidence
+adds up, and turns the total into an outcome.
 """
 
 from __future__ import annotations
 
 import abc
 import dataclasses
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Generator, Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple, Protocol, Self
 
 import numpy as np
 import pyarrow as pa
@@ -24,12 +25,15 @@ class Rows:
 
     Attributes
     ----------
+    digests
+        ``[n]`` image digests (schemas.DIGEST): equal ones are images of equal bytes.
     labels
-        Of ``n`` images.
+        ``n`` texts.
     outputs
         By name of the output (``embedding``): ``[n, d]`` float32, in the order of the labels.
     """
 
+    digests: pa.Array
     labels: Sequence[str]
     outputs: Mapping[str, Matrix]
 
@@ -48,6 +52,41 @@ class Outcome:
 
     result: dict[str, Any]
     tables: Mapping[str, pa.Table] = dataclasses.field(default_factory=dict)
+
+
+class Evidence(Protocol):
+    """What a task found. It adds up, in any order and grouping, to the same total."""
+
+    def __add__(self, other: Self, /) -> Self:
+        """Return the evidence of both."""
+
+
+class Work(Protocol):
+    """One pass over the samples: a small picklable value that is cut into tasks."""
+
+    def parts(self, at_least: int) -> list[range]:
+        """Cut the pass into parts, `at_least` so many where there is enough to do. Each is a task."""
+
+    def run(self, samples: Any, part: range) -> Any:
+        """Carry out a part, anywhere, once or more often, and return its evidence."""
+
+
+class Passes(NamedTuple):
+    """An evaluation: what its tasks look at, and a generator that asks for passes and returns the outcome.
+
+    The generator yields `Work`, is sent the sum of the evidence of all its parts, and may then ask for another pass.
+    Whoever carries it out decides where: in threads here, or as tasks of a cluster.
+
+    Attributes
+    ----------
+    samples
+        Picklable; handed to every task.
+    rounds
+        The generator.
+    """
+
+    samples: Any
+    rounds: Generator[Any, Any, Outcome]
 
 
 class Job(abc.ABC):
@@ -71,20 +110,18 @@ class Job(abc.ABC):
         """Return the image sets that it needs: the set's name by its role in the job."""
 
     @abc.abstractmethod
-    def evaluate(self, rows: Mapping[str, Rows], *, threads: int) -> Outcome:
-        """Evaluate one model.
+    def passes(self, rows: Mapping[str, Rows]) -> Passes:
+        """Return the evaluation of one model as passes over its samples, not yet carried out.
 
         Parameters
         ----------
         rows
             By role, as `sets` names them.
-        threads
-            How many it may use.
 
         Raises
         ------
         InputError
-            If these rows cannot be evaluated; the model is reported as failed.
+            If these rows cannot be evaluated; the model is reported as failed. Its passes may raise it too.
         """
 
     def specification(self) -> dict[str, Any]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import ClassVar, cast
+from collections.abc import Generator, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from pydantic import Field
 
 from evaljobs.config import DEFAULT_TARGETS, Section, Targets
-from evaljobs.jobs.job import Job, Outcome, Rows
+from evaljobs.jobs.job import Job, Outcome, Passes, Rows
+
+if TYPE_CHECKING:
+    from evaljobs.pairs.samples import Samples
 
 
 class VerificationParameters(Section):
@@ -29,12 +32,19 @@ class VerificationJob(Job):
         """Return the one set whose samples are compared with each other."""
         return {"set": cast("VerificationParameters", self.parameters).set}
 
-    def evaluate(self, rows: Mapping[str, Rows], *, threads: int) -> Outcome:
+    def passes(self, rows: Mapping[str, Rows]) -> Passes:
         """Compare all pairs of the set."""
         # numba and BLAS are wanted where pairs are compared, not where a configuration is checked.
-        from evaljobs.pairs.verification import verify
+        from evaljobs.pairs.samples import prepare
+
+        members = rows["set"]
+        samples = prepare(members.outputs["embedding"], members.labels)
+        return Passes(samples, self._rounds(samples))
+
+    def _rounds(self, samples: Samples) -> Generator[Any, Any, Outcome]:
+        from evaljobs.pairs.rounds import Limits, rounds
+        from evaljobs.pairs.verification import conclude
 
         targets = cast("VerificationParameters", self.parameters).fpr
-        samples = rows["set"]
-        found = verify(samples.outputs["embedding"], samples.labels, targets, threads=threads)
+        found = conclude(samples, (yield from rounds(samples, targets, Limits())))
         return Outcome(found.to_json(), {"roc": found.curve_table()})

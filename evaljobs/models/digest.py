@@ -44,7 +44,7 @@ def _relative(path: Path, file: Path) -> str:
     if ".." in file.parts or not file.absolute().is_relative_to(folder):
         raise ModelError(
             ModelErrorKind.CORRUPT,
-            f"{path.name}: external data {file} lies outside the model's folder; it is not opened",
+            f"{path.name}: external data {file.name!r} lies outside the model's folder; it is not opened",
         )
     return file.absolute().relative_to(folder).as_posix()
 

@@ -38,6 +38,20 @@ def tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
         yield from _node_tensors(function.node)
 
 
+def all_nodes(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
+    """Yield every node of a model, those of bodies and functions included."""
+    yield from _with_bodies(model.graph.node)
+    for function in model.functions:
+        yield from _with_bodies(function.node)
+
+
+def _with_bodies(nodes: Sequence[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
+    for node in nodes:
+        yield node
+        for body in subgraphs(node):
+            yield from _with_bodies(body.node)
+
+
 def _graph_tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
     yield from graph.initializer
     yield from (sparse.values for sparse in graph.sparse_initializer)

@@ -9,7 +9,7 @@ import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # onnx types its messages, protobuf does not
 
 from evaljobs.errors import ModelError, ModelErrorKind
-from evaljobs.models.graph import LARGEST_SHAPE, attribute_tensors, elements, is_external, tensors
+from evaljobs.models.graph import LARGEST_SHAPE, all_nodes, attribute_tensors, elements, is_external, tensors
 
 Dim = int | str | None
 
@@ -52,7 +52,7 @@ class Graph:
     tensor_names
         Every tensor that a node of the main graph makes, in the order of the file.
     op_types
-        Of all nodes of the main graph.
+        Of all nodes, those of bodies and functions included.
     """
 
     inputs: tuple[Tensor, ...]
@@ -87,7 +87,7 @@ def inspect(path: Path) -> Graph:
         size_bytes=sum(file.stat().st_size for file in (path, *external)),
         external_files=external,
         tensor_names=tuple(dict.fromkeys(name for node in proto.graph.node for name in node.output if name)),
-        op_types=frozenset(node.op_type for node in proto.graph.node),
+        op_types=frozenset(node.op_type for node in all_nodes(proto)),
     )
 
 

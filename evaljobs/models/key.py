@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import importlib.metadata
 from typing import TYPE_CHECKING
 
-from evaljobs import config
 from evaljobs.images.geometry import Geometry
 from evaljobs.models.model import Model
 from evaljobs.models.options import provider_options, session_options
@@ -62,11 +60,6 @@ def key(model: Model, *, provider: str, threads: int) -> dict[str, Any]:
 def _pixels_of(geometry: Geometry) -> dict[str, Any]:
     """Return what determines the pixels of an image; which images are refused as too large changes no row."""
     return {name: value for name, value in geometry.key().items() if name != "max_pixels"}
-
-
-def key_digest(key: dict[str, Any]) -> str:
-    """Return the sha256 of a key's canonical JSON, in hexadecimal digits."""
-    return hashlib.sha256(config.canonical_json(key).encode()).hexdigest()
 
 
 @functools.cache

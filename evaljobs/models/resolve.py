@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +19,8 @@ from evaljobs.models.tensors import pick_input, pick_output
 
 DigestOf = Callable[[Path, tuple[Path, ...]], str]
 
-
+# Each holds a file in the memory while it parses it.
+_THREADS = 4
 # Operators that measure the range of all they are given, the other images of the batch included.
 _OVER_THE_BATCH = frozenset({"DynamicQuantizeLinear", "DynamicQuantizeMatMul", "DynamicQuantizeLSTM"})
 
@@ -40,21 +43,27 @@ def resolve(run: config.Config, base: Path, digest_of: DigestOf = model_digest) 
     base
         The folder that relative paths start from: the config file's.
     digest_of
-        Gives the digest of a file with its external data; a cache may stand here.
+        Gives the digest of a file with its external data, in several threads; a cache may stand here.
 
     Raises
     ------
     UsageError
         If a path matches nothing, a tag pattern is malformed, or two models have one name.
     """
-    models: list[Model] = []
-    refused: list[Refused] = []
-    for candidate in find_models(run.models, base):
-        try:
-            models.append(resolve_one(candidate, run, digest_of))
-        except ModelError as error:
-            refused.append(Refused(candidate.name, candidate.path, candidate.tags, error.kind, str(error)))
-    return Resolved(tuple(models), tuple(refused))
+    candidates = find_models(run.models, base)
+    with ThreadPoolExecutor(min(_THREADS, os.cpu_count() or 1), thread_name_prefix="resolve") as pool:
+        found = list(pool.map(lambda candidate: _resolve_or_refuse(candidate, run, digest_of), candidates))
+    return Resolved(
+        tuple(model for model in found if isinstance(model, Model)),
+        tuple(model for model in found if isinstance(model, Refused)),
+    )
+
+
+def _resolve_or_refuse(candidate: Candidate, run: config.Config, digest_of: DigestOf) -> Model | Refused:
+    try:
+        return resolve_one(candidate, run, digest_of)
+    except ModelError as error:
+        return Refused(candidate.name, candidate.path, candidate.tags, error.kind, str(error))
 
 
 def resolve_one(candidate: Candidate, run: config.Config, digest_of: DigestOf = model_digest) -> Model:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from evaljobs.errors import ModelError, ModelErrorKind
 from evaljobs.models.digest import model_digest
 from evaljobs.models.graph import cut, embed_shapes, follow_links
+from evaljobs.models.independence import rows_are_independent
 from evaljobs.models.inspect import read_proto
 from evaljobs.models.model import Model, Output
 from evaljobs.models.options import CPU_PROVIDER, CUDA_PROVIDER, Device, provider_of, provider_options, session_options
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 
 # Whatever fails is raised too; below this level onnxruntime writes it to the terminal as well.
 _FATAL = 4
+
+# Whether rows are independent of their batch, as found in this process: a pool loads the same models again and again.
+_independent: dict[tuple[object, ...], bool] = {}
 
 
 class Session:
@@ -63,11 +67,13 @@ class Session:
         if self.provider != provider_of(device):
             raise _no_cuda("onnxruntime fell back to the CPU")
         self._widths: dict[str, int] = {}
+        pixels = model.pixels.geometry, model.pixels.normalisation
+        self._identity = (model.digest, model.outputs, pixels, model.batch_size, device, threads)
 
     def run(self, block: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
         """Embed a block of images.
 
-        The session is fed batches of exactly the model's batch size; the last is filled up with copies of its last
+        The session is fed batches of exactly `batch_size` images; the last is filled up with copies of its last
         image (with black ones where the block is empty), whose rows are dropped.
 
         Parameters
@@ -82,14 +88,30 @@ class Session:
         Raises
         ------
         ModelError
-            UNSUPPORTED_OUTPUT, if an output is not [n, d] floating rows, or d changes; OUT_OF_MEMORY; FAILED.
+            UNSUPPORTED_OUTPUT, if an output is not [n, d] floating rows, or d changes, or rows are not properties of
+            their images (see `rows_are_independent`); OUT_OF_MEMORY; FAILED.
         ValueError
             If the block is not of the model's geometry.
         """
         self._check_block(block)
-        size = self._model.batch_size
+        size = self.batch_size()
         parts = [self._run_batch(_fill(block[i : i + size], size)) for i in range(0, max(len(block), 1), size)]
         return {o.role: np.concatenate([part[o.role] for part in parts])[: len(block)] for o in self._model.outputs}
+
+    def batch_size(self) -> int:
+        """Return how many images are run at a time: one, where rows would depend on the others of an open batch.
+
+        Found once for each model in a process, by running it three times.
+
+        Raises
+        ------
+        ModelError
+            As `run` does.
+        """
+        model = self._model
+        if self._identity not in _independent:
+            _independent[self._identity] = rows_are_independent(model, self._run_batch)
+        return model.batch_size if _independent[self._identity] or model.input.batch is not None else 1
 
     def _check_block(self, block: NDArray[np.uint8]) -> None:
         geometry = self._model.pixels.geometry
@@ -163,12 +185,13 @@ def _load(model: Model, device: Device, threads: int) -> Any:
         _need_cuda()
     options = _options(threads)
     provider = provider_of(device)
-    source, data_folder = attempt(lambda: _source(model), model.path, ModelErrorKind.CORRUPT)
+    where = model.path, ModelErrorKind.CORRUPT, model.external_files
+    source, data_folder = attempt(lambda: _source(model), *where)
     options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(data_folder))
     providers = [(provider, provider_options(provider))]
     if provider != CPU_PROVIDER:
         providers.append((CPU_PROVIDER, {}))  # for the nodes that the device has no kernel for
-    return attempt(lambda: _open(source, options, providers), model.path, ModelErrorKind.CORRUPT)
+    return attempt(lambda: _open(source, options, providers), *where)
 
 
 def _open(source: str | bytes, options: Any, providers: Sequence[tuple[str, dict[str, str]]]) -> Any:
@@ -205,17 +228,15 @@ def _options(threads: int) -> Any:
 
 
 class Devices(NamedTuple):
-    """What sessions can run on here; ``why_no_cuda`` is None where CUDA can be used."""
+    """What sessions can run on beside the CPU; ``why_no_cuda`` is None where CUDA can be used."""
 
-    usable: tuple[Device, ...]
     why_no_cuda: str | None
 
 
 @functools.cache
 def provider_devices() -> Devices:
     """Say on which devices sessions run on this machine: found by running one, not by what is installed."""
-    reason = _why_no_cuda()
-    return Devices(("cpu", "cuda") if reason is None else ("cpu",), reason)
+    return Devices(_why_no_cuda())
 
 
 def _need_cuda() -> None:

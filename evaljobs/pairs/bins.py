@@ -1,6 +1,6 @@
-"""The filter: a float32 product, how far it can be from the score, and the bins it is counted in.
+"""The filters: a float32 product, or a float16 product of a GPU; how far each can be from the score; and their bins.
 
-The bound is derived in docs/exact-verification.md.
+The bounds are derived in docs/exact-verification.md.
 """
 
 from __future__ import annotations
@@ -13,9 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 SCALE = 2**15  # bins per unit of score; a power of two, so that scaling is exact
+HALF_SCALE = 2**12  # likewise for the float16 product, whose error is wider; these bins fit a GPU's shared memory
+HALF_ROWS = 2.0**7  # what rows are multiplied by for float16: out of its subnormal range, and products below 2^15
 _UNIT32 = 2.0**-24
 _UNIT64 = 2.0**-53
 _TINY32 = 2.0**-126
+_UNIT16 = 2.0**-11
+_TINY16 = 2.0**-14
+_TENSOR = 2.0**-21  # error of one addition in a tensor core, as a part of the greatest sum: see the documentation
 _BINNING = 2.0**-23
 _SAFETY = 1 + 2.0**-20  # for the roundings of the bound's own computation
 
@@ -39,6 +44,23 @@ def filter_error(d: int) -> float:
     return (of_score + of_rows + of_product) * _SAFETY
 
 
+def half_filter_error(d: int) -> float:
+    """Return how far the float16 product of tensor cores can be from the score, for `d` dimensions.
+
+    Rows are scaled by `HALF_ROWS` and rounded to float16, by way of float32; products are summed in float32 by a
+    tensor core, in any order, and the sum is rounded to float16. It holds where subnormal numbers are flushed to zero.
+    """
+    length = 1 + _gamma(d + 2, _UNIT64)
+    unit = (1 + _UNIT16) * (1 + _UNIT32) - 1  # rounded twice
+    rounding = unit * length + math.sqrt(d) * _TINY16 / HALF_ROWS
+    rounded = length + rounding
+    of_score = _gamma(d, _UNIT64) * length**2
+    of_rows = rounding * (length + rounded)
+    of_sum = _gamma(d, _TENSOR) * rounded**2
+    of_result = _UNIT16 * (rounded**2 + of_sum) + _TINY16 / HALF_ROWS**2
+    return (of_score + of_rows + of_sum + of_result) * _SAFETY
+
+
 @dataclasses.dataclass(frozen=True)
 class Bins:
     """Bins of filter values. Pairs in bin ``b`` have scores in ``[low(b), high(b)]``.
@@ -47,19 +69,26 @@ class Bins:
     ----------
     d
         Dimensions of the embeddings.
+    scale
+        Bins per unit of score, a power of two.
+    half
+        Whether the values are float16 products of tensor cores; else float32 products.
     """
 
     d: int
+    scale: int = SCALE
+    half: bool = False
 
     @functools.cached_property
     def error(self) -> float:
         """How far a score can lie outside its bin."""
-        return filter_error(self.d) + _BINNING
+        # Twice for float16: in a million dimensions the bound, and so the greatest bin, is twice as large.
+        return half_filter_error(self.d) + 2 * _BINNING if self.half else filter_error(self.d) + _BINNING
 
     @functools.cached_property
     def zero(self) -> int:
         """The bin that begins at filter value 0."""
-        return SCALE + math.ceil(self.error * SCALE) + 2
+        return self.scale + math.ceil(self.error * self.scale) + 2
 
     @property
     def count(self) -> int:
@@ -69,22 +98,22 @@ class Bins:
     @functools.cached_property
     def reach(self) -> int:
         """Pairs whose bins are further apart than this are certainly in the order of their bins."""
-        return math.floor(2 * self.error * SCALE) + 1
+        return math.floor(2 * self.error * self.scale) + 1
 
     def low(self, b: int) -> float:
         """Return a lower bound of the scores in bin `b`."""
-        return (b - self.zero) / SCALE - self.error
+        return (b - self.zero) / self.scale - self.error
 
     def high(self, b: int) -> float:
         """Return an upper bound of the scores in bin `b`."""
-        return (b + 1 - self.zero) / SCALE + self.error
+        return (b + 1 - self.zero) / self.scale + self.error
 
     def overlapping(self, low: float, high: float) -> tuple[int, int]:
         """Return the first and the last bin that may hold scores in ``[low, high]``."""
-        first = math.floor((low - self.error) * SCALE) + self.zero - 1
-        last = math.ceil((high + self.error) * SCALE) + self.zero
+        first = math.floor((low - self.error) * self.scale) + self.zero - 1
+        last = math.ceil((high + self.error) * self.scale) + self.zero
         return max(0, first), min(self.count - 1, last)
 
     def of(self, values: NDArray[np.float32]) -> NDArray[np.int32]:
         """Return the bins of filter values, as the kernels compute them."""
-        return (values * np.float32(SCALE) + np.float32(self.zero)).astype(np.int32)
+        return (values * np.float32(self.scale) + np.float32(self.zero)).astype(np.int32)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from evaljobs.pairs.bins import SCALE, Bins
+from evaljobs.pairs.bins import Bins
 from evaljobs.pairs.points import Point
 from evaljobs.pairs.scan import Counts
 
@@ -62,7 +62,7 @@ def from_counts(counts: Counts, bins: Bins, points: Iterable[Point]) -> Curve:
     at_impostor = np.searchsorted(impostor, _ranks(int(impostor[-1]), _FPR_LEVELS, logarithmic=True))
     at_genuine = np.searchsorted(genuine, _ranks(int(genuine[-1]), _TPR_LEVELS, logarithmic=False))
     down = np.unique(np.concatenate((at_impostor, at_genuine)))
-    edges = (bins.count - 1 - down - bins.zero) / SCALE
+    edges = (bins.count - 1 - down - bins.zero) / bins.scale
     decided = [(p.threshold, p.fpr, p.tpr) for p in points if p.threshold is not None]
     # An edge closer to a threshold than the filter can tell would contradict the exact rates there.
     clear = np.ones(len(edges), np.bool_)

@@ -13,7 +13,7 @@ import numpy as np
 
 from evaljobs.pairs.bins import Bins
 from evaljobs.pairs.keys import from_key, to_key
-from evaljobs.pairs.points import Found, above, least
+from evaljobs.pairs.points import Found, least
 from evaljobs.pairs.pool import Pool
 from evaljobs.pairs.refine import NONE_LOW, Refine, Refined
 from evaljobs.pairs.scan import Counts, Int64
@@ -56,14 +56,13 @@ def find_in_pool(bins: Bins, counts: Counts, pool: Pool, allowed: int) -> Found 
     b = bins.count - 1 - int(np.searchsorted(from_top, allowed + 1))
     first, last = max(0, b - bins.reach), min(bins.count - 1, b + bins.reach)
     pending = Pending(allowed, to_key(bins.low(b)), to_key(bins.high(b)), ((first, last),))
-    scores = pool.scores(first, last)
-    if scores is None:
-        return pending
-    impostor, genuine = scores
     impostor_above, genuine_above = int(counts.impostor[last + 1 :].sum()), int(counts.genuine[last + 1 :].sum())
-    blocker = float(impostor[len(impostor) - (allowed + 1 - impostor_above)])
-    accepted = above(impostor, blocker), above(genuine, blocker)
-    found = Found(blocker, least(*accepted), impostor_above + len(accepted[0]), genuine_above + len(accepted[1]))
+    divided = pool.divide(first, last, allowed + 1 - impostor_above)
+    if divided is None:
+        return pending
+    found = divided._replace(
+        false_positives=impostor_above + divided.false_positives, true_positives=genuine_above + divided.true_positives
+    )
     return _threshold_in_pool(bins, _first(counts.all, last + 1), pool, found, pending)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from evaljobs.pairs.points import Found, above, least
 from evaljobs.pairs.samples import Samples
 from evaljobs.pairs.scan import Scanned
 
@@ -38,3 +39,16 @@ class Pool:
         scores = self._samples.score_pairs(i, j)
         genuine = j < self._samples.ends[i]
         return np.sort(scores[~genuine]), np.sort(scores[genuine])
+
+    def divide(self, first: int, last: int, rank: int) -> Found | None:
+        """Divide the scores of the bins from `first` to `last` by the impostor with a rank from their top.
+
+        None where pairs of these bins were not kept.
+        """
+        scores = self.scores(first, last)
+        if scores is None:
+            return None
+        impostor, genuine = scores
+        blocker = float(impostor[len(impostor) - rank])
+        accepted = above(impostor, blocker), above(genuine, blocker)
+        return Found(blocker, least(*accepted), len(accepted[0]), len(accepted[1]))

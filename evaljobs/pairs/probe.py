@@ -62,12 +62,13 @@ class Probe:
         """Count the pairs of some blocks, each with the block after it."""
         impostor, genuine = np.zeros(self.bins.count, np.int64), np.zeros(self.bins.count, np.int64)
         for block in part:
-            i, j = self._positions(block), self._positions((block + 1) % self.blocks)
+            i, j = self.positions(block), self.positions((block + 1) % self.blocks)
             product = samples.unit[i] @ samples.unit[j].T
             _count_sampled(product, i, j, samples.ends, np.float32(self.bins.zero), impostor, genuine)
         return Counts(impostor, genuine)
 
-    def _positions(self, block: int) -> NDArray[np.int64]:
+    def positions(self, block: int) -> NDArray[np.int64]:
+        """Return the positions of a block."""
         return self._shuffled[block * self.size : (block + 1) * self.size]
 
 

@@ -61,11 +61,22 @@ class Outcome:
     curve: Curve
 
 
-def rounds(samples: Samples, targets: tuple[float, ...], limits: Limits) -> Rounds[Outcome]:
-    """Verify in rounds: yield work, be sent the sum of its evidence, return the outcome."""
+def rounds(
+    samples: Samples, targets: tuple[float, ...], limits: Limits, bins: Bins | None = None, fine: Bins | None = None
+) -> Rounds[Outcome]:
+    """Verify in rounds: yield work, be sent the sum of its evidence, return the outcome.
+
+    Parameters
+    ----------
+    bins
+        Those of the filter that the work will be carried out with; of the float32 product where absent.
+    fine
+        Those for refining passes, whose cost is the pairs that the filter leaves undecided; `bins` where absent.
+    """
     if samples.n_pairs <= limits.collected:
         return (yield from _collected(samples, targets, limits))
-    return (yield from _scanned(samples, targets, limits))
+    bins = bins or Bins(samples.rows.shape[1])
+    return (yield from _scanned(samples, targets, limits, bins, fine or bins))
 
 
 def _points(samples: Samples, targets: tuple[float, ...], found: dict[int, Found]) -> tuple[Point, ...]:
@@ -82,21 +93,21 @@ def _collected(samples: Samples, targets: tuple[float, ...], limits: Limits) -> 
     return Outcome(points, auroc.from_sorted(impostor, genuine), curve.from_sorted(impostor, genuine, points))
 
 
-def _scanned(samples: Samples, targets: tuple[float, ...], limits: Limits) -> Rounds[Outcome]:
-    bins, tiles = Bins(samples.rows.shape[1]), Tiles(samples.n, limits.tile)
+def _scanned(samples: Samples, targets: tuple[float, ...], limits: Limits, bins: Bins, fine: Bins) -> Rounds[Outcome]:
+    tiles = Tiles(samples.n, limits.tile)
     n_impostor = samples.n_impostor
     allowed = tuple(sorted({allowed_at(target, n_impostor) for target in targets}))
     sampled = yield from total_of(Probe(samples.n, max(1, samples.n // (2 * _PROBE_SHARE)), bins))
     most = limits.kept / 2 * float(sampled.all.sum()) / samples.n_pairs  # half: the sample may be off
     scan = Scan(tiles, bins, guess(bins, sampled, allowed, n_impostor, most), limits.kept)
     scanned = yield from total_of(scan)
-    found, pending = _decide(bins, scanned.counts, Pool(samples, scanned), allowed)
+    found, pending = _decide(bins, scanned.counts, scanned.pool(samples), allowed)
     flags = _flags(bins, pending)
     if pending and int(scanned.counts.all[flags == 1].sum()) <= limits.kept:
         again = yield from total_of(dataclasses.replace(scan, flags=flags))
-        more, pending = _decide(bins, again.counts, Pool(samples, again), tuple(p.allowed for p in pending))
+        more, pending = _decide(bins, again.counts, again.pool(samples), tuple(p.allowed for p in pending))
         found |= more
-    found |= yield from _refined(Tiles(samples.n, min(limits.tile, _REFINE_TILE)), bins, pending)
+    found |= yield from _refined(Tiles(samples.n, min(limits.tile, _REFINE_TILE)), fine, pending)
     points = _points(samples, targets, found)
     drawn = curve.from_counts(scanned.counts, bins, points)
     return Outcome(points, auroc.from_counts(scanned.counts, bins.reach), drawn)

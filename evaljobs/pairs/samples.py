@@ -78,7 +78,9 @@ class Samples:
         return score.score_pairs(self.rows, self.order, self.norms, i, j)
 
 
-def prepare(embeddings: object, labels: object, ids: Sequence[object] | None = None) -> Samples:
+def prepare(
+    embeddings: object, labels: object, ids: Sequence[object] | None = None, *, for_filter: bool = True
+) -> Samples:
     """Check embeddings and labels and make them ready.
 
     Parameters
@@ -89,6 +91,8 @@ def prepare(embeddings: object, labels: object, ids: Sequence[object] | None = N
         ``n`` texts or integers.
     ids
         ``n`` sample ids for messages; row numbers where absent.
+    for_filter
+        Whether `unit` is filled. A GPU has its own.
 
     Raises
     ------
@@ -107,7 +111,7 @@ def prepare(embeddings: object, labels: object, ids: Sequence[object] | None = N
     order = np.argsort(codes, kind="stable")
     ends = np.cumsum(np.bincount(codes, minlength=n_labels))[codes[order]]
     samples = Samples(rows, order, norms[order], np.empty_like(rows), ends, n_labels, notes)
-    for first in range(0, len(rows), _ROWS_AT_A_TIME):
+    for first in range(0, len(rows) if for_filter else 0, _ROWS_AT_A_TIME):
         part = slice(first, first + _ROWS_AT_A_TIME)
         samples.unit[part] = samples.normalised(part)
     return samples

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,9 @@ from evaljobs.pairs.bins import SCALE, Bins
 from evaljobs.pairs.compiled import compiled
 from evaljobs.pairs.samples import Samples
 from evaljobs.pairs.tiles import Tiles
+
+if TYPE_CHECKING:
+    from evaljobs.pairs.pool import Pool
 
 Int32 = NDArray[np.int32]
 Int64 = NDArray[np.int64]
@@ -75,6 +78,12 @@ class Scanned:
         kept = None if self.kept is None or other.kept is None else self.kept + other.kept
         return Scanned(self.counts + other.counts, within(kept, self.budget), self.budget)
 
+    def pool(self, samples: Samples) -> Pool:
+        """Return the kept pairs, to be scored."""
+        from evaljobs.pairs.pool import Pool  # it is made of what is scanned
+
+        return Pool(samples, self)
+
 
 def within(kept: tuple[Kept, ...] | None, budget: int) -> tuple[Kept, ...] | None:
     """Return what was kept, or None where it is over the budget."""
@@ -109,12 +118,26 @@ class Scan:
     def run(self, samples: Samples, part: range) -> Scanned:
         """Scan the tiles of a part."""
         counter = Counter(self.bins)
-        kept: tuple[Kept, ...] | None = ()
+        found: list[Kept] = []
+        n_kept = 0
         for near in counter.count(samples, self.tiles, part, self.flags):
-            if kept is not None and len(near.r):
+            n_kept += len(near.r)
+            if n_kept > self.budget:
+                found.clear()
+            elif len(near.r):
                 i, j = near.r + np.int32(near.i.start), near.c + np.int32(near.j.start)
-                kept = within((*kept, Kept(i, j, near.bin)), self.budget)
+                found.append(Kept(i, j, near.bin))
+        # One for the whole part: small tiles are many, and each array costs more than the pairs in it.
+        kept = joined(found) if n_kept <= self.budget else None
         return Scanned(counter.counts(), kept, self.budget)
+
+
+def joined(found: list[Kept]) -> tuple[Kept, ...]:
+    """Return what several tiles kept as one, or nothing."""
+    if not found:
+        return ()
+    columns = zip(*((kept.i, kept.j, kept.bin) for kept in found), strict=True)
+    return (Kept(*(np.concatenate(column) for column in columns)),)
 
 
 class Near(NamedTuple):

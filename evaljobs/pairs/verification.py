@@ -13,6 +13,8 @@ import numpy as np
 from evaljobs.config import DEFAULT_TARGETS, parse_target, unique_targets
 from evaljobs.errors import InputError, UsageError
 from evaljobs.pairs.curve import Curve
+from evaljobs.pairs.gpu.device import open_device
+from evaljobs.pairs.gpu.execute import verify_on
 from evaljobs.pairs.points import Flag, Point
 from evaljobs.pairs.rounds import DEFAULT_TILE, Limits, Outcome, rounds
 from evaljobs.pairs.samples import Samples, prepare
@@ -89,6 +91,7 @@ def verify(  # noqa: PLR0913 - the public signature
     threads: int | None = None,
     ids: Sequence[object] | None = None,
     progress: Progress | None = None,
+    device: str | None = None,
 ) -> Verification:
     """Compare every pair of samples, and find the exact operating point for each target FPR.
 
@@ -104,13 +107,16 @@ def verify(  # noqa: PLR0913 - the public signature
     fpr
         Target false-positive rates in (0, 1], one or several: numbers, or decimals as text.
     tile
-        Samples a tile is wide and high, 1 to 2048.
+        Samples a tile is wide and high, 1 to 2048; on a device 1 to 16384.
     threads
         How many compare tiles at a time; all available cores where absent. BLAS is held to one thread each meanwhile.
     ids
         ``n`` sample ids for messages.
     progress
         Called with the pairs done and the pairs known so far, from any thread, one at a time.
+    device
+        `cuda` or `cuda:N`: where the pairs are compared, with torch; `cpu` does the same without a GPU, for tests.
+        Points and counts are those of the CPU; bounds of the AUROC are wider. Without it, torch is not needed.
 
     Raises
     ------
@@ -119,14 +125,17 @@ def verify(  # noqa: PLR0913 - the public signature
     NonFiniteError
         If an embedding is not finite, or all zero; with how many and the first ids.
     UsageError
-        If a target is no decimal in (0, 1], or stands twice.
+        If a target is no decimal in (0, 1], or stands twice; or the device, or torch, is not there.
     """
     targets = _targets(fpr)
+    opened = None if device is None else open_device(device)
     limits = Limits(tile=DEFAULT_TILE if tile is None else tile)
     threads = _cores() if threads is None else threads
     if threads < 1:
         raise InputError(f"found threads={threads}; expected at least 1")
-    samples = prepare(embeddings, labels, ids)
+    samples = prepare(embeddings, labels, ids, for_filter=opened is None)
+    if opened is not None:
+        return conclude(samples, verify_on(opened, samples, targets, tile, threads, progress))
     outcome = run_rounds(rounds(samples, targets, limits), samples, threads, progress)
     return conclude(samples, outcome)
 

@@ -2,57 +2,46 @@
 
 from __future__ import annotations
 
-import functools
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+
 from evaljobs.engine import execution, todo
 from evaljobs.engine.decoding import DecodeReport, decode_shard
 from evaljobs.engine.device import Device
-from evaljobs.engine.embedding import Embedded, Embedder, EmbedFailed, ModelLoad
-from evaljobs.engine.evaluation import Assignment, evaluate
+from evaljobs.engine.embedding import Embedded, EmbedFailed
+from evaljobs.engine.evaluation import Assignment, Unevaluated, evaluate
 from evaljobs.engine.exclusion import Exclusion
 from evaljobs.engine.prepare import Prepared
 from evaljobs.engine.shards import Shard
-from evaljobs.errors import ModelErrorKind, UsageError
-from evaljobs.images.geometry import Geometry
-from evaljobs.models.options import Device as DeviceName
+from evaljobs.errors import ImageErrorKind, ModelErrorKind
 from evaljobs.progress import Progress
-from evaljobs.store import Store
+from evaljobs.run import setup
+from evaljobs.schemas import FAILURES
 from raycluster.connect import Cluster
-from raycluster.nodes import on_every_node
-from raycluster.plan import Limits, Plan
-from raycluster.pool import Actors, BlockMade, CellDone, Event, LoadFinished, LoadLost, Pool, TaskDone, Work
+from raycluster.plan import Plan
+from raycluster.pool import BlockLost, BlockMade, CellDone, Event, LoadFinished, LoadLost, Pool, TaskDone, TaskLost
 
-# Of Ray's object store; the rest is for answers and for blocks on their way out.
-BLOCK_SHARE = 0.5
+# What follows from the model alone, whoever runs it: worth remembering. Memory, devices and crashes may be otherwise
+# tomorrow.
+_LASTING = frozenset({ModelErrorKind.CORRUPT, ModelErrorKind.UNSUPPORTED_INPUT, ModelErrorKind.UNSUPPORTED_OUTPUT})
+_CRASHES = "its decoder crashes: the process that read it died every time"
 
 
-def check_shared(store: Store, cluster: Cluster) -> None:
-    """See that every node reads and writes the same store.
+@dataclasses.dataclass(frozen=True)
+class _Suspects:
+    """Images of one geometry among which is one that crashes its decoder."""
 
-    Raises
-    ------
-    UsageError
-        Naming the nodes that do not, before anything is computed.
-    """
-    if cluster.nodes == 1 and cluster.embedded:
-        return
-    nonce = store.leave_nonce()
-    try:
-        seen = on_every_node(Store.sees_nonce, store, nonce)
-    finally:
-        store.remove_nonce(nonce)
-    if blind := sorted(node for node, sees in seen.items() if not sees):
-        raise UsageError(
-            f"the store {store.root} is not shared: the node(s) {', '.join(blind)} do not see what this machine writes "
-            "there. Name a `store` on a file system that every node mounts at the same place"
-        )
+    geometry: int
+    images: tuple[int, ...]
 
 
 class Computation:
-    """Embeds what is missing and evaluates what has no result, and keeps the book of it."""
+    """Embeds what is missing and evaluates what has no result; one bad model or image ends that one alone."""
 
     def __init__(
         self, prepared: Prepared, exclusion: Exclusion, record: execution.Record, out: Path, progress: Progress
@@ -62,144 +51,163 @@ class Computation:
         self._record = record
         self._out = out
         self._progress = progress
-        self._evaluations: list[todo.Evaluation] = []
-        self._waiting: list[int] = []
-        self._embedding: set[str] = set()
-        self._comparing = False
 
     def carry_out(self, wanted: Sequence[todo.Evaluation], cluster: Cluster, device: Device) -> None:
-        """Compute everything; one bad model ends that model alone."""
-        prepared = self._prepared
+        """Compute everything, in one pass; in another where an image was found that crashes its decoder."""
+        memory = setup.block_memory(self._prepared, cluster)
         lacking = {evaluation.model.name for evaluation in wanted}
-        shards = todo.missing_shards(
-            prepared, [m for m in prepared.models if m.name in lacking], self._exclusion.digests
-        )
-        plan = _plan(prepared, shards, cluster)
-        self._embedding = {prepared.models[number].name for shard in shards for number in shard.models}
-        self._progress.say(_announce(prepared, shards, len(wanted), cluster, device))
-        if shards:
-            self._progress.start("decoding", sum(len(shard.images) for shard in shards))
-            self._progress.start("embedding", sum(len(shard.images) * len(shard.models) for shard in shards))
-        self._threads = max(1, cluster.cpus // max(1, cluster.nodes) // len(wanted))
-        self._shards = shards
-        with Pool(plan, _work(prepared, shards), _actors(prepared, cluster, device)) as pool:
-            self._plan, self._pool = plan, pool
-            self._evaluate_ready()
-            for event in pool.events():
-                self._take(event)
-                self._evaluate_ready()
+        models = [model for model in self._prepared.models if model.name in lacking]
+        # A model per core at a time; few models share the cores of a node.
+        threads = max(1, cluster.cpus // max(1, cluster.nodes) // len(wanted))
+        complete = False
+        while not complete:
+            shards = todo.missing_shards(self._prepared, models, self._exclusion.digests, memory)
+            self._progress.say(setup.announce(self._prepared, shards, len(wanted), cluster, device))
+            plan = setup.make_plan(self._prepared, shards, memory)
+            work = setup.make_work(self._prepared, shards)
+            with Pool(plan, work, setup.make_actors(self._prepared, cluster, device)) as pool:
+                complete = self._pass(_Pass(pool, plan, shards, threads))
+            models = [model for model in models if model.name not in self._record.lost]
 
-    def _take(self, event: Event) -> None:
+    def _pass(self, now: _Pass) -> bool:
+        """Carry one pass out; return whether everything is done by it."""
+        prepared = self._prepared
+        now.embedding = {prepared.models[number].name for shard in now.shards for number in shard.models}
+        if now.shards:
+            self._progress.start("decoding", sum(len(shard.images) for shard in now.shards))
+            self._progress.start("embedding", sum(len(shard.images) * len(shard.models) for shard in now.shards))
+        self._evaluate_ready(now)
+        for event in now.pool.events():
+            self._take(now, event)
+            self._evaluate_ready(now)
+        self._remember_lasting_errors(now)
+        return not now.crashed
+
+    def _take(self, now: _Pass, event: Event) -> None:
         match event:
             case BlockMade(block, report):
-                self._decoded(self._shards[block], report)
+                self._decoded(now.shards[block], report)
+            case BlockLost(block):
+                now.crashed = True
+                self._search(now, _Suspects(now.shards[block].geometry, tuple(now.shards[block].images.tolist())))
+            case CellDone() | LoadFinished() | LoadLost():
+                self._take_embedding(now, event)
+            case TaskDone(int() as number, answer):
+                self._evaluated(now.evaluations[number], answer)
+            case TaskLost(int() as number):
+                message = "the process that evaluated it died every time; there may be too little memory"
+                self._evaluated(now.evaluations[number], Unevaluated(ModelErrorKind.CRASHED, message))
+            case TaskLost(_Suspects() as suspects):
+                self._search(now, suspects)
+
+    def _take_embedding(self, now: _Pass, event: CellDone | LoadFinished | LoadLost) -> None:
+        match event:
             case CellDone(cell, EmbedFailed() as failed, _):
-                self._lose(cell.load, {"kind": failed.kind, "message": failed.message})
+                self._lose(now, cell.load, failed.kind, failed.message)
             case CellDone(cell, Embedded() as embedded, finished):
-                self._record.embedded(self._prepared.models[cell.load].name, embedded)
+                name = self._prepared.models[cell.load].name
+                self._record.embedded(name, embedded)
                 self._progress.advance("embedding", embedded.rows)
                 if finished:
-                    self._embedding.discard(self._prepared.models[cell.load].name)
+                    now.embedding.discard(name)
             case LoadFinished(load):
-                self._embedding.discard(self._prepared.models[load].name)
+                now.embedding.discard(self._prepared.models[load].name)
             case LoadLost(load, reason):
-                message = f"the process that ran it died every time, the last time with: {reason}"
-                self._lose(load, {"kind": ModelErrorKind.CRASHED, "message": message})
-            case TaskDone(int() as number, float() as seconds):
-                evaluation = self._evaluations[number]
-                self._record.evaluated(evaluation.pairs, seconds)
-                self._progress.advance("pairs", evaluation.pairs)
-                self._progress.advance("models")
+                self._lose(now, load, ModelErrorKind.CRASHED, reason)
 
     def _decoded(self, shard: Shard, report: DecodeReport) -> None:
         self._record.decoded(report)
         self._progress.advance("decoding", len(shard.images))
-        geometry = self._prepared.geometries[shard.geometry]
         if report.failures or report.unreadable:
-            self._prepared.store.add_failures(geometry.key(), report.failure_table)
-            self._exclusion.add([*report.failures, *report.unreadable])
-            self._exclusion.check(self._out)
+            self._exclude(shard.geometry, report.failure_table, [*report.failures, *report.unreadable])
             skipped = len(report.failures) + len(report.unreadable)
             self._progress.advance("embedding", skipped * len(shard.models))
 
-    def _lose(self, load: int, error: dict[str, Any]) -> None:
-        name = self._prepared.models[load].name
-        if name not in self._record.lost:
-            self._record.lost[name] = error
-            self._progress.say(f"{name}: {error['message']}")
-            self._pool.give_up(load)
-        self._embedding.discard(name)
+    def _exclude(self, geometry: int, lasting: pa.Table, images: list[tuple[bytes, str, str]]) -> None:
+        self._prepared.store.add_failures(self._prepared.geometries[geometry].key(), lasting)
+        self._exclusion.add(images)
+        self._exclusion.check(self._out)
 
-    def _evaluate_ready(self) -> None:
-        """Evaluate every model that is embedded, as soon as it is known which images are excluded."""
-        if not self._plan.all_made:
+    def _search(self, now: _Pass, suspects: _Suspects) -> None:
+        """Find the image that crashes its decoder, half by half; it is excluded, and the rest is decoded again."""
+        images = suspects.images
+        if len(images) == 1:
+            digest = self._prepared.images[images[0]].as_py()
+            row = (digest, str(ImageErrorKind.DAMAGED), _CRASHES)
+            self._exclude(suspects.geometry, pa.table([pa.array([value]) for value in row], schema=FAILURES), [row])
             return
-        if not self._evaluations:
-            self._evaluations = todo.evaluations(self._prepared, self._exclusion.digests)
-            self._waiting = todo.without_result(self._prepared, self._evaluations)
-        ready = [number for number in self._waiting if self._evaluations[number].model.name not in self._embedding]
-        if ready and not self._comparing:
+        for half in (images[: len(images) // 2], images[len(images) // 2 :]):
+            arguments = setup.decode_arguments(self._prepared, suspects.geometry, np.array(half, dtype=np.int64))
+            now.pool.submit(_Suspects(suspects.geometry, half), 1, try_decoding, *arguments)
+
+    def _lose(self, now: _Pass, load: int, kind: ModelErrorKind, message: str) -> None:
+        name = self._prepared.models[load].name
+        now.embedding.discard(name)
+        if name not in self._record.lost:
+            self._record.lost[name] = {"kind": kind, "message": message}
+            self._progress.say(f"{name}: {message}")
+            now.pool.give_up(load)
+
+    def _evaluate_ready(self, now: _Pass) -> None:
+        """Evaluate every model that is embedded, as soon as it is known which images are excluded."""
+        if now.crashed or not now.plan.all_made:
+            return
+        if not now.evaluations:
+            now.evaluations = todo.evaluations(self._prepared, self._exclusion.digests)
+            now.waiting = todo.without_result(self._prepared, now.evaluations)
+        ready = {number for number in now.waiting if now.evaluations[number].model.name not in now.embedding}
+        if ready and not now.comparing:
             # Only now, so that the rates are those of comparing and not of waiting for the first model.
-            self._comparing = True
-            self._progress.start("models", len(self._waiting))
-            self._progress.start("pairs", sum(self._evaluations[number].pairs for number in self._waiting))
-        self._waiting = [number for number in self._waiting if number not in set(ready)]
-        for number in ready:
-            if self._evaluations[number].model.name not in self._record.lost:
-                self._submit(number)
+            now.comparing = True
+            self._progress.start("models", len(now.waiting))
+            self._progress.start("pairs", sum(now.evaluations[number].pairs for number in now.waiting))
+        now.waiting = [number for number in now.waiting if number not in ready]
+        for number in sorted(ready):
+            if now.evaluations[number].model.name not in self._record.lost:
+                self._submit(now, number)
 
-    def _submit(self, number: int) -> None:
-        evaluation = self._evaluations[number]
+    def _submit(self, now: _Pass, number: int) -> None:
+        evaluation = now.evaluations[number]
         model_key = self._prepared.keys[evaluation.model.name]
-        members = self._pool.put(evaluation.job.name, evaluation.members)
-        assignment = Assignment(self._prepared.store.root, evaluation.job, model_key, evaluation.key, self._threads)
-        self._pool.submit(number, self._threads, evaluate, assignment, members)
+        members = now.pool.put(evaluation.job.name, evaluation.members)
+        assignment = Assignment(self._prepared.store.root, evaluation.job, model_key, evaluation.key, now.threads)
+        now.pool.submit(number, now.threads, evaluate, assignment, members)
+
+    def _evaluated(self, evaluation: todo.Evaluation, answer: float | Unevaluated) -> None:
+        if isinstance(answer, Unevaluated):
+            self._record.lost.setdefault(evaluation.model.name, {"kind": answer.kind, "message": answer.message})
+            self._progress.say(f"{evaluation.model.name}: {answer.message}")
+        else:
+            self._record.evaluated(evaluation.pairs, answer)
+        self._progress.advance("pairs", evaluation.pairs)
+        self._progress.advance("models")
+
+    def _remember_lasting_errors(self, now: _Pass) -> None:
+        """Keep what is wrong with a model as its result, so that the next run does not try it again."""
+        for evaluation in now.evaluations:
+            error = self._record.lost.get(evaluation.model.name)
+            if error is not None and error["kind"] in _LASTING:
+                self._prepared.store.add_result(evaluation.key, {"error": error}, {})
 
 
-def _plan(prepared: Prepared, shards: Sequence[Shard], cluster: Cluster) -> Plan:
-    sizes = [todo.image_bytes(geometry) for geometry in prepared.geometries]
-    blocks: dict[int, set[int]] = {}
-    for number, shard in enumerate(shards):
-        for model in shard.models:
-            blocks.setdefault(model, set()).add(number)
-    memory_mb = prepared.config.cluster.memory_mb
-    memory = memory_mb * 2**20 if memory_mb else int(cluster.object_store_bytes * BLOCK_SHARE)
-    return Plan([len(shard.images) * sizes[shard.geometry] for shard in shards], blocks, Limits(memory))
+@dataclasses.dataclass
+class _Pass:
+    """The state of one pass."""
+
+    pool: Pool
+    plan: Plan
+    shards: list[Shard]
+    threads: int
+    # Models that still lack rows, by name.
+    embedding: set[str] = dataclasses.field(default_factory=set)
+    # All of the run, once it is known which images are excluded; and those that have no result and wait for their rows.
+    evaluations: list[todo.Evaluation] = dataclasses.field(default_factory=list)
+    waiting: list[int] = dataclasses.field(default_factory=list)
+    comparing: bool = False
+    # Whether a shard was lost to an image that crashes its decoder: its other images are decoded in another pass.
+    crashed: bool = False
 
 
-def _work(prepared: Prepared, shards: Sequence[Shard]) -> Work:
-    geometries = prepared.geometries
-
-    def shard_arguments(block: int) -> tuple[list[str], list[bytes], Geometry]:
-        images = shards[block].images
-        uris, digests = prepared.uris.take(images), prepared.images.take(images)
-        return uris.to_pylist(), digests.to_pylist(), geometries[shards[block].geometry]
-
-    return Work(
-        make=decode_shard,
-        make_arguments=shard_arguments,
-        load_arguments={n: ModelLoad(m, prepared.keys[m.name]) for n, m in enumerate(prepared.models)},
-    )
-
-
-def _actors(prepared: Prepared, cluster: Cluster, device: Device) -> Actors:
-    settings = prepared.config.cluster
-    build = functools.partial(_embedder, prepared.store.root, device.name, settings.threads)
-    if device.name == "cuda":
-        return Actors(build, count=settings.workers or cluster.gpus, cpus=1, gpus=1)
-    slots = max(1, cluster.cpus // settings.threads)
-    return Actors(build, count=settings.workers or slots, cpus=settings.threads)
-
-
-def _embedder(store: Path, device: DeviceName, threads: int) -> Embedder:
-    return Embedder(store, device, threads)
-
-
-def _announce(prepared: Prepared, shards: Sequence[Shard], evaluations: int, cluster: Cluster, device: Device) -> str:
-    decodes = sum(len(shard.images) for shard in shards)
-    rows = sum(len(shard.images) * len(shard.models) for shard in shards)
-    where = "this machine" if cluster.embedded else f"{cluster.nodes} node(s) of {cluster.address}"
-    return (
-        f"{len(prepared.images):,} images, {len(prepared.models):,} models: {decodes:,} to decode, {rows:,} to embed, "
-        f"{evaluations:,} evaluations, on {where} ({cluster.cpus} CPUs, {cluster.gpus} GPUs, {device.provider})"
-    )
+def try_decoding(*arguments: Any) -> None:
+    """Decode images and forget them: to see whether the process survives it."""
+    decode_shard(*arguments)

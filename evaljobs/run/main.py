@@ -91,7 +91,8 @@ def run(
         wanted = [evaluations[number] for number in todo.without_result(prepared, evaluations)]
         if wanted:
             cluster = cluster or _connected(stack, config, None)
-            from evaljobs.run.computation import Computation, check_shared
+            from evaljobs.run.computation import Computation
+            from evaljobs.run.setup import check_shared
 
             try:
                 check_shared(prepared.store, cluster)
@@ -118,16 +119,22 @@ def _connected(stack: contextlib.ExitStack, config: Config, address: str | None)
         raise RunFailedError(str(error)) from error
 
 
+# Comparing fewer takes less time than getting ready for it: compiling, reading tables.
+_MEASURED_PAIRS = 10_000_000
+
+
 def _remember_rates(prepared: Prepared, record: execution.Record) -> None:
     """Keep what a step took, so that a plan can say how long a run will take."""
     if record.images_decoded:
         for geometry in prepared.geometries:
-            prepared.store.add_rate("decode", geometry.key(), record.decode_seconds / record.images_decoded)
+            seconds = record.decode_seconds / record.images_decoded
+            prepared.store.add_rate("decode", geometry.key(), seconds, record.images_decoded)
     for name, model in record.models.items():
-        prepared.store.add_rate("embed", prepared.keys[name], model["embed_seconds"] / model["rows"])
-    if record.pairs:
-        for job in prepared.jobs:
-            prepared.store.add_rate("evaluate", {"kind": job.kind}, record.evaluation_seconds / record.pairs)
+        prepared.store.add_rate("embed", prepared.keys[name], model["embed_seconds"] / model["rows"], model["rows"])
+    if record.pairs >= _MEASURED_PAIRS:
+        for kind in {job.kind for job in prepared.jobs}:
+            seconds = record.evaluation_seconds / record.pairs
+            prepared.store.add_rate("evaluate", {"kind": kind}, seconds, record.pairs)
 
 
 def _write(

@@ -7,7 +7,8 @@
     <store>/results/<evaluation key>/      result.json and its tables
     <store>/rates/                         seconds a step, for forecasts
 
-Nothing in it is ever changed: a file appears whole, under a name that follows from what it holds, or not at all.
+But for the rates, nothing in it is ever changed: a file appears whole, under a name that follows from what it holds or
+is a function of, or not at all.
 """
 
 from evaljobs.store.store import Store

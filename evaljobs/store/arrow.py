@@ -44,6 +44,31 @@ def from_bytes(data: bytes) -> pa.Table:
     return table
 
 
+def first_column(file: pa.NativeFile, name: str) -> pa.Array:
+    """Read the first column of what `to_bytes` wrote; of the other columns no byte is read, and nothing is checked.
+
+    Raises
+    ------
+    DamagedError
+        If the file is truncated, or its first column has another name.
+    OSError
+        If the file system fails: that says nothing about the file.
+    """
+    try:
+        only_first = pa.ipc.IpcReadOptions(included_fields=[0])
+        table = pa.ipc.open_file(file, options=only_first).read_all()
+    except OSError as error:
+        # Arrow names what it cannot make sense of an OSError too, without an errno.
+        if error.errno is not None:
+            raise
+        raise DamagedError(str(error)) from None
+    except (pa.ArrowException, ValueError) as error:
+        raise DamagedError(str(error)) from None
+    if table.column_names != [name]:
+        raise DamagedError(f"its first column is {table.column_names}, expected {name!r}")
+    return table.column(0).combine_chunks()
+
+
 def _checksum(table: pa.Table) -> bytes:
     """Hash names, types and values: nothing of how Arrow lays them out, which may change with its version."""
     digest = hashlib.sha256(str([(field.name, str(field.type)) for field in table.schema]).encode())

@@ -5,15 +5,21 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+
+import pyarrow as pa
 
 from evaljobs.errors import StoreError
 
+# Longer than any write takes, however slow the disk and however wrong another machine's clock.
+_ABANDONED_S = 24 * 3600
+
 
 class Folder:
-    """A folder whose files are created once and never changed.
+    """A folder whose files are whole at every moment, a power cut included, and but for `replace` never changed.
 
     Raises
     ------
@@ -30,14 +36,14 @@ class Folder:
         with self._explained("write", target):
             if target.exists():
                 return False
-            target.parent.mkdir(parents=True, exist_ok=True)
-            # The dot keeps it out of `names`; the random part keeps two writers apart.
-            temporary = target.parent / f".{uuid.uuid4().hex}.tmp"
-            try:
-                temporary.write_bytes(data)
+            with _written(target, data) as temporary:
                 return _link(temporary, target)
-            finally:
-                temporary.unlink(missing_ok=True)
+
+    def replace(self, name: str, data: bytes) -> None:
+        """Write a file, whole, in place of the one of that name."""
+        target = self.root / name
+        with self._explained("write", target), _written(target, data) as temporary:
+            temporary.replace(target)
 
     def read(self, name: str) -> bytes | None:
         """Return a file's bytes, or None where there is no such file."""
@@ -48,19 +54,49 @@ class Folder:
             except FileNotFoundError:
                 return None
 
+    @contextlib.contextmanager
+    def opened(self, name: str) -> Iterator[pa.NativeFile | None]:
+        """Open a file to read parts of it; None where there is no such file."""
+        target = self.root / name
+        with self._explained("read", target):
+            try:
+                file = pa.OSFile(str(target))
+            except FileNotFoundError:
+                yield None
+                return
+            with file:
+                yield file
+
     def names(self, folder: str, suffix: str) -> list[str]:
         """Return the files of a subfolder that end so, sorted, as names that `read` takes."""
-        with self._explained("list", self.root / folder):
-            try:
-                entries = os.listdir(self.root / folder)  # noqa: PTH208 - names alone, ten times faster
-            except FileNotFoundError:
-                return []
+        entries = self._entries(folder)
+        self._delete_abandoned(folder, entries)
         return [f"{folder}/{entry}" for entry in sorted(entries) if entry.endswith(suffix) and entry[0] != "."]
+
+    def sweep(self, folder: str) -> None:
+        """Delete what killed writers left in a subfolder; `names` does so by the way."""
+        self._delete_abandoned(folder, self._entries(folder))
 
     def delete(self, name: str) -> None:
         """Delete a file, if it is there."""
         with self._explained("delete", self.root / name):
             (self.root / name).unlink(missing_ok=True)
+
+    def _entries(self, folder: str) -> list[str]:
+        with self._explained("list", self.root / folder):
+            try:
+                return os.listdir(self.root / folder)  # noqa: PTH208 - names alone, ten times faster
+            except FileNotFoundError:
+                return []
+
+    def _delete_abandoned(self, folder: str, entries: Iterable[str]) -> None:
+        for entry in entries:
+            if entry.startswith(".") and entry.endswith(".tmp"):
+                path = self.root / folder / entry
+                # Another sweeper was faster, or it is another user's: no reason to end a run.
+                with contextlib.suppress(OSError):
+                    if time.time() - path.stat().st_mtime > _ABANDONED_S:
+                        path.unlink()
 
     @contextlib.contextmanager
     def _explained(self, verb: str, target: Path) -> Iterator[None]:
@@ -68,6 +104,22 @@ class Folder:
             yield
         except OSError as error:
             raise StoreError(_explain(verb, target, error)) from error
+
+
+@contextlib.contextmanager
+def _written(target: Path, data: bytes) -> Iterator[Path]:
+    """Write a temporary file beside the target, on the disk before it can be given the target's name."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # The dot keeps it out of `names`; the random part keeps two writers apart.
+    temporary = target.parent / f".{uuid.uuid4().hex}.tmp"
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        yield temporary
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _explain(verb: str, target: Path, error: OSError) -> str:

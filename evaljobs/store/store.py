@@ -17,11 +17,17 @@ from evaljobs.errors import StoreError
 from evaljobs.schemas import FAILURES, STORE_VERSION
 from evaljobs.store import arrow
 from evaljobs.store.folder import Folder
+from evaljobs.store.keys import key_digest, spelled_out
 from evaljobs.store.tables import Table
+
+__all__ = ["Store", "key_digest"]
 
 log = logging.getLogger(__name__)
 
 _MARKER = "evaljobs-store.json"
+
+# A rate measured over less than the tenth part of the steps does not replace another.
+_FEW_STEPS = 10
 
 
 class Store:
@@ -34,6 +40,8 @@ class Store:
     def open(self) -> Store:
         """Make the folder where it is not there yet, and check that it is ours and of our version.
 
+        What a killed run left half-written there is deleted after a day.
+
         Raises
         ------
         StoreError
@@ -41,8 +49,13 @@ class Store:
         """
         marker = canonical_json({"version": STORE_VERSION}).encode()
         if not self._folder.create(_MARKER, marker):
+            data = self._folder.read(_MARKER) or b""
+            if not data.strip(b"\0"):
+                # A power cut on a file system that names a file before it has its bytes: nothing else stood there.
+                self._folder.replace(_MARKER, marker)
+                data = marker
             try:
-                version = json.loads(self._folder.read(_MARKER) or b"").get("version")
+                version = json.loads(data).get("version")
             except (ValueError, AttributeError):
                 raise StoreError(f"{self.root / _MARKER} is damaged; delete that one file and run again") from None
             if version != STORE_VERSION:
@@ -50,18 +63,15 @@ class Store:
                     f"the store {self.root} has version {version}, this evaljobs writes version {STORE_VERSION}; "
                     "name another `store`, or use the evaljobs that made it"
                 )
+        for flat in (".", "rates", "nonces"):
+            self._folder.sweep(flat)
         return self
 
     # Embedding tables
 
     def table(self, key: Mapping[str, Any]) -> Table:
         """Return the embedding table of a model key."""
-        return Table(self._folder, key_digest(key))
-
-    def describe(self, kind: str, key: Mapping[str, Any]) -> None:
-        """Spell a key out beside what it names, for people and for `store ls`."""
-        text = json.dumps(key, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
-        self._folder.create(f"{kind}/{key_digest(key)}/key.json", text.encode())
+        return Table(self._folder, key)
 
     # What cannot be decoded, per geometry
 
@@ -71,13 +81,14 @@ class Store:
 
     def add_failures(self, geometry: Mapping[str, Any], failures: pa.Table) -> None:
         """Remember images that cannot be decoded."""
-        self.describe("failures", geometry)
-        self._add(f"failures/{key_digest(geometry)}", failures)
+        folder = f"failures/{key_digest(geometry)}"
+        self._folder.create(f"{folder}/key.json", spelled_out(geometry))
+        self._add(folder, failures)
 
     # What was found at a uri of a given size and time
 
     def listing(self, source: str, schema: pa.Schema) -> pa.Table:
-        """Return what earlier runs found in an image source; later rows win."""
+        """Return what earlier runs found in an image source, in no order that says which look was later."""
         return self._all(f"listings/{_sha256(source)}", schema)
 
     def add_listing(self, source: str, rows: pa.Table) -> None:
@@ -105,6 +116,7 @@ class Store:
     def add_result(self, key: Mapping[str, Any], outcome: dict[str, Any], tables: Mapping[str, pa.Table]) -> None:
         """Commit a finished evaluation; its tables first, so that the JSON file vouches for them."""
         folder = f"results/{key_digest(key)}"
+        self._folder.sweep(folder)
         for name, table in tables.items():
             self._folder.create(f"{folder}/{name}.arrow", arrow.to_bytes(table, {"evaljobs.schema": "result/1"}))
         stored = {"key": key, "tables": sorted(tables), "outcome": outcome}
@@ -134,16 +146,32 @@ class Store:
     # How long things take
 
     def rate(self, kind: str, key: Mapping[str, Any]) -> float | None:
-        """Return the seconds for one step of some work, as a run with this store once measured them."""
-        data = self._folder.read(f"rates/{kind}-{key_digest(key)}.json")
-        try:
-            return float(json.loads(data)["seconds"]) if data else None
-        except (ValueError, KeyError, TypeError):
-            return None
+        """Return the seconds for one step of some work, as the last run with this store measured them."""
+        return self._rate(kind, key).get("seconds")
 
-    def add_rate(self, kind: str, key: Mapping[str, Any], seconds: float) -> None:
-        """Remember the seconds for one step of some work; the first measurement stays."""
-        self._folder.create(f"rates/{kind}-{key_digest(key)}.json", json.dumps({"seconds": seconds}).encode())
+    def add_rate(self, kind: str, key: Mapping[str, Any], seconds: float, steps: int) -> None:
+        """Remember the seconds for one step of some work, in place of what was measured before.
+
+        Parameters
+        ----------
+        kind, key
+            What work it is.
+        seconds
+            For one step.
+        steps
+            How many were measured. A measurement over far more steps stays: what little work a second run has is
+            mostly what comes before the first step.
+        """
+        if steps * _FEW_STEPS >= self._rate(kind, key).get("steps", 0):
+            data = json.dumps({"seconds": seconds, "steps": steps}).encode()
+            self._folder.replace(f"rates/{kind}-{key_digest(key)}.json", data)
+
+    def _rate(self, kind: str, key: Mapping[str, Any]) -> dict[str, float]:
+        try:
+            found = json.loads(self._folder.read(f"rates/{kind}-{key_digest(key)}.json") or b"{}")
+            return {name: float(found[name]) for name in ("seconds", "steps") if name in found}
+        except (ValueError, TypeError):
+            return {}
 
     def _read(self, name: str) -> pa.Table:
         data = self._folder.read(name)
@@ -165,11 +193,6 @@ class Store:
         if rows.num_rows:
             data = arrow.to_bytes(rows, {"evaljobs.schema": "rows/1"})
             self._folder.create(f"{folder}/part-{hashlib.sha256(data).hexdigest()}.arrow", data)
-
-
-def key_digest(key: Mapping[str, Any]) -> str:
-    """Return the sha256 of a key's canonical JSON, in hex."""
-    return _sha256(canonical_json(key))
 
 
 def _sha256(text: str) -> str:

@@ -4,29 +4,41 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from evaljobs.config import canonical_json
 from evaljobs.errors import ModelError, ModelErrorKind, StoreError
 from evaljobs.schemas import DIGEST
 from evaljobs.store import arrow
 from evaljobs.store.folder import Folder
+from evaljobs.store.keys import key_digest, spelled_out
 
 log = logging.getLogger(__name__)
 
 Matrix = np.ndarray[tuple[int, int], np.dtype[np.float32]]
+Numbers = np.ndarray[tuple[int], np.dtype[np.int64]]
 
 
 class Table:
-    """The rows of one model key. Two parts may hold the same row: its bytes are equal by the meaning of the key."""
+    """The rows of one model key. Two parts may hold the same row: its bytes are equal by the meaning of the key.
 
-    def __init__(self, folder: Folder, key: str) -> None:
+    Parameters
+    ----------
+    folder
+        The store's.
+    key
+        The model key; its `model` is the digest of the model.
+    """
+
+    def __init__(self, folder: Folder, key: Mapping[str, Any]) -> None:
         self._folder = folder
-        self._path = f"tables/{key}"
         self._key = key
+        self._path = f"tables/{key_digest(key)}"
 
     def commit(self, digests: pa.Array, outputs: Mapping[str, Matrix]) -> bool:
         """Commit rows as one part, whole; return False where these rows were committed before.
@@ -42,56 +54,132 @@ class Table:
         for name, matrix in outputs.items():
             flat = pa.array(np.ascontiguousarray(matrix, dtype=np.float32).reshape(-1))
             columns[name] = pa.FixedSizeListArray.from_arrays(flat, matrix.shape[1])
-        rows = hashlib.sha256(b"".join(digests.to_pylist())).hexdigest()
-        metadata = {"evaljobs.schema": "table/1", "evaljobs.model_key": self._key}
-        return self._folder.create(f"{self._path}/part-{rows}.arrow", arrow.to_bytes(pa.table(columns), metadata))
+        metadata = {
+            "evaljobs.schema": "table/1",
+            "evaljobs.model_key": canonical_json(self._key),
+            "evaljobs.model_digest": str(self._key["model"]),
+        }
+        self._folder.create(f"{self._path}/key.json", spelled_out(self._key))
+        return self._folder.create(self._name(digests), arrow.to_bytes(pa.table(columns), metadata))
 
     def digests(self) -> pa.Array:
-        """Return the digests of all whole rows, without repeats. Damaged parts are deleted: their rows are missing."""
-        found = [part["image_digest"].combine_chunks() for _, part in self._parts()]
+        """Return the digests of all rows, without repeats. Truncated parts are deleted: their rows are missing.
+
+        Digests alone are read, so this is cheap; a part whose values were changed is found out by `read`.
+        """
+        found = [digests for _, digests in self._parts()]
         return pc.unique(pa.chunked_array(found, DIGEST)) if found else pa.array([], DIGEST)
 
     def read(self, digests: pa.Array, output: str) -> Matrix:
-        """Return one output's rows in the order of the digests: ``[n, d]`` float32.
+        """Return one output's rows in the order of the digests: ``[n, d]`` float32. Of equal rows the first part's.
+
+        Beside the result, the values of one part at a time are held.
 
         Raises
         ------
         StoreError
-            If a row is missing.
+            If a row is missing, or stands in a damaged part; that part is deleted, so that it is made again.
         ModelError
             If parts differ in their dimension.
         """
+        parts = list(self._parts())
+        rows = _find(digests, [found for _, found in parts])
+        if missing := int((rows < 0).sum()):
+            raise StoreError(
+                f"{missing} of {len(digests)} rows are missing from {self._path}: their parts were deleted, or found "
+                "damaged and removed, while the run went on. Run the same command again to make them again"
+            )
         matrix: Matrix | None = None
-        missing = np.ones(len(digests), dtype=bool)
-        for _, part in self._parts():
-            column = part[output].combine_chunks()
-            values = column.flatten().to_numpy(zero_copy_only=False).reshape(len(column), column.type.list_size)
+        damaged: list[str] = []
+        for number, where, here in _by_part(rows, [len(found) for _, found in parts]):
+            part = self._read(parts[number][0])
+            if part is None:
+                damaged.append(parts[number][0])
+                continue
+            values = _values(part, output)
             if matrix is None:
                 matrix = np.empty((len(digests), values.shape[1]), dtype=np.float32)
             if matrix.shape[1] != values.shape[1]:
-                raise ModelError(
-                    ModelErrorKind.UNSUPPORTED_OUTPUT,
-                    f"the output {output!r} has {values.shape[1]} dimensions for some images and {matrix.shape[1]} for "
-                    "others; expected one length, as vectors of different length cannot be compared",
-                )
-            where = pc.index_in(digests, value_set=part["image_digest"].combine_chunks())
-            here = missing & where.is_valid().to_numpy(zero_copy_only=False)
-            matrix[here] = values[where.fill_null(0).to_numpy(zero_copy_only=False)[here]]
-            missing &= ~here
-        if matrix is None or missing.any():
+                raise _dimensions_differ(output, values.shape[1], matrix.shape[1])
+            matrix[where] = values[here]
+        if damaged:
             raise StoreError(
-                f"{int(missing.sum())} of {len(digests)} rows are missing from {self._path}; "
-                "something deleted them while the run went on. Run the same command again"
+                f"{len(damaged)} of {len(parts)} parts of {self._folder.root / self._path} were damaged and have been "
+                f"removed, {damaged[0].rpartition('/')[2]} the first. Run the same command again to make them again; "
+                "all else is kept. If it happens once more, check the disk"
             )
-        return matrix
+        return np.empty((0, 0), dtype=np.float32) if matrix is None else matrix
 
-    def _parts(self) -> Iterator[tuple[str, pa.Table]]:
+    def _name(self, digests: pa.Array) -> str:
+        return f"{self._path}/part-{hashlib.sha256(_bytes(digests)).hexdigest()}.arrow"
+
+    def _parts(self) -> Iterator[tuple[str, pa.Array]]:
+        """Yield the parts that open, by name, with their digests."""
         for name in self._folder.names(self._path, ".arrow"):
-            data = self._folder.read(name)
-            if data is None:
-                continue
             try:
-                yield name, arrow.from_bytes(data)
+                digests = self._digests(name)
             except arrow.DamagedError as error:
-                log.warning("%s is damaged and is made again (%s)", name, error)
-                self._folder.delete(name)
+                self._remove(name, error)
+                continue
+            if digests is not None:
+                yield name, digests
+
+    def _digests(self, name: str) -> pa.Array | None:
+        with self._folder.opened(name) as file:
+            digests = None if file is None else arrow.first_column(file, "image_digest")
+        if digests is not None and (digests.type != DIGEST or self._name(digests) != name):
+            raise arrow.DamagedError("its image digests are not those that its name was made of")
+        return digests
+
+    def _read(self, name: str) -> pa.Table | None:
+        """Return a part; None where it is not what was written, or is gone."""
+        data = self._folder.read(name)
+        if data is None:
+            return None
+        try:
+            return arrow.from_bytes(data)
+        except arrow.DamagedError as error:
+            self._remove(name, error)
+            return None
+
+    def _remove(self, name: str, error: arrow.DamagedError) -> None:
+        log.warning("%s is damaged and is made again (%s)", name, error)
+        self._folder.delete(name)
+
+
+def _find(digests: pa.Array, parts: list[pa.Array]) -> Numbers:
+    """Return for each digest the row of all parts, one after the other, where it first stands; -1 where nowhere."""
+    rows = pc.index_in(digests, value_set=pa.chunked_array(parts, DIGEST))
+    found: Numbers = pc.fill_null(pc.cast(rows, pa.int64()), -1).to_numpy(zero_copy_only=False)
+    return found
+
+
+def _by_part(rows: Numbers, lengths: Sequence[int]) -> Iterator[tuple[int, Numbers, Numbers]]:
+    """Yield the number of each part that is needed, the places in `rows` that it serves, and its own rows for them."""
+    order = np.argsort(rows, kind="stable")
+    offsets = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+    bounds = np.searchsorted(rows[order], offsets)
+    for number in np.flatnonzero(np.diff(bounds)).tolist():
+        where = order[bounds[number] : bounds[number + 1]]
+        yield number, where, rows[where] - offsets[number]
+
+
+def _dimensions_differ(output: str, found: int, before: int) -> ModelError:
+    return ModelError(
+        ModelErrorKind.UNSUPPORTED_OUTPUT,
+        f"the output {output!r} has {found} dimensions for some images and {before} for others; expected one length, "
+        "as vectors of different length cannot be compared",
+    )
+
+
+def _values(part: pa.Table, output: str) -> Matrix:
+    column = part[output].combine_chunks()
+    values: Matrix = column.flatten().to_numpy(zero_copy_only=False).reshape(len(column), column.type.list_size)
+    return values
+
+
+def _bytes(digests: pa.Array) -> bytes:
+    """Return image digests one after the other, without a Python object for each."""
+    width = digests.type.byte_width
+    start = digests.offset * width
+    return digests.buffers()[1].slice(start, len(digests) * width).to_pybytes() if len(digests) else b""

@@ -138,9 +138,10 @@ def test_bad_override_is_refused(tmp_path: Path, override: str) -> None:
 def test_digest_is_of_what_can_change_a_result(tmp_path: Path) -> None:
     """Where the work runs and where results go is not part of what is asked."""
     digest = load(write(tmp_path, MINIMAL)).digest()
-    for override in ("store=/elsewhere", "out=there", "cluster.workers=3", "name=other"):
+    for override in ("store=/elsewhere", "out=there", "cluster.workers=3", "cluster.memory_mb=99"):
         assert load(write(tmp_path, MINIMAL), [override]).digest() == digest
-    for override in ("fpr=1e-3", "max_failed_images=0.5", "images.limit=5", "models.0=b.onnx"):
+    others = ("name=other", "cluster.threads=2", "cluster.device=cpu")
+    for override in ("fpr=1e-3", "max_failed_images=0.5", "images.limit=5", "models.0=b.onnx", *others):
         assert load(write(tmp_path, MINIMAL), [override]).digest() != digest
 
 

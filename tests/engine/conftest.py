@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import csv
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,18 +22,18 @@ from evaljobs.run import Finished, Options, run
 from raycluster.connect import Cluster
 
 SIDE, WIDTH = 6, 4
-PREPROCESSING = {"size": [SIDE, SIDE], "mean": [0.0], "std": [1.0]}
 
 
 class Bench:
     """A folder with images, models and a configuration; `run` carries it out on the shared Ray."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, side: int = SIDE) -> None:
         self.folder = folder
+        self.side = side
         self.config: dict[str, Any] = {
             "images": {"folder": "images"},
             "models": [{"path": "models/*.onnx"}],
-            "preprocessing": PREPROCESSING,
+            "preprocessing": {"size": [side, side], "mean": [0.0], "std": [1.0]},
             "fpr": ["1e-2", "0.1", "1"],
             "store": "store",
             "out": "out",
@@ -41,8 +42,8 @@ class Bench:
 
     def pixels(self, label: int, number: int) -> np.ndarray:
         """Return an image: a pattern of its label under noise of its own."""
-        pattern = np.random.default_rng(label).integers(0, 256, (SIDE, SIDE, 3))
-        noise = np.random.default_rng([label, number]).integers(0, 256, (SIDE, SIDE, 3))
+        pattern = np.random.default_rng(label).integers(0, 256, (self.side, self.side, 3))
+        noise = np.random.default_rng([label, number]).integers(0, 256, (self.side, self.side, 3))
         return ((2 * pattern + noise) // 3).astype(np.uint8)
 
     def image(self, label: int, number: int) -> Path:
@@ -60,11 +61,11 @@ class Bench:
     def model(self, name: str, seed: int = 0, extra: Sequence[onnx.NodeProto] = (), output: str = "y") -> Path:
         """Write a model: flattened pixels times a random matrix, then whatever nodes a test adds."""
         rng = np.random.default_rng(seed)
-        weights = rng.standard_normal((SIDE * SIDE * 3, WIDTH)).astype(np.float32)
+        weights = rng.standard_normal((self.side * self.side * 3, WIDTH)).astype(np.float32)
         graph = helper.make_graph(
             [helper.make_node("Flatten", ["x"], ["flat"]), helper.make_node("MatMul", ["flat", "w"], ["y"]), *extra],
             "linear",
-            [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 3, SIDE, SIDE])],
+            [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 3, self.side, self.side])],
             [helper.make_tensor_value_info(output, TensorProto.FLOAT, None)],
             [numpy_helper.from_array(weights, "w")],
         )
@@ -76,7 +77,7 @@ class Bench:
 
     def embed(self, seed: int, images: Sequence[np.ndarray]) -> np.ndarray:
         """Return what the model of a seed gives, computed by numpy in float64."""
-        weights = np.random.default_rng(seed).standard_normal((SIDE * SIDE * 3, WIDTH)).astype(np.float32)
+        weights = np.random.default_rng(seed).standard_normal((self.side * self.side * 3, WIDTH)).astype(np.float32)
         flat = np.stack([image.transpose(2, 0, 1).reshape(-1) for image in images]).astype(np.float64) / 255
         return flat @ weights
 
@@ -99,6 +100,24 @@ class Bench:
         assert isinstance(results, dict)
         return results
 
+    def computed(self) -> tuple[int, int, int]:
+        """Return what the last run computed: images decoded, rows embedded, evaluations."""
+        counts = self.results()["execution"]["computed"]
+        return counts["images_decoded"], counts["rows_embedded"], counts["evaluations"]
+
+    def evaluation(self, model: str) -> dict[str, Any]:
+        (found,) = [e for e in self.results()["evaluations"] if e["model"] == model]
+        return dict(found)
+
+    def model_entry(self, name: str) -> dict[str, Any]:
+        (found,) = [m for m in self.results()["models"] if m["name"] == name]
+        return dict(found)
+
+    def excluded(self) -> dict[str, str]:
+        """Return the kind of failure by sample id."""
+        with (self.out / "failures.csv").open(encoding="utf-8") as file:
+            return {row["sample_id"]: row["kind"] for row in csv.DictReader(file)}
+
 
 def _refuse(constant: str) -> None:
     raise AssertionError(f"{constant} is not JSON")
@@ -115,6 +134,13 @@ def settled(results: dict[str, Any]) -> dict[str, Any]:
 def bench(tmp_path: Path, cluster: Cluster) -> Bench:
     assert cluster.cpus == 2
     return Bench(tmp_path)
+
+
+@pytest.fixture
+def large_bench(tmp_path: Path, cluster: Cluster) -> Bench:
+    """Images of 12 KB: with a memory of 1 MB, more than two windows of them."""
+    assert cluster.cpus == 2
+    return Bench(tmp_path, side=64)
 
 
 @pytest.fixture

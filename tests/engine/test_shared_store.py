@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from evaljobs.errors import UsageError
-from evaljobs.run.computation import check_shared
+from evaljobs.run.setup import check_shared
 from evaljobs.store import Store
 from raycluster.connect import Cluster
 from raycluster.nodes import on_every_node

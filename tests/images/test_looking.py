@@ -104,15 +104,36 @@ def test_known_files_are_not_read_again(folder, reads):
     assert sorted(third.fresh["size"].to_pylist()) == [3, 7]
 
 
-def test_of_several_rows_for_one_file_the_last_counts(folder, reads):
-    """A cache that only ever grows stays right."""
+@pytest.mark.parametrize("backwards", [False, True])
+def test_of_several_rows_for_one_file_the_equal_one_counts(folder, reads, backwards):
+    """A cache that only ever grows stays right, in whatever order its rows are: each is for one size and time."""
     first = look(listed(folder), None, threads=1)
-    stale = first.fresh.set_column(1, KNOWN.field("size"), pa.array([1] * 6, pa.int64()))
+    (folder / "a" / "rgb.png").write_bytes(b"changed")
+    settle(folder / "a" / "rgb.png")
+    second = look(listed(folder), first.fresh, threads=1)
+    tables = [first.fresh, second.fresh]
+    known = pa.concat_tables(tables[::-1] if backwards else tables)
     reads.clear()
-    look(listed(folder), pa.concat_tables([stale, first.fresh]), threads=1)
+    third = look(listed(folder), known, threads=1)
     assert reads == []
-    look(listed(folder), pa.concat_tables([first.fresh, stale]), threads=1)
-    assert len(reads) == 6
+    assert third.samples.equals(second.samples)
+    for name, value in (("size", 1), ("mtime_ns", 2)):
+        other = known.set_column(KNOWN.names.index(name), KNOWN.field(name), pa.array([value] * 7, pa.int64()))
+        look(listed(folder), other, threads=1)
+        assert len(reads) == 6
+        reads.clear()
+
+
+def test_a_file_without_size_or_time_is_always_read(folder, reads):
+    """Where it cannot be known that nothing changed, it is read, whatever the cache holds."""
+    known = look(listed(folder), None, threads=1).fresh
+    listing = listed(folder)
+    nulls = pa.nulls(6, pa.int64())
+    place = listing.column_names.index("mtime_ns")
+    reads.clear()
+    for cache in (known, known.set_column(KNOWN.names.index("mtime_ns"), KNOWN.field("mtime_ns"), nulls)):
+        look(listing.set_column(place, listing.field("mtime_ns"), nulls), cache, threads=1)
+    assert len(reads) == 12
 
 
 def test_a_file_just_written_is_looked_at_again(folder):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ntpath
+import types
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -9,6 +12,7 @@ import pytest
 from evaljobs import schemas
 from evaljobs.config import Images
 from evaljobs.errors import UsageError
+from evaljobs.images import manifest
 from evaljobs.images.listing import list_images
 
 CSV = Images(manifest="m.csv")
@@ -47,6 +51,24 @@ def test_uris_start_at_the_manifest(tmp_path):
         "2": {"uri": here, "size": 5},
         "3": {"uri": "/gone.png", "size": None},
     }
+
+
+@pytest.mark.parametrize(
+    ("uri", "posix", "windows"),
+    [
+        ("file:///C:/a%20b.png", "/C:/a b.png", "C:/a b.png"),
+        ("file://localhost/x.png", "/x.png", "/x.png"),
+        ("/x.png", "/x.png", "/x.png"),
+        ("C:\\x.png", "/here/C:\\x.png", "C:\\x.png"),
+        ("a/x.png", "/here/a/x.png", "/here\\a/x.png"),
+    ],
+)
+def test_absolute_uris_are_those_of_the_system(monkeypatch, uri, posix, windows):
+    """A drive makes a path absolute on Windows, and stands behind a slash in a file uri; elsewhere it is a name."""
+    assert manifest._local(uri, "/here", "m.csv") == posix
+    with monkeypatch.context() as patch:
+        patch.setattr(manifest, "os", types.SimpleNamespace(name="nt", path=ntpath))
+        assert manifest._local(uri, "/here", "m.csv") == windows
 
 
 def test_other_columns_and_a_column_of_ids(tmp_path):

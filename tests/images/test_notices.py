@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
-from evaljobs.images.notices import ImageNotice, count_notices, first_with, notices
+from evaljobs.images.notices import ImageNotice, count_notices, notices
 
 
 @pytest.mark.parametrize(
@@ -30,16 +30,12 @@ def test_a_header_tells_what_the_conversion_does(mode, frames, expected):
     assert notices(mode, frames) == expected
 
 
-def test_a_run_can_count_and_name_them():
-    """Counts come from the samples table, with the first ids; what does not occur is left out."""
+def test_a_run_can_count_them():
+    """Counts come from the samples table; what does not occur is left out."""
     modes = ["RGB", "RGBA", None, "RGBA", "I;16", "RGBA", "RGB"]
     frames = [1, 1, None, 2, 1, None, 5]
     samples = pa.table({"sample_id": list("abcdefg"), "mode": modes, "frames": pa.array(frames, pa.int32())})
     assert count_notices(samples) == {ImageNotice.SATURATED: 1, ImageNotice.ANIMATED: 2, ImageNotice.ALPHA: 3}
-    assert first_with(samples, ImageNotice.ALPHA) == ["b", "d", "f"]
-    assert first_with(samples, ImageNotice.ALPHA, 2) == ["b", "d"]
-    assert first_with(samples, ImageNotice.ANIMATED) == ["d", "g"]
-    assert first_with(samples, ImageNotice.CMYK) == []
     assert count_notices(samples.slice(0, 1)) == {}
 
 

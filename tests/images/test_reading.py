@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import importlib.util
 import os
 
 import pytest
@@ -70,3 +71,19 @@ def test_errors_that_may_pass_are_tried_again(tmp_path, monkeypatch, code):
     left[0] = 100
     assert os.strerror(code) in unreadable(str(path))
     assert left[0] == 100 - len(reading.PAUSES_S) - 1
+
+
+def test_it_works_where_a_system_lacks_flags(tmp_path, monkeypatch):
+    """Windows has no O_NONBLOCK and no O_CLOEXEC; bytes stay bytes there by O_BINARY."""
+    monkeypatch.delattr(os, "O_NONBLOCK")
+    monkeypatch.delattr(os, "O_CLOEXEC")
+    monkeypatch.setattr(os, "O_BINARY", 1 << 20, raising=False)
+    specification = importlib.util.spec_from_file_location("elsewhere", reading.__file__)
+    elsewhere = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(elsewhere)
+    asked, real_open = [], os.open
+    monkeypatch.setattr(os, "open", lambda path, flags: (asked.append(flags), real_open(path, os.O_RDONLY))[1])
+    path = tmp_path / "a.png"
+    path.write_bytes(b"a\r\n\x1ab")
+    assert elsewhere.read_bytes(str(path)) == b"a\r\n\x1ab"
+    assert asked == [os.O_RDONLY | 1 << 20]

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
@@ -34,6 +35,47 @@ def write(network: Any, batch: int | str) -> Path:
     )
     path: Path = network.save(graph, "quantised.onnx")
     return path
+
+
+def wrap(network: Any, where: str) -> None:
+    """Hide the quantisation in a function of the model, in a branch of an If, or in a branch within a function."""
+    model = onnx.load(network.folder / "quantised.onnx")
+    opset = helper.make_opsetid("", 17)
+    nodes = list(model.graph.node)[1:]
+    names = ["flat", "w"]
+    if where != "function":
+        bodies = [
+            helper.make_graph(nodes, branch, [], [onnx.ValueInfoProto(name="y")])
+            for branch in ("then_branch", "else_branch")
+        ]
+        always = helper.make_tensor("always", TensorProto.BOOL, [], [True])
+        nodes = [
+            helper.make_node("Constant", [], ["always"], value=always),
+            helper.make_node("If", ["always"], ["y"], then_branch=bodies[0], else_branch=bodies[1]),
+        ]
+    if where != "branch":
+        model.functions.append(helper.make_function("local", "Layer", names, ["y"], nodes, [opset]))
+        model.opset_import.append(helper.make_opsetid("local", 1))
+        nodes = [helper.make_node("Layer", names, ["y"], domain="local")]
+    first = model.graph.node[0]
+    del model.graph.node[:]
+    model.graph.node.extend([first, *nodes])
+    onnx.save(model, network.folder / "quantised.onnx")
+
+
+@pytest.mark.parametrize("where", ["function", "branch", "branch in a function"])
+def test_hidden_quantisation_is_found(network: Any, block: NDArray[np.uint8], where: str) -> None:
+    """Exporters wrap layers into functions: the operators in them count as those of the graph."""
+    write(network, "n")
+    (plain,) = network.resolve({"path": "quantised.onnx"}).models
+    expected = Session(plain, device="cpu", threads=1).run(block)["embedding"]
+    wrap(network, where)
+    (model,) = network.resolve({"path": "quantised.onnx"}).models
+    assert model.digest != plain.digest
+    assert model.batch_size == 1
+    assert any("DynamicQuantizeLinear" in note for note in model.notes)
+    rows = Session(model, device="cpu", threads=1).run(block)["embedding"]
+    assert rows.tobytes() == expected.tobytes()
 
 
 def test_row_does_not_depend_on_the_other_images(network: Any, block: NDArray[np.uint8]) -> None:

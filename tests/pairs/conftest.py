@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import math
 from collections.abc import Callable
 from fractions import Fraction
@@ -17,6 +18,9 @@ from evaljobs.pairs.threads import run_rounds
 from evaljobs.pairs.verification import Verification, conclude
 
 Float64 = NDArray[np.float64]
+
+# Needs the torch extra, which the tests of everything else do without. With torch, but no GPU, it runs on the CPU.
+collect_ignore = [] if importlib.util.find_spec("torch") else ["test_cuda.py"]
 
 
 class Expected(NamedTuple):

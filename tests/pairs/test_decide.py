@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from evaljobs.pairs import pool
 from evaljobs.pairs.bins import SCALE, Bins
 from evaljobs.pairs.decide import Pending, find_in_pool, find_refined
 from evaljobs.pairs.keys import to_keys
@@ -54,7 +55,7 @@ class Simulated:
         return find_sorted(*self.sorted(), allowed)
 
 
-class Pool:
+class Pool(pool.Pool):
     """Has the scores of all bins but those that are said to be missing."""
 
     def __init__(self, simulated: Simulated, missing: set[int]) -> None:

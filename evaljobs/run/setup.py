@@ -1,0 +1,105 @@
+"""What a computation is made of, on a given cluster: the plan, its work, its actors."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+
+from evaljobs.engine import todo
+from evaljobs.engine.decoding import decode_shard
+from evaljobs.engine.device import Device
+from evaljobs.engine.embedding import Embedder, ModelLoad
+from evaljobs.engine.prepare import Prepared
+from evaljobs.engine.shards import Indices, Shard
+from evaljobs.errors import UsageError
+from evaljobs.images.geometry import Geometry
+from evaljobs.models.options import Device as DeviceName
+from evaljobs.store import Store
+from raycluster.connect import Cluster
+from raycluster.nodes import on_every_node
+from raycluster.plan import Limits, Plan
+from raycluster.pool import Actors, Work
+
+# Of Ray's object store; the rest is for answers and for blocks on their way out.
+BLOCK_SHARE = 0.5
+
+
+def block_memory(prepared: Prepared, cluster: Cluster) -> int:
+    """Return the bytes that decoded images may take at a time."""
+    memory_mb = prepared.config.cluster.memory_mb
+    return memory_mb * 2**20 if memory_mb else int(cluster.object_store_bytes * BLOCK_SHARE)
+
+
+def check_shared(store: Store, cluster: Cluster) -> None:
+    """See that every node reads and writes the same store.
+
+    Raises
+    ------
+    UsageError
+        Naming the nodes that do not, before anything is computed.
+    """
+    if cluster.nodes == 1 and cluster.embedded:
+        return
+    nonce = store.leave_nonce()
+    try:
+        seen = on_every_node(Store.sees_nonce, store, nonce)
+    finally:
+        store.remove_nonce(nonce)
+    if blind := sorted(node for node, sees in seen.items() if not sees):
+        raise UsageError(
+            f"the store {store.root} is not shared: the node(s) {', '.join(blind)} do not see what this machine writes "
+            "there. Name a `store` on a file system that every node mounts at the same place"
+        )
+
+
+def make_plan(prepared: Prepared, shards: Sequence[Shard], memory_bytes: int) -> Plan:
+    """Return the plan of a pass: every shard is a block, every model a load."""
+    sizes = [todo.image_bytes(geometry) for geometry in prepared.geometries]
+    blocks: dict[int, set[int]] = {}
+    for number, shard in enumerate(shards):
+        for model in shard.models:
+            blocks.setdefault(model, set()).add(number)
+    block_bytes = [len(shard.images) * sizes[shard.geometry] for shard in shards]
+    # All are made, also when their models are lost meanwhile: which images are excluded must not depend on when.
+    return Plan(block_bytes, blocks, Limits(memory_bytes), make_all=True)
+
+
+def decode_arguments(prepared: Prepared, geometry: int, images: Indices) -> tuple[list[str], list[bytes], Geometry]:
+    """Return what `decode_shard` takes."""
+    uris, digests = prepared.uris.take(images), prepared.images.take(images)
+    return uris.to_pylist(), digests.to_pylist(), prepared.geometries[geometry]
+
+
+def make_work(prepared: Prepared, shards: Sequence[Shard]) -> Work:
+    """Return what the numbers of the plan stand for."""
+    return Work(
+        make=decode_shard,
+        make_arguments=lambda block: decode_arguments(prepared, shards[block].geometry, shards[block].images),
+        load_arguments={n: ModelLoad(m, prepared.keys[m.name]) for n, m in enumerate(prepared.models)},
+    )
+
+
+def make_actors(prepared: Prepared, cluster: Cluster, device: Device) -> Actors:
+    """Return the pool of embedders: one a GPU, or one for each `threads` cores."""
+    settings = prepared.config.cluster
+    build = functools.partial(_embedder, prepared.store.root, device.name, settings.threads)
+    if device.name == "cuda":
+        return Actors(build, count=settings.workers or cluster.gpus, cpus=1, gpus=1)
+    slots = max(1, cluster.cpus // settings.threads)
+    return Actors(build, count=settings.workers or slots, cpus=settings.threads)
+
+
+def _embedder(store: Path, device: DeviceName, threads: int) -> Embedder:
+    return Embedder(store, device, threads)
+
+
+def announce(prepared: Prepared, shards: Sequence[Shard], evaluations: int, cluster: Cluster, device: Device) -> str:
+    """Say what is about to be done, and where."""
+    decodes = sum(len(shard.images) for shard in shards)
+    rows = sum(len(shard.images) * len(shard.models) for shard in shards)
+    where = "this machine" if cluster.embedded else f"{cluster.nodes} node(s) of {cluster.address}"
+    return (
+        f"{len(prepared.images):,} images, {len(prepared.models):,} models: {decodes:,} to decode, {rows:,} to embed, "
+        f"{evaluations:,} evaluations, on {where} ({cluster.cpus} CPUs, {cluster.gpus} GPUs, {device.provider})"
+    )

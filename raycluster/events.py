@@ -1,0 +1,76 @@
+"""What a pool tells its owner."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Hashable
+from typing import Any
+
+from raycluster.plan import Cell
+
+# Each `reason` is one of these and may stand in results; `detail` has Ray's words, with process ids and addresses.
+LOAD_DIED = "the process that ran it died every time it was tried"
+BLOCK_DIED = "the process that made it died every time it was tried"
+TASK_DIED = "the process that computed it died every time it was tried"
+
+
+@dataclasses.dataclass(frozen=True)
+class BlockMade:
+    """A block is there; `info` is what its maker says of it."""
+
+    block: int
+    info: Any
+
+
+@dataclasses.dataclass(frozen=True)
+class BlockLost:
+    """A block was given up: the processes that made it died. The plan goes on as if it were empty."""
+
+    block: int
+    reason: str
+    detail: str
+
+
+@dataclasses.dataclass(frozen=True)
+class CellDone:
+    """A block was processed by a load."""
+
+    cell: Cell
+    answer: Any
+    load_finished: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class LoadFinished:
+    """A load has nothing left to do, without a call."""
+
+    load: int
+
+
+@dataclasses.dataclass(frozen=True)
+class LoadLost:
+    """A load was given up: the processes that ran it died."""
+
+    load: int
+    reason: str
+    detail: str
+
+
+@dataclasses.dataclass(frozen=True)
+class TaskDone:
+    """A plain task came back."""
+
+    tag: Hashable
+    answer: Any
+
+
+@dataclasses.dataclass(frozen=True)
+class TaskLost:
+    """A plain task was given up: the processes that ran it died."""
+
+    tag: Hashable
+    reason: str
+    detail: str
+
+
+Event = BlockMade | BlockLost | CellDone | LoadFinished | LoadLost | TaskDone | TaskLost

@@ -1,0 +1,167 @@
+"""Bad images and models on a real Ray: each is named and ends itself alone, the others give what they would without."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from onnx import helper
+
+from evaljobs.errors import ExitCode, RunFailedError
+from evaljobs.report.remarks import remarks
+
+Settle = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+def test_image_that_kills_its_decoder_is_found_and_excluded(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process that decodes it dies every time: it alone is excluded, and the run ends with results."""
+    bench.images().model("a")
+    victim = str(bench.folder / "images/label1/003.png")
+
+    def deadly(uris: list[str], digests: list[bytes], geometry: Any) -> Any:
+        from evaljobs.engine.decoding import decode_shard
+
+        if victim in uris:
+            os.kill(os.getpid(), 9)
+        return decode_shard(uris, digests, geometry)
+
+    def try_deadly(uris: list[str], digests: list[bytes], geometry: Any) -> None:
+        deadly(uris, digests, geometry)
+
+    monkeypatch.setattr("evaljobs.run.setup.decode_shard", deadly)
+    monkeypatch.setattr("evaljobs.run.computation.try_decoding", try_deadly)
+    assert bench.run().exit_code == ExitCode.OK
+    assert bench.excluded() == {"label1/003.png": "damaged"}
+    assert bench.evaluation("a")["result"]["n_samples"] == 29
+
+
+def test_model_that_cannot_be_used_is_not_tried_again(bench: Any) -> None:
+    """What is wrong with a model is remembered like a result: the next run starts nothing."""
+    bench.images().model("good")
+    bench.model("ragged", extra=[helper.make_node("NonZero", ["y"], ["i"]), _float("i", "z")], output="z")
+    bench.run()
+    first = bench.model_entry("ragged")
+    bench.run()
+    assert bench.computed() == (0, 0, 0)
+    assert bench.model_entry("ragged") == first
+    assert first["error"]["kind"] == "unsupported_output"
+
+
+def test_bad_images_are_excluded_for_every_model_alike(bench: Any) -> None:
+    """Each is listed with its reason; the others give what they would give without them."""
+    bench.images().model("a")
+    bench.model("b", seed=2)
+    bench.run()
+    clean = {name: bench.evaluation(name)["result"] for name in "ab"}
+    folder = bench.folder / "images" / "label0"
+    (folder / "empty.png").write_bytes(b"")
+    (folder / "text.jpg").write_text("no image")
+    (folder / "cut.png").write_bytes((folder / "000.png").read_bytes()[:60])
+    (folder / "gone.png").symlink_to(folder / "nowhere")
+    finished = bench.run()
+    assert {name: bench.evaluation(name)["result"] for name in "ab"} == clean
+    found = bench.excluded()
+    assert found["label0/empty.png"] == "empty"
+    assert found["label0/text.jpg"] == "not_an_image"
+    assert found["label0/cut.png"] == "damaged"
+    assert bench.results()["sets"][0]["excluded"] == len(found) >= 3
+    assert any("excluded" in line for line in remarks(finished.results))
+    bench.run()
+    assert bench.computed() == (0, 0, 0)
+    assert bench.excluded() == found
+
+
+def test_too_many_bad_images_end_the_run_and_keep_what_was_computed(bench: Any) -> None:
+    """Over the limit there is no result, and failures.csv says why."""
+    bench.images().model("a")
+    for number in range(3):
+        (bench.folder / f"images/label0/bad{number}.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(50))
+    bench.config["max_failed_images"] = "0.05"
+    with pytest.raises(RunFailedError, match=r"3 of 33 images .* more than the 5.00% allowed"):
+        bench.run()
+    assert len(bench.excluded()) == 3
+    assert not (bench.out / "results.json").exists()
+    bench.config["max_failed_images"] = "0.5"
+    bench.run()
+    assert bench.computed()[2] == 1
+
+
+def test_every_image_bad(bench: Any) -> None:
+    """Nothing left to compare is an error, even where all may fail."""
+    bench.model("a")
+    folder = bench.folder / "images" / "x"
+    folder.mkdir(parents=True)
+    (folder / "a.png").write_bytes(b"")
+    bench.config["max_failed_images"] = "1"
+    with pytest.raises(RunFailedError, match="1 of 1 images"):
+        bench.run()
+
+
+@pytest.mark.parametrize(
+    ("labels", "each", "flag", "null"), [(1, 8, "no_impostors", "fpr"), (8, 1, "no_genuine", "tpr")]
+)
+def test_sets_without_one_kind_of_pair(bench: Any, labels: int, each: int, flag: str, null: str) -> None:
+    """One label in all, and all labels different: a valid result that says what is undefined."""
+    bench.images(labels, each).model("a")
+    assert bench.run().exit_code == ExitCode.OK
+    points = bench.evaluation("a")["result"]["points"]
+    assert len(points) == 3
+    assert all(flag in point["flags"] and point[null] is None for point in points)
+    assert bench.evaluation("a")["result"]["auroc"] is None
+
+
+def test_label_with_one_image_is_counted(bench: Any) -> None:
+    """It has impostor pairs and no genuine one: it takes part, and the results say how many there are."""
+    bench.images()
+    bench.image(label=77, number=0)
+    bench.model("a")
+    bench.run()
+    assert bench.results()["sets"][0]["n_single_labels"] == 1
+    assert bench.evaluation("a")["result"]["n_samples"] == 31
+
+
+def test_bad_models_are_refused_by_name_and_the_others_go_on(bench: Any) -> None:
+    """Corrupt files, and models that give what cannot be compared, end themselves alone."""
+    bench.images().model("good")
+    (bench.folder / "models" / "corrupt.onnx").write_bytes(b"not a model")
+    (bench.folder / "models" / "empty.onnx").write_bytes(b"")
+    bench.model("nan", extra=[helper.make_node("Log", ["y"], ["z"])], output="z")
+    bench.model("zero", extra=[helper.make_node("Sub", ["y", "y"], ["z"])], output="z")
+    bench.model("infinite", extra=[helper.make_node("Div", ["y", "zero"], ["z"]), _zero()], output="z")
+    bench.model("ragged", extra=[helper.make_node("NonZero", ["y"], ["i"]), _float("i", "z")], output="z")
+    finished = bench.run()
+    assert finished.exit_code == ExitCode.SOME_FAILED
+    kinds = {m["name"]: (m["status"], (m["error"] or {}).get("kind")) for m in bench.results()["models"]}
+    assert kinds.pop("good") == ("ok", None)
+    assert kinds.pop("corrupt") == kinds.pop("empty") == ("refused", "corrupt")
+    assert kinds.pop("nan") == kinds.pop("zero") == kinds.pop("infinite") == ("failed", "non_finite")
+    assert kinds.pop("ragged")[0] in {"failed", "refused"}
+    assert not kinds
+    message = bench.model_entry("zero")["error"]["message"]
+    assert "30 of 30 embeddings" in message
+    assert "label0/000.png" in message
+    assert bench.evaluation("good")["status"] == "ok"
+    assert bench.evaluation("zero")["result"] is None
+    assert len([line for line in remarks(finished.results) if "(failed)" in line or "(refused)" in line]) == 6
+
+
+def _zero() -> Any:
+    return helper.make_node("Constant", [], ["zero"], value_float=0.0)
+
+
+def _float(source: str, name: str) -> Any:
+    return helper.make_node("Cast", [source], [name], to=1)
+
+
+def test_no_model_left_is_no_result(bench: Any) -> None:
+    """Every model failed: exit code 4, with each reason."""
+    bench.images()
+    (bench.folder / "models").mkdir()
+    (bench.folder / "models" / "corrupt.onnx").write_bytes(b"x")
+    with pytest.raises(RunFailedError, match="corrupt"):
+        bench.run()
+    bench.model("zero", extra=[helper.make_node("Sub", ["y", "y"], ["z"])], output="z")
+    with pytest.raises(RunFailedError, match="30 of 30"):
+        bench.run()

@@ -1,0 +1,49 @@
+"""The cache of looks as a run uses it: through the store, run after run."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from evaljobs.config import Images
+from evaljobs.images import looking
+from evaljobs.images.listing import list_images
+from evaljobs.images.looking import KNOWN, Looked, look
+from evaljobs.store import Store
+
+# Written to a file one after the other, as if years ago; two are equal but for their time.
+VERSIONS = [(b"a", 1), (b"b", 2), (b"b", 3), (b"cc", 4), (b"a", 5), (b"dd", 6)]
+
+
+def look_once(folder: Path, store: Store) -> Looked:
+    """Do what a run does before it starts."""
+    looked = look(list_images(Images(folder="."), folder, "main"), store.listing("source", KNOWN), threads=1)
+    store.add_listing("source", looked.fresh)
+    return looked
+
+
+def test_file_that_was_touched_often_is_read_once_a_touch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The parts of the cache are read in the order of their digests, which says nothing of time: it must not matter."""
+    store, folder = Store(tmp_path / "store").open(), tmp_path / "images"
+    reads: list[str] = []
+    real = looking.read_bytes
+
+    def read_bytes(uri: str) -> bytes:
+        reads.append(uri)
+        return real(uri)
+
+    monkeypatch.setattr(looking, "read_bytes", read_bytes)
+    (folder / "label").mkdir(parents=True)
+    for data, time_s in VERSIONS:
+        (folder / "label" / "x.png").write_bytes(data)
+        os.utime(folder / "label" / "x.png", (time_s, time_s))
+        first = look_once(folder, store)
+        assert len(reads) == 1
+        again = look_once(folder, store)
+        assert len(reads) == 1
+        assert again.samples.equals(first.samples)
+        assert again.samples["image_digest"].to_pylist() == [looking.facts_of(data).image_digest]
+        reads.clear()
+    assert store.listing("source", KNOWN).num_rows == len(VERSIONS)
