@@ -31,6 +31,11 @@ def main() -> NoReturn:
     signal.signal(signal.SIGTERM, functools.partial(_terminate, terminated))
     try:
         code = cli.main(standalone_mode=False)
+    except SystemExit as leave:
+        # Ray's own handler, while it starts, turns a SIGTERM into this.
+        code = ExitCode.TERMINATED if leave.code == signal.SIGTERM else leave.code
+        if code is ExitCode.TERMINATED:
+            click.echo("\nTerminated.", err=True)
     except click.exceptions.Exit as leave:
         code = leave.exit_code
     except click.ClickException as error:
@@ -51,7 +56,7 @@ def main() -> NoReturn:
         traceback.print_exc()
         click.echo("evaljobs: this is a bug; please report it with the lines above", err=True)
         code = ExitCode.NO_RESULTS
-    sys.exit(int(code or 0))
+    sys.exit(code if isinstance(code, str) else int(code or 0))
 
 
 def _terminate(terminated: list[int], number: int, _frame: FrameType | None) -> None:
@@ -195,9 +200,9 @@ def _run(path: Path, overrides: tuple[str, ...], options: Any) -> ExitCode:
 
 def _console() -> Any:
     """Progress and remarks go to the error stream: standard output is for results."""
-    from rich.console import Console
+    from evaljobs.progress import PatientConsole
 
-    return Console(stderr=True)
+    return PatientConsole(stderr=True)
 
 
 def _stdout() -> Any:

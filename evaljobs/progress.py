@@ -42,6 +42,14 @@ class Quiet:
         """Ignore it."""
 
 
+class PatientConsole(Console):
+    """A console whose reader may go away: the work goes on, unseen."""
+
+    def on_broken_pipe(self) -> None:
+        """Write to nobody from now on."""
+        self.quiet = True
+
+
 class _Rate(TextColumn):
     """Steps a second, over the last half minute as rich counts them."""
 

@@ -89,6 +89,11 @@ def _from_npz(path: Path, columns: Columns) -> Vectors:
 def _from_archive(file: BinaryIO, path: Path, columns: Columns) -> Vectors:
     with np.load(file, allow_pickle=False) as arrays:
         _need(path, list(arrays), columns)
+        for name in {columns.label, columns.id} & set(arrays):
+            if arrays[name].ndim != 1:
+                raise InputError(
+                    f"{path}: {name!r} has {arrays[name].ndim} dimensions; expected one value for each row"
+                )
         ids = [str(i) for i in arrays[columns.id]] if columns.id in arrays else None
         return Vectors(arrays[columns.embedding], arrays[columns.label].tolist(), ids)
 

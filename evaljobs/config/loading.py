@@ -47,8 +47,11 @@ def parse_yaml(text: str, where: str) -> Any:
     """
     try:
         return yaml.load(text, Loader=_TextLoader)  # noqa: S506 - a SafeLoader with fewer types
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, TypeError, AttributeError, KeyError) as error:
+        # Explicit tags (`!!int abc`) fail with whatever their constructor raises.
         raise UsageError(f"{where} is not valid YAML: {error}") from None
+    except RecursionError:
+        raise UsageError(f"{where} is nested too deeply to be a configuration") from None
 
 
 def load(path: Path, overrides: Sequence[str] = ()) -> Config:
@@ -74,9 +77,17 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Config:
         raise UsageError(f"cannot read the configuration file {path}: {error}") from None
     if not isinstance(data, dict):
         raise UsageError(f"{path}: found {_kind(data)}, expected a mapping with `images:` and `models:`")
+    data = {key: value for key, value in _unaliased(data).items() if value is not None}
     for override in overrides:
         _override(data, override)
     return validate(Config, data, str(path))
+
+
+def _unaliased(data: Any) -> Any:
+    """Copy what YAML's anchors share, so that an override changes one place alone."""
+    if isinstance(data, dict):
+        return {key: _unaliased(value) for key, value in data.items()}
+    return [_unaliased(value) for value in data] if isinstance(data, list) else data
 
 
 def _override(data: Any, override: str) -> None:
@@ -84,13 +95,13 @@ def _override(data: Any, override: str) -> None:
     if not sign or not dotted:
         raise UsageError(f"--set {override}: expected key=value, such as --set cluster.workers=4")
     *parents, last = dotted.split(".")
+    if parents and parents[0] == "models":
+        data["models"] = _spelled_out(data.get("models"))
     for key in parents:
         try:
-            data = data[int(key)] if isinstance(data, list) else data.setdefault(key, {})
+            data = data[int(key)] if isinstance(data, list) else _section(data, key)
         except (ValueError, IndexError):
-            raise UsageError(
-                f"--set {override}: no item {key!r} in a list of {len(data)}; items count from 0"
-            ) from None
+            raise _no_item(override, key, len(data)) from None
         if not isinstance(data, dict | list):
             raise UsageError(f"--set {override}: {key!r} holds {_kind(data)}, which has no keys")
     value = parse_yaml(text, f"--set {override}")
@@ -98,6 +109,19 @@ def _override(data: Any, override: str) -> None:
         data[int(last) if isinstance(data, list) else last] = value
     except (ValueError, IndexError):
         raise _no_item(override, last, len(data)) from None
+
+
+def _section(data: dict[str, Any], key: str) -> Any:
+    """Return a section; one that is not there or is empty is made."""
+    if data.get(key) is None:
+        data[key] = {}
+    return data[key]
+
+
+def _spelled_out(models: Any) -> Any:
+    """Write bare paths out as mappings, which have keys to override."""
+    several = models if isinstance(models, list) else [models]
+    return [{"path": model} if isinstance(model, str) else model for model in several]
 
 
 def _no_item(override: str, key: str, length: int) -> UsageError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pydantic
@@ -34,6 +35,23 @@ Targets = Annotated[
 ]
 DEFAULT_TARGETS: tuple[float, ...] = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 
+
+def _check_path(text: str) -> str:
+    """Refuse what no file system takes, and a home folder of nobody."""
+    if "\0" in text or len(text) > _LONGEST_PATH or (not text.isprintable() and "\n" not in text):
+        raise ValueError("it holds characters that no path has, or is too long for one")
+    try:
+        text.encode()
+        Path(text).expanduser()
+    except UnicodeEncodeError:
+        raise ValueError("it holds characters that no path has") from None
+    except RuntimeError as error:
+        raise ValueError(f"{error} Write the folder out") from None
+    return text
+
+
+_LONGEST_PATH = 4000
+PathText = Annotated[str, AfterValidator(_check_path)]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 _Channels = Annotated[tuple[float, ...], Field(min_length=1, max_length=4)]
 Channels = Annotated[_Channels, BeforeValidator(_as_list, json_schema_input_type=_Channels | float)]
@@ -42,8 +60,8 @@ Channels = Annotated[_Channels, BeforeValidator(_as_list, json_schema_input_type
 class Images(Section):
     """One image set: a folder, or a manifest with a column of uris and one of labels."""
 
-    folder: str | None = Field(None, description="folder, searched with its subfolders")
-    manifest: str | None = Field(None, description="CSV or Parquet file with a row per image")
+    folder: PathText | None = Field(None, description="folder, searched with its subfolders")
+    manifest: PathText | None = Field(None, description="CSV or Parquet file with a row per image")
     label: Literal["folder", "prefix"] = Field(
         "folder", description="folder sets: label from the parent folder, or from the file name up to `separator`"
     )
@@ -117,7 +135,7 @@ class Preprocessing(Section):
 class Models(Section):
     """One ONNX file, or all that a glob matches."""
 
-    path: str = Field(description="an ONNX file or a glob; relative to the configuration file")
+    path: PathText = Field(description="an ONNX file or a glob; relative to the configuration file")
     name: str | None = Field(None, description="one file only; the file's name without .onnx where left out")
     tags: dict[str, str] = Field(
         default_factory=dict, description="columns of the tables; they stand over those of `tag_pattern`"
@@ -179,8 +197,8 @@ class Config(Section):
     )
     max_failed_images: float = Field(0.01, ge=0, le=1, description="share that may fail before the run ends")
     max_image_pixels: int = Field(178_956_970, gt=0, description="larger images are refused as bombs")
-    store: str | None = Field(None, description="shared by runs; the user's cache folder where left out")
-    out: str | None = Field(None, description="results and figures; <name>-results where left out")
+    store: PathText | None = Field(None, description="shared by runs; the user's cache folder where left out")
+    out: PathText | None = Field(None, description="results and figures; <name>-results where left out")
     cluster: Cluster = Field(Cluster(), description="where the work runs")
 
     @pydantic.field_validator("version", mode="before")

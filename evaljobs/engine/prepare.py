@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from evaljobs.config import Config, Images
 from evaljobs.engine.evaluation import Members
 from evaljobs.engine.shards import Mask
+from evaljobs.errors import UsageError
 from evaljobs.images.geometry import Geometry
 from evaljobs.images.listing import list_images
 from evaljobs.images.looking import KNOWN, Unreadable, look
@@ -127,6 +128,28 @@ def prepare(config: Config, path: Path, progress: Progress, *, provider: str) ->
         images=images,
         uris=uris,
     )
+
+
+def refuse_inside_images(config: Config, path: Path, out: Path) -> None:
+    """Refuse an output folder or a store inside an image folder: the next run would take its pictures for images.
+
+    Raises
+    ------
+    UsageError
+        Naming both.
+    """
+    base = path.resolve().parent
+    own = {"output folder": out.resolve(), "store": store_folder(config, base).resolve()}
+    for name, images in config.image_sets().items():
+        if images.folder is None:
+            continue
+        folder = (base / Path(images.folder).expanduser()).resolve()
+        for what, place in own.items():
+            if place.is_relative_to(folder):
+                raise UsageError(
+                    f"the {what} {place} lies in the image folder {folder} of the set {name!r}, where its pictures "
+                    "would be taken for images; move the images into a folder of their own, or name another place"
+                )
 
 
 def store_folder(config: Config, base: Path) -> Path:

@@ -81,7 +81,7 @@ def inspect(path: Path) -> Graph:
     return Graph(
         inputs=tuple(_tensor(v) for v in proto.graph.input if v.name not in stored),
         outputs=tuple(_tensor(v) for v in proto.graph.output),
-        metadata={entry.key: entry.value for entry in proto.metadata_props},
+        metadata={_text(entry.key): _text(entry.value) for entry in proto.metadata_props},
         opset=next((o.version for o in proto.opset_import if o.domain in {"", "ai.onnx"}), 0),
         parameters=sum(elements(t) for t in weights),
         size_bytes=sum(file.stat().st_size for file in (path, *external)),
@@ -171,13 +171,18 @@ def dtype_name(elem_type: int) -> str:
 def _external_files(path: Path, proto: onnx.ModelProto) -> tuple[Path, ...]:
     """Return the files of external data, sorted by location; refuse those outside the model's folder or missing."""
     locations = {
-        entry.value
+        _text(entry.value)
         for tensor in tensors(proto)
         if is_external(tensor)
         for entry in tensor.external_data
         if entry.key == "location"
     }
     return tuple(_external_file(path, location) for location in sorted(locations))
+
+
+def _text(value: str | bytes) -> str:
+    """Return text; protobuf hands bytes over where a file holds what is not UTF-8."""
+    return value.decode(errors="replace") if isinstance(value, bytes) else value
 
 
 def _external_file(path: Path, location: str) -> Path:

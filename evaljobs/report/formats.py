@@ -16,6 +16,7 @@ from rich.text import Text
 from evaljobs.report.columns import Column, Kind, Row
 from evaljobs.report.escape import csv_text, encodable, markdown_text, visible
 
+_NAME_WIDTH = 24
 _ARROW = {Kind.TEXT: pa.string(), Kind.INTEGER: pa.int64(), Kind.NUMBER: pa.float64(), Kind.BOOLEAN: pa.bool_()}
 
 
@@ -71,6 +72,10 @@ def to_markdown(columns: Sequence[Column], rows: Sequence[Row]) -> str:
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 
 
+def _longest(column: Column, rows: Sequence[Row]) -> int:
+    return max((len(visible(column.text(row))) for row in rows), default=1)
+
+
 def to_terminal(columns: Sequence[Column], rows: Sequence[Row]) -> Table:
     """Return a table for a terminal, rounded for people. Text columns fold where the terminal is narrow."""
     table = Table(padding=(0, 1, 0, 0), pad_edge=False, box=box.SIMPLE_HEAD)
@@ -80,6 +85,8 @@ def to_terminal(columns: Sequence[Column], rows: Sequence[Row]) -> Table:
             justify="right" if column.is_numeric else "left",
             no_wrap=column.is_numeric,
             overflow="fold",
+            # Where the terminal is narrow, numbers are cut before names are.
+            min_width=None if column.is_numeric else min(_NAME_WIDTH, _longest(column, rows)),
         )
     for row in rows:
         table.add_row(*(Text(visible(column.text(row))) for column in columns))

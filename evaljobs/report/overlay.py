@@ -42,15 +42,7 @@ def write_roc_figures(
             continue
         stem = out / ("roc" if len(groups) == 1 else f"roc-{file_name(group.job)}-{file_name(group.set)}")
         written[group.job, group.set] = roc_figure(curves, stem, _targets(group), chosen_fpr(group))
-    _delete_others(out, {path for paths in written.values() for path in paths})
     return written
-
-
-def _delete_others(out: Path, current: set[Path]) -> None:
-    """Delete the ROC figures of earlier results, whose jobs had other names."""
-    for path in [*out.glob("roc.*"), *out.glob("roc-*.*")]:
-        if path.suffix in {".png", ".svg"} and path not in current:
-            path.unlink(missing_ok=True)
 
 
 def _targets(group: Group) -> list[float]:

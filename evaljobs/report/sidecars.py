@@ -19,7 +19,7 @@ FOLDER = "tables"
 def write_tables(
     tables: Mapping[tuple[str, str, str], Mapping[str, pa.Table]], out: Path
 ) -> dict[tuple[str, str, str], list[Path]]:
-    """Write every table into the folder `tables`, and delete those of earlier results there.
+    """Write every table into the folder `tables`.
 
     Returns
     -------
@@ -31,15 +31,10 @@ def write_tables(
         folder.mkdir(exist_ok=True)
     except OSError as error:
         raise RunFailedError(f"cannot write {folder}: {error.strerror or error}; name another --out") from None
-    written = {
+    return {
         key: [write_atomic(folder / _name(key, name), _parquet(named[name])) for name in sorted(named)]
         for key, named in tables.items()
     }
-    current = {path for paths in written.values() for path in paths}
-    for path in folder.glob("*.parquet"):
-        if path not in current:
-            path.unlink(missing_ok=True)
-    return written
 
 
 def _name(key: tuple[str, str, str], table: str) -> str:

@@ -16,7 +16,7 @@ from evaljobs.report.formats import to_csv, to_parquet
 from evaljobs.report.markdown import to_markdown_page
 from evaljobs.report.overlay import write_roc_figures
 from evaljobs.report.results import OK, Document, failed_rows, group_rows, tag_keys, verification_groups
-from evaljobs.report.sidecars import write_tables
+from evaljobs.report.sidecars import FOLDER, write_tables
 from evaljobs.report.tables import point_columns
 
 # Tables of an evaluation, by (job, set, model) and then by name.
@@ -49,6 +49,7 @@ def write_results(results: Document, tables: Tables, out: Path) -> list[Path]:
     RunFailedError
         If a file cannot be written; results.json is then the one that stood there before, if any.
     """
+    before = _files_of(out)
     columns, rows = point_rows(results)
     figures = write_roc_figures(results, tables, out)
     pictures = {key: paths[0].name for key, paths in figures.items()}
@@ -59,7 +60,19 @@ def write_results(results: Document, tables: Tables, out: Path) -> list[Path]:
     written.append(write_atomic(out / "results.parquet", to_parquet(columns, rows)))
     written.append(write_atomic(out / "results.md", to_markdown_page(results, pictures).encode()))
     written.append(write_atomic(out / "results.json", to_json(results)))
+    for path in before - set(written):
+        path.unlink(missing_ok=True)
     return written
+
+
+def _files_of(out: Path) -> set[Path]:
+    """Return the tables and figures that the results which stand in a folder name: ours, and nothing else there is."""
+    try:
+        evaluations = json.loads((out / "results.json").read_bytes())["evaluations"]
+        names = {str(name) for entry in evaluations for name in [*entry["tables"], *entry["figures"]]}
+    except (OSError, ValueError, KeyError, TypeError):
+        return set()
+    return {out / name for name in names if ".." not in name and name.startswith((f"{FOLDER}/", "roc"))}
 
 
 def _with_files(

@@ -11,7 +11,7 @@ from evaljobs.config import Config
 from evaljobs.engine import execution, output, todo
 from evaljobs.engine.device import choose_device
 from evaljobs.engine.exclusion import Exclusion
-from evaljobs.engine.prepare import Prepared, prepare
+from evaljobs.engine.prepare import Prepared, prepare, refuse_inside_images
 from evaljobs.engine.results import OK, assemble
 from evaljobs.errors import ExitCode, RunFailedError, UsageError
 from evaljobs.progress import Progress
@@ -77,6 +77,7 @@ def run(
     """
     clock = execution.Clock()
     folder = options.out or output_folder(config, path)
+    refuse_inside_images(config, path, folder)
     with output.claimed(folder, config.digest(), overwrite=options.overwrite), contextlib.ExitStack() as stack:
         address = options.address or config.cluster.address
         cluster = _connected(stack, config, address) if address else None

@@ -163,3 +163,38 @@ def test_every_key_is_described_or_plain(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="frozen"):
         config.fpr = (0.1,)  # type: ignore[misc]  # what the test is about
     assert isinstance(config, Config)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        MINIMAL + "max_failed_images: !!int abc",
+        MINIMAL + "name: !!timestamp foo",
+        MINIMAL + "fpr: 1e-999999999",
+        MINIMAL + "fpr: 1e999999999",
+        "images: {folder: ~nosuchuser/a}\nmodels: [a]",
+        'images: {folder: "a\\0b"}\nmodels: [a]',
+        f"images: {{folder: a}}\nmodels: [{'x' * 5000}]",
+        "a: " + "[" * 3000,
+    ],
+)
+def test_hostile_values_are_mistakes_and_not_bugs(tmp_path: Path, text: str) -> None:
+    """Explicit tags, exponents without end, homes of nobody and paths that no system takes: said at once."""
+    assert refused(tmp_path, text)
+
+
+def test_override_changes_one_place_of_a_shared_anchor(tmp_path: Path) -> None:
+    """Two models share a mapping by an alias; overriding it for one leaves the other as it is."""
+    text = "images: {folder: a}\nmodels: [{path: a, preprocessing: &p {mean: 0.5}}, {path: b, preprocessing: *p}]"
+    config = load(write(tmp_path, text), ["models.0.preprocessing.mean=0.1"])
+    means = [model.preprocessing.mean for model in config.models if model.preprocessing]
+    assert means == [(0.1,), (0.5,)]
+
+
+@pytest.mark.parametrize("models", ["a.onnx", "[a.onnx]", "[{path: a.onnx}]"])
+def test_override_reaches_into_bare_paths_and_empty_sections(tmp_path: Path, models: str) -> None:
+    """What is short for a mapping can be overridden like one; a section without content is one left out."""
+    text = f"images: {{folder: a}}\nmodels: {models}\ncluster:\nfpr:\n"
+    config = load(write(tmp_path, text), ["models.0.batch_size=8", "cluster.workers=2"])
+    assert config.models[0].batch_size == 8
+    assert config.cluster.workers == 2

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from onnx import helper
 
-from evaljobs.errors import ExitCode, RunFailedError
+from evaljobs.errors import ExitCode, RunFailedError, UsageError
 from evaljobs.report.remarks import remarks
 
 Settle = Callable[[dict[str, Any]], dict[str, Any]]
@@ -165,3 +165,23 @@ def test_no_model_left_is_no_result(bench: Any) -> None:
     bench.model("zero", extra=[helper.make_node("Sub", ["y", "y"], ["z"])], output="z")
     with pytest.raises(RunFailedError, match="30 of 30"):
         bench.run()
+
+
+@pytest.mark.parametrize("key", ["out", "store"])
+def test_own_folders_are_no_images(bench: Any, key: str) -> None:
+    """An output folder or a store among the images would be evaluated in the next run: it is refused."""
+    bench.images().model("a")
+    bench.config[key] = "images/here"
+    with pytest.raises(UsageError, match="lies in the image folder"):
+        bench.run()
+    assert not (bench.folder / "images" / "here").exists()
+
+
+def test_metadata_that_is_no_text_loses_no_run(bench: Any) -> None:
+    """A file made by another tool may hold bytes that are not UTF-8; they are shown as far as they can be."""
+    path = bench.images().model("a")
+    data = path.read_bytes()
+    entry = b"\x0a\x06author\x12\x07M\xfcller."
+    path.write_bytes(data + b"\x72" + bytes([len(entry)]) + entry)
+    bench.run()
+    assert bench.model_entry("a")["metadata"] == {"author": "M�ller."}

@@ -71,12 +71,17 @@ def test_results_json_is_the_document_and_comes_last(complete: tuple[Any, Any], 
 
 
 def test_tables_of_earlier_results_go_away(complete: tuple[Any, Any], tmp_path: Path) -> None:
-    """The folder holds the tables that results.json names, and no others."""
+    """Those that the earlier results.json names; what else lies there is somebody's."""
     results, tables = complete
+    (tmp_path / "tables").mkdir()
+    theirs = [tmp_path / "tables" / "salaries.parquet", tmp_path / "roc-climbing.png"]
+    for path in theirs:
+        path.write_bytes(b"theirs")
     write_results(results, tables, tmp_path)
     some = dict(list(tables.items())[:2])
     write_results(results, some, tmp_path)
-    assert len(list((tmp_path / "tables").iterdir())) == len(some) == 2
+    assert len(list((tmp_path / "tables").iterdir())) == len(some) + 1 == 3
+    assert [path.read_bytes() for path in theirs] == [b"theirs"] * 2
 
 
 def test_the_table_has_a_row_per_model_and_point(complete: tuple[Any, Any], tmp_path: Path) -> None:
