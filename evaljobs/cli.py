@@ -27,42 +27,58 @@ F = TypeVar("F", bound=Callable[..., Any])
 def main() -> NoReturn:
     """Run the command line and exit with its code."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    terminated: list[int] = []
-    signal.signal(signal.SIGTERM, functools.partial(_terminate, terminated))
+    received: list[int] = []
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, functools.partial(_interrupt, received))
+    try:
+        code = _command()
+    except (KeyboardInterrupt, click.Abort):
+        received.append(signal.SIGINT)
+        code = ExitCode.INTERRUPTED
+    except Exception:  # a mistake of ours, not of the user's: 1 would claim that results were written
+        code = ExitCode.NO_RESULTS
+        # An interrupted import fails with whatever the half-loaded module raises.
+        if not received:
+            traceback.print_exc()
+            click.echo("evaljobs: this is a bug; please report it with the lines above", err=True)
+    # Ray's own handler, while it starts, turns a SIGTERM into an exit with that number.
+    if received or code == signal.SIGTERM:
+        code = _say_interrupted(terminated=signal.SIGTERM in received or code == signal.SIGTERM)
+    sys.exit(code)
+
+
+def _command() -> int | str | None:
+    """Run the command line and return its exit code; mistakes of the user are said without a traceback."""
     try:
         code = cli.main(standalone_mode=False)
+        return int(code or 0)
     except SystemExit as leave:
-        # Ray's own handler, while it starts, turns a SIGTERM into this.
-        code = ExitCode.TERMINATED if leave.code == signal.SIGTERM else leave.code
-        if code is ExitCode.TERMINATED:
-            click.echo("\nTerminated.", err=True)
+        return leave.code
     except click.exceptions.Exit as leave:
-        code = leave.exit_code
+        return leave.exit_code
     except click.ClickException as error:
         error.show()
-        code = ExitCode.USAGE
+        return ExitCode.USAGE
     except EvaljobsError as error:
         click.echo(f"evaljobs: {error}", err=True)
-        code = error.exit_code
-    except (KeyboardInterrupt, click.Abort):
-        word, code = ("Terminated", ExitCode.TERMINATED) if terminated else ("Interrupted", ExitCode.INTERRUPTED)
-        kept = " What was computed is kept in the store: the same command goes on from there."
-        click.echo(f"\n{word}.{kept if sys.argv[1:2] in (['run'], ['demo']) else ''}", err=True)
+        return error.exit_code
     except BrokenPipeError:
         # The reader went away (`| head`): what is left in the buffer has nowhere to go.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = ExitCode.OK
-    except Exception:  # a mistake of ours, not of the user's: 1 would claim that results were written
-        traceback.print_exc()
-        click.echo("evaljobs: this is a bug; please report it with the lines above", err=True)
-        code = ExitCode.NO_RESULTS
-    sys.exit(code if isinstance(code, str) else int(code or 0))
+        return ExitCode.OK
 
 
-def _terminate(terminated: list[int], number: int, _frame: FrameType | None) -> None:
-    """End as for Ctrl-C; remembered apart, since Ray raises a new KeyboardInterrupt for one that it meets."""
-    terminated.append(number)
+def _interrupt(received: list[int], number: int, _frame: FrameType | None) -> None:
+    """End the command; remembered apart, since Ray and half-loaded modules raise other errors in place of this one."""
+    received.append(number)
     raise KeyboardInterrupt
+
+
+def _say_interrupted(*, terminated: bool) -> ExitCode:
+    kept = " What was computed is kept in the store: the same command goes on from there."
+    word = "Terminated" if terminated else "Interrupted"
+    click.echo(f"\n{word}.{kept if sys.argv[1:2] in (['run'], ['demo']) else ''}", err=True)
+    return ExitCode.TERMINATED if terminated else ExitCode.INTERRUPTED
 
 
 def config_options(command: F) -> F:
