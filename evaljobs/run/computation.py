@@ -66,6 +66,8 @@ class Computation:
             plan = setup.make_plan(self._prepared, shards, memory)
             work = setup.make_work(self._prepared, shards)
             with Pool(plan, work, setup.make_actors(self._prepared, cluster, device)) as pool:
+                if pool.note and shards:
+                    self._progress.say(pool.note)
                 complete = self._pass(_Pass(pool, plan, shards, threads))
             models = [model for model in models if model.name not in self._record.lost]
 
