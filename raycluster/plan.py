@@ -78,6 +78,8 @@ class Plan:
                 self._loads_of_block[block].add(load)
         self._state = [BlockState.WAITING if loads else BlockState.DROPPED for loads in self._loads_of_block]
         self._attempts: dict[Cell, int] = {}
+        # Cells that were in hand together when their worker died: tried again alone, to learn which of them it was.
+        self._suspects: set[Cell] = set()
         self._in_hand: dict[int, deque[Cell]] = {}
         self._loaded: dict[int, int | None] = {}
         self._skip_windows()
@@ -117,7 +119,8 @@ class Plan:
 
     def next_cell(self, worker: int) -> Cell | None:
         """Return the next cell for a worker: of the load it holds, else of a load nobody holds, else of the longest."""
-        if len(self._in_hand[worker]) >= self._limits.calls_per_worker:
+        in_hand = self._in_hand[worker]
+        if len(in_hand) >= self._limits.calls_per_worker or not self._suspects.isdisjoint(in_hand):
             return None
         load = self._choose_load(worker)
         if load is None:
@@ -126,8 +129,10 @@ class Plan:
         if block is None:
             return None  # its next block is being made: waiting costs less than loading twice
         cell = Cell(load, block)
+        if in_hand and cell in self._suspects:
+            return None
         del self._open[load][block]
-        self._in_hand[worker].append(cell)
+        in_hand.append(cell)
         self._loaded[worker] = load
         return cell
 
@@ -161,15 +166,17 @@ class Plan:
     def worker_lost(self, worker: int) -> list[int]:
         """Take a worker out: what it had in hand is open again. Return the loads that are given up for it.
 
-        Only the first call in hand was running: it alone is counted as an attempt.
+        One that had a single call in hand died of it, as far as anybody can tell: that is counted as an attempt. Of
+        several, the first may have been answered already, with the answer lost in the death: none is counted.
         """
         cells = self._in_hand.pop(worker)
         del self._loaded[worker]
         for cell in reversed(cells):
             self._reopen(cell)
-        if not cells:
+        if len(cells) > 1:
+            self._suspects.update(cells)
             return []
-        return [cells[0].load] if self._failed_too_often(cells[0]) else []
+        return [cell.load for cell in cells if self._failed_too_often(cell)]
 
     def block_made(self, block: int, *, empty: bool = False) -> list[int]:
         """Take in a block; an empty one asks nothing of anybody. Return the loads that are finished by that."""
@@ -208,6 +215,7 @@ class Plan:
         undone = self._undone.get(cell.load)
         if undone is None or cell.block not in undone:
             return False
+        self._suspects.discard(cell)
         undone.remove(cell.block)
         self._open[cell.load].pop(cell.block, None)
         self._release(cell.block, cell.load)

@@ -194,12 +194,19 @@ class Pool:
             self._end_actors()
         while (block := self._plan.next_block()) is not None:
             self._make_block(block)
-        for worker in sorted(self._joined):
-            while (cell := self._plan.next_cell(worker)) is not None:
-                handle = self._handles[worker]
-                ref = handle.process.remote(self._work.load_arguments[cell.load], self._blocks[cell.block])
-                self._pending[ref] = _Processing(worker, cell)
+        # In turns: nobody has a second cell before everybody has a first one.
+        workers = sorted(self._joined)
+        while workers:
+            workers = [worker for worker in workers if self._give_cell(worker)]
         self._drop_blocks()
+
+    def _give_cell(self, worker: int) -> bool:
+        cell = self._plan.next_cell(worker)
+        if cell is None:
+            return False
+        ref = self._handles[worker].process.remote(self._work.load_arguments[cell.load], self._blocks[cell.block])
+        self._pending[ref] = _Processing(worker, cell)
+        return True
 
     def _make_block(self, block: int) -> None:
         mark = self._marks.new()
@@ -281,7 +288,7 @@ class Pool:
             return  # known: a second call to the same actor
         ray.kill(handle)  # one that is only out of reach must not come back
         self._joined.discard(worker)
-        # Answers that it gave before it died first: the call that it died in is then the first one in hand.
+        # Answers that it gave before it died first: they are not tried again.
         calls = {r: c for r, c in self._pending.items() if isinstance(c, _Processing) and c.worker == worker}
         for ref, call in calls.items():
             with contextlib.suppress(RayActorError, GetTimeoutError):

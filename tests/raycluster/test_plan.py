@@ -210,3 +210,19 @@ def test_load_that_kills_its_worker_is_given_up() -> None:
     assert cell == Cell(1, 0)
     assert plan.cell_done(9, cell)
     assert plan.finished
+
+
+def test_call_beside_one_that_kills_its_worker_is_not_blamed() -> None:
+    """An answer can be lost with its process: whose fault a death was is learnt by trying each alone."""
+    plan = Plan([1], {0: {0}, 1: {0}}, Limits(memory_bytes=10, attempts=1))
+    assert plan.next_block() == 0
+    plan.block_made(0)
+    plan.worker_joined(0)
+    assert [plan.next_cell(0), plan.next_cell(0), plan.next_cell(0)] == [Cell(0, 0), Cell(1, 0), None]
+    assert plan.worker_lost(0) == []
+    plan.worker_joined(1)
+    assert [plan.next_cell(1), plan.next_cell(1)] == [Cell(0, 0), None]
+    assert plan.cell_done(1, Cell(0, 0))
+    assert [plan.next_cell(1), plan.next_cell(1)] == [Cell(1, 0), None]
+    assert plan.worker_lost(1) == [1]
+    assert plan.finished
