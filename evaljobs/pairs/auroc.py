@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evaljobs.pairs.scan import Counts
+from evaljobs.pairs.count import Counts
 
 
 @dataclasses.dataclass(frozen=True)

@@ -35,13 +35,26 @@ def filter_error(d: int) -> float:
 
     It holds for any order of summation, with or without fused steps, and where subnormal numbers are flushed to zero.
     """
+    of_score, of_rows, rounded = _rounding_errors(d)
+    of_product = _gamma(d, _UNIT32) * rounded**2 + 4 * d * _TINY32
+    return (of_score + of_rows + of_product) * _SAFETY
+
+
+def fine_error(d: int) -> float:
+    """Return how far the float64 product of two rows rounded to float32 can be from the score, for `d` dimensions.
+
+    It holds for any order of summation, with or without fused steps.
+    """
+    of_score, of_rows, rounded = _rounding_errors(d)
+    return (of_score + of_rows + _gamma(d, _UNIT64) * rounded**2) * _SAFETY
+
+
+def _rounding_errors(d: int) -> tuple[float, float, float]:
+    """Return the errors of the score's own sum and of rounding rows to float32; and the length of a rounded row."""
     length = 1 + _gamma(d + 2, _UNIT64)  # of a normalised row
     rounding = _UNIT32 * length + math.sqrt(d) * _TINY32  # of its float32 form
     rounded = length + rounding
-    of_score = _gamma(d, _UNIT64) * length**2
-    of_rows = rounding * (length + rounded)
-    of_product = _gamma(d, _UNIT32) * rounded**2 + 4 * d * _TINY32
-    return (of_score + of_rows + of_product) * _SAFETY
+    return _gamma(d, _UNIT64) * length**2, rounding * (length + rounded), rounded
 
 
 def half_filter_error(d: int) -> float:

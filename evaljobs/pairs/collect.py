@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 from evaljobs.pairs import score
 from evaljobs.pairs.compiled import compiled
 from evaljobs.pairs.samples import Samples
+from evaljobs.pairs.spans import Spans, spans_of
 from evaljobs.pairs.tiles import Tiles
 
 Float64 = NDArray[np.float64]
+Int32 = NDArray[np.int32]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +46,7 @@ class Collect:
         """Return the number of pairs of a part."""
         return self.tiles.pairs(part)
 
-    def run(self, samples: Samples, part: range) -> Scores:
+    def run(self, samples: Samples, part: range, onto: Scores | None = None) -> Scores:
         """Score the pairs of a part."""
         impostor: list[Float64] = []
         genuine: list[Float64] = []
@@ -52,10 +54,14 @@ class Collect:
             i, j = self.tiles.place(tile)
             block = np.empty((i.stop - i.start, j.stop - j.start))
             score.score_block(samples.normalised(i), np.ascontiguousarray(samples.normalised(j).T), block)
-            spans = _spans(samples.ends[i], i.start, j.start, j.stop)
-            impostor.append(_gather(block, spans[1], spans[2]))
-            genuine.append(_gather(block, spans[0], spans[1]))
-        return Scores((np.sort(np.concatenate(impostor)),), (np.sort(np.concatenate(genuine)),))
+            for piece in self.tiles.pieces(i, j):
+                rows = slice(piece.i.start - i.start, piece.i.stop - i.start)
+                columns = slice(piece.j.start - j.start, piece.j.stop - j.start)
+                spans = spans_of(samples, piece)
+                genuine.append(_gather(block[rows, columns], *_genuine(spans)))
+                impostor += [_gather(block[rows, columns], *some) for some in _impostor(spans, columns)]
+        found = Scores((np.sort(np.concatenate(impostor)),), (np.sort(np.concatenate(genuine)),))
+        return found if onto is None else onto + found
 
 
 def _merged(chunks: tuple[Float64, ...]) -> Float64:
@@ -64,19 +70,23 @@ def _merged(chunks: tuple[Float64, ...]) -> Float64:
     return merged
 
 
-def _spans(ends: NDArray[np.int64], i0: int, j0: int, j1: int) -> tuple[NDArray[np.int64], ...]:
-    """Return, for each row of a tile, the columns where its genuine and impostor pairs begin, and where they end."""
-    begin = np.clip(np.arange(i0 + 1, i0 + 1 + len(ends)), j0, j1)
-    middle = np.clip(ends, begin, j1)
-    return begin - j0, middle - j0, np.full(len(ends), j1 - j0)
+def _genuine(spans: Spans) -> tuple[Int32, Int32, Int32]:
+    return spans.low, spans.high, spans.skip
+
+
+def _impostor(spans: Spans, columns: slice) -> list[tuple[Int32, Int32, Int32]]:
+    end = np.full(len(spans.low), columns.stop - columns.start, np.int32)
+    return [(spans.begin, spans.low, spans.skip), (spans.high, end, spans.skip)]
 
 
 @compiled
-def _gather(block: Float64, begin: NDArray[np.int64], end: NDArray[np.int64]) -> Float64:
+def _gather(block: Float64, begin: Int32, end: Int32, skip: Int32) -> Float64:
+    """Return the scores of each row from `begin` up to `end`, but for the column to skip."""
     found = np.empty((end - begin).sum())
     m = 0
     for r in range(block.shape[0]):
         for c in range(begin[r], end[r]):
-            found[m] = block[r, c]
-            m += 1
-    return found
+            if c != skip[r]:
+                found[m] = block[r, c]
+                m += 1
+    return found[:m]

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaljobs.pairs.bins import Bins
+from evaljobs.pairs.count import Counts
 from evaljobs.pairs.points import Point
-from evaljobs.pairs.scan import Counts
 
 Float64 = NDArray[np.float64]
 Int64 = NDArray[np.int64]

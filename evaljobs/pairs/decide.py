@@ -12,11 +12,11 @@ import dataclasses
 import numpy as np
 
 from evaljobs.pairs.bins import Bins
+from evaljobs.pairs.count import Counts, Int64
 from evaljobs.pairs.keys import from_key, to_key
 from evaljobs.pairs.points import Found, least
 from evaljobs.pairs.pool import Pool
 from evaljobs.pairs.refine import NONE_LOW, Refine, Refined
-from evaljobs.pairs.scan import Counts, Int64
 
 
 @dataclasses.dataclass(frozen=True)

@@ -42,6 +42,11 @@ class Point:
         The highest rejected impostor score; None where none is rejected.
     false_positives, true_positives
         Numbers of accepted impostor and genuine pairs; None where there are no impostor pairs.
+    tpr_ci
+        95% confidence interval of the TPR; None where there is none.
+    tpr_balanced
+        Mean of the TPR over the labels that have genuine pairs: each counts alike, however many pairs it has. None
+        where errors were not counted by label.
     """
 
     target: float
@@ -53,6 +58,8 @@ class Point:
     false_positives: int | None
     true_positives: int | None
     flags: tuple[Flag, ...]
+    tpr_ci: tuple[float, float] | None = None
+    tpr_balanced: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the point as it stands in results.json."""
@@ -61,7 +68,8 @@ class Point:
             "allowed": self.allowed,
             "fpr": self.fpr,
             "tpr": self.tpr,
-            "tpr_ci": None,
+            "tpr_ci": None if self.tpr_ci is None else list(self.tpr_ci),
+            "tpr_balanced": self.tpr_balanced,
             "threshold": self.threshold,
             "next_impostor_score": self.next_impostor_score,
             "false_positives": self.false_positives,

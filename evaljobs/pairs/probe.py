@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from evaljobs.pairs.bins import SCALE, Bins
 from evaljobs.pairs.compiled import compiled
+from evaljobs.pairs.count import Counts
 from evaljobs.pairs.samples import Samples
-from evaljobs.pairs.scan import Counts
 
 _SCALE = np.float32(SCALE)
 _SEED = 1
@@ -26,7 +26,7 @@ _BOTTOM = 8  # at FPR 1 the threshold is the lowest score: keep from the eighth 
 
 @dataclasses.dataclass(frozen=True)
 class Probe:
-    """Count the pairs of each block of shuffled positions with the next block: every sample equally often.
+    """Count the pairs of blocks of shuffled positions, two by two: every sample equally often.
 
     Attributes
     ----------
@@ -34,21 +34,30 @@ class Probe:
         Number of samples.
     size
         Samples a block.
+    gallery
+        Where the gallery begins; blocks are then of probes and of the gallery, and one in `size` of all pairs is
+        looked at. 0 for the pairs of all samples.
     """
 
     n: int
     size: int
     bins: Bins
+    gallery: int = 0
 
     @property
     def blocks(self) -> int:
-        """Number of blocks."""
+        """Number of blocks of the pairs of all samples."""
         return max(1, self.n // self.size)
 
+    @property
+    def couples(self) -> int:
+        """Number of couples of blocks."""
+        return min(self.size, self.gallery, self.n - self.gallery) if self.gallery else max(1, self.blocks // 2)
+
     def parts(self, at_least: int) -> list[range]:
-        """Cut the blocks into parts."""
-        step = max(1, -(-self.blocks // at_least))
-        return [range(first, min(first + step, self.blocks)) for first in range(0, self.blocks, step)]
+        """Cut the couples into parts."""
+        step = max(1, -(-self.couples // at_least))
+        return [range(first, min(first + step, self.couples)) for first in range(0, self.couples, step)]
 
     def pairs(self, _part: range, /) -> int:
         """Return 0: these pairs are looked at again, and progress counts them then."""
@@ -56,20 +65,37 @@ class Probe:
 
     @functools.cached_property
     def _shuffled(self) -> NDArray[np.int64]:
-        return np.random.default_rng(_SEED).permutation(self.n)
+        random = np.random.default_rng(_SEED)
+        if not self.gallery:
+            return random.permutation(self.n)
+        return np.concatenate(
+            (random.permutation(self.gallery), random.permutation(self.n - self.gallery) + self.gallery)
+        )
 
-    def run(self, samples: Samples, part: range) -> Counts:
-        """Count the pairs of some blocks, each with the block after it."""
+    def run(self, samples: Samples, part: range, onto: Counts | None = None) -> Counts:
+        """Count the pairs of some couples of blocks."""
         impostor, genuine = np.zeros(self.bins.count, np.int64), np.zeros(self.bins.count, np.int64)
-        for block in part:
-            i, j = self.positions(block), self.positions((block + 1) % self.blocks)
+        for couple in part:
+            i, j = self.couple(couple)
             product = samples.unit[i] @ samples.unit[j].T
-            _count_sampled(product, i, j, samples.ends, np.float32(self.bins.zero), impostor, genuine)
-        return Counts(impostor, genuine)
+            _count_sampled(product, i, j, samples.labels, np.float32(self.bins.zero), impostor, genuine)
+        found = Counts(impostor, genuine)
+        return found if onto is None else onto + found
+
+    def couple(self, number: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return the positions of two blocks that are compared."""
+        if not self.gallery:
+            return self.positions(2 * number), self.positions((2 * number + 1) % self.blocks)
+        probes, gallery = self._shuffled[: self.gallery], self._shuffled[self.gallery :]
+        return _share(probes, number, self.couples), _share(gallery, number, self.couples)
 
     def positions(self, block: int) -> NDArray[np.int64]:
-        """Return the positions of a block."""
+        """Return the positions of a block of all samples."""
         return self._shuffled[block * self.size : (block + 1) * self.size]
+
+
+def _share(positions: NDArray[np.int64], number: int, of: int) -> NDArray[np.int64]:
+    return positions[len(positions) * number // of : len(positions) * (number + 1) // of]
 
 
 @compiled
@@ -77,7 +103,7 @@ def _count_sampled(  # noqa: PLR0913, PLR0917 - a kernel takes arrays, not objec
     product: NDArray[np.float32],
     i: NDArray[np.int64],
     j: NDArray[np.int64],
-    ends: NDArray[np.int64],
+    labels: NDArray[np.int64],
     zero: np.float32,
     impostor: NDArray[np.int64],
     genuine: NDArray[np.int64],
@@ -85,7 +111,7 @@ def _count_sampled(  # noqa: PLR0913, PLR0917 - a kernel takes arrays, not objec
     for r in range(product.shape[0]):
         for c in range(product.shape[1]):
             b = np.int32(product[r, c] * _SCALE + zero)
-            if ends[i[r]] != ends[j[c]]:
+            if labels[i[r]] != labels[j[c]]:
                 impostor[b] += 1
             elif i[r] != j[c]:
                 genuine[b] += 1
@@ -120,6 +146,37 @@ def guess(bins: Bins, sampled: Counts, allowed: tuple[int, ...], n_impostor: int
         first = min(first for first, last in windows if last == bins.count - 1)
         left = most - float(sampled.all[flags == 1].sum())
         flags[first : _filled(below, first, left) + 1] = 1
+    return flags
+
+
+def guess_tails(
+    bins: Bins, sampled: Counts, wanted: tuple[int, int], of: tuple[int, int], most: float
+) -> NDArray[np.uint8]:
+    """Guess which bins hold the highest impostor and the lowest genuine scores.
+
+    Parameters
+    ----------
+    wanted
+        How many impostor, and how many genuine pairs.
+    of
+        How many of either there are in all.
+    most
+        How many pairs of the sample may lie in flagged bins.
+
+    Returns
+    -------
+    ``[2, bins]`` uint8, 1 where impostor, and where genuine pairs are to be kept.
+    """
+    flags = np.zeros((2, bins.count), np.uint8)
+    for kind, counts in enumerate((sampled.impostor[::-1], sampled.genuine)):
+        if not wanted[kind]:
+            continue
+        inward = np.cumsum(counts)
+        rank = wanted[kind] / of[kind] * float(inward[-1])
+        last = int(np.searchsorted(inward, rank + _MARGIN * (1 + math.sqrt(rank)))) + 2 * bins.reach
+        last = min(last, int(np.searchsorted(inward, most / 2)) - 1)
+        flags[kind, : max(0, last + 1)] = 1
+    flags[0] = flags[0, ::-1].copy()
     return flags
 
 

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from evaljobs.pairs import score
 from evaljobs.pairs.bins import Bins
 from evaljobs.pairs.compiled import compiled
+from evaljobs.pairs.count import Counter, Counts, Near
 from evaljobs.pairs.keys import from_key, to_keys
 from evaljobs.pairs.samples import Samples
-from evaljobs.pairs.scan import Counter, Counts, Near
 from evaljobs.pairs.tiles import Tiles
 
 Int64 = NDArray[np.int64]
@@ -129,18 +129,20 @@ class Refine:
             flags[first : last + 1] = 1
         return flags
 
-    def run(self, samples: Samples, part: range) -> Refined:
+    def run(self, samples: Samples, part: range, onto: Refined | None = None) -> Refined:
         """Scan the tiles of a part, and score their flagged pairs."""
-        counter, ladder, shift = Counter(self.bins), Ladder.empty(len(self.low)), self.shift
-        for near in counter.count(samples, self.tiles, part, self.flags()):
+        flags = self.flags()
+        counter, ladder, shift = Counter(self.bins, np.stack((flags, flags))), Ladder.empty(len(self.low)), self.shift
+        for near in counter.count(samples, self.tiles, part):
             if len(near.r):
                 self._score(samples, near, ladder, shift)
-        return Refined(counter.counts(), ladder)
+        found = Refined(counter.result()[0], ladder)
+        return found if onto is None else onto + found
 
     def _score(self, samples: Samples, near: Near, ladder: Ladder, shift: Int64) -> None:
         r, c = near.r.astype(np.int64), near.c.astype(np.int64)
         scores = score.score_some(samples.normalised(near.i), samples.normalised(near.j), r, c)
-        genuine = c + near.j.start < samples.ends[near.i][r]
+        genuine = samples.labels[near.i][r] == samples.labels[near.j][c]
         climb(to_keys(scores), genuine, self.low, self.high, shift, ladder)
 
 

@@ -15,22 +15,26 @@ from numpy.typing import NDArray
 from evaljobs.pairs import auroc, curve
 from evaljobs.pairs.auroc import Auroc
 from evaljobs.pairs.bins import Bins
+from evaljobs.pairs.closer import Closer, Wanted, flags_between, look_closer
 from evaljobs.pairs.collect import Collect
+from evaljobs.pairs.count import Counts
 from evaljobs.pairs.curve import Curve
 from evaljobs.pairs.decide import Pending, find_in_pool, find_refined
 from evaljobs.pairs.points import Found, Point, allowed_at, find_sorted, to_point
 from evaljobs.pairs.pool import Pool
-from evaljobs.pairs.probe import Probe, guess
+from evaljobs.pairs.probe import Probe, guess, guess_tails
 from evaljobs.pairs.refine import Refine
+from evaljobs.pairs.replicates import Replicates, replicate
 from evaljobs.pairs.samples import Samples
-from evaljobs.pairs.scan import Counts, Scan
+from evaljobs.pairs.scan import Flags, Scan, Scanned
 from evaljobs.pairs.tiles import Tiles
 from evaljobs.pairs.work import Rounds, total_of
 
 DEFAULT_TILE = 512
 _COLLECT_TILE = 256  # its scores, in float64, fit the cache
 _REFINE_TILE = 256  # all its pairs may have to be scored
-_PROBE_SHARE = 128  # one pair in so many is probed
+_PROBE_SHARE = 256  # one pair in so many is probed
+_NOTHING = Wanted()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,29 +58,46 @@ class Limits:
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """What the rounds end with."""
+    """What the rounds end with.
+
+    Attributes
+    ----------
+    replicates
+        None where the samples are not in groups.
+    closer
+        None where nothing of it was wanted.
+    """
 
     points: tuple[Point, ...]
     auroc: Auroc | None
     curve: Curve
+    replicates: Replicates | None = None
+    closer: Closer | None = None
 
 
-def rounds(
-    samples: Samples, targets: tuple[float, ...], limits: Limits, bins: Bins | None = None, fine: Bins | None = None
+def rounds(  # noqa: PLR0913, PLR0917 - what is computed, within what, and with which filters
+    samples: Samples,
+    targets: tuple[float, ...],
+    limits: Limits,
+    wanted: Wanted = _NOTHING,
+    bins: Bins | None = None,
+    fine: Bins | None = None,
 ) -> Rounds[Outcome]:
     """Verify in rounds: yield work, be sent the sum of its evidence, return the outcome.
 
     Parameters
     ----------
+    wanted
+        What is found beside the points.
     bins
         Those of the filter that the work will be carried out with; of the float32 product where absent.
     fine
         Those for refining passes, whose cost is the pairs that the filter leaves undecided; `bins` where absent.
     """
-    if samples.n_pairs <= limits.collected:
-        return (yield from _collected(samples, targets, limits))
     bins = bins or Bins(samples.rows.shape[1])
-    return (yield from _scanned(samples, targets, limits, bins, fine or bins))
+    if samples.n_pairs <= limits.collected:
+        return (yield from _collected(samples, targets, limits, wanted, bins))
+    return (yield from _scanned(samples, targets, limits, wanted, bins, fine or bins))
 
 
 def _points(samples: Samples, targets: tuple[float, ...], found: dict[int, Found]) -> tuple[Point, ...]:
@@ -85,32 +106,86 @@ def _points(samples: Samples, targets: tuple[float, ...], found: dict[int, Found
     return tuple(to_point(t, a, found[a], n_genuine, n_impostor) for t, a in zip(targets, allowed, strict=True))
 
 
-def _collected(samples: Samples, targets: tuple[float, ...], limits: Limits) -> Rounds[Outcome]:
-    tiles = Tiles(samples.n, min(limits.tile, _COLLECT_TILE))
+def _collected(
+    samples: Samples, targets: tuple[float, ...], limits: Limits, wanted: Wanted, bins: Bins
+) -> Rounds[Outcome]:
+    tiles = samples.tiles(min(limits.tile, _COLLECT_TILE))
     impostor, genuine = (yield from total_of(Collect(tiles))).sorted()
     allowed = {allowed_at(target, len(impostor)) for target in targets}
     points = _points(samples, targets, {a: find_sorted(impostor, genuine, a) for a in allowed})
-    return Outcome(points, auroc.from_sorted(impostor, genuine), curve.from_sorted(impostor, genuine, points))
+    outcome = Outcome(points, auroc.from_sorted(impostor, genuine), curve.from_sorted(impostor, genuine, points))
+    if not wanted and not samples.n_groups:
+        return outcome
+    tails = wanted.tails(len(impostor), len(genuine), (p.false_positives or 0 for p in points))
+    flags = flags_between(
+        bins,
+        float(impostor[-tails[0]]) if tails[0] else None,
+        float(genuine[tails[1] - 1]) if tails[1] else None,
+        margin=bins.reach + 2,  # the scan knows scores by their bins
+    )
+    scan = Scan(samples.tiles(limits.tile), bins, flags, limits.kept, samples.n_groups)
+    scanned = yield from total_of(scan)
+    return (yield from _completed(samples, targets, scan, scanned, outcome, wanted))
 
 
-def _scanned(samples: Samples, targets: tuple[float, ...], limits: Limits, bins: Bins, fine: Bins) -> Rounds[Outcome]:
-    tiles = Tiles(samples.n, limits.tile)
+def _scanned(  # noqa: PLR0913, PLR0917 - as `rounds`
+    samples: Samples, targets: tuple[float, ...], limits: Limits, wanted: Wanted, bins: Bins, fine: Bins
+) -> Rounds[Outcome]:
     n_impostor = samples.n_impostor
     allowed = tuple(sorted({allowed_at(target, n_impostor) for target in targets}))
-    sampled = yield from total_of(Probe(samples.n, max(1, samples.n // (2 * _PROBE_SHARE)), bins))
-    most = limits.kept / 2 * float(sampled.all.sum()) / samples.n_pairs  # half: the sample may be off
-    scan = Scan(tiles, bins, guess(bins, sampled, allowed, n_impostor, most), limits.kept)
+    sampled = yield from total_of(_probe(samples, bins))
+    scan = Scan(
+        samples.tiles(limits.tile), bins, _guess(samples, bins, sampled, allowed, limits, wanted), limits.kept,
+        samples.n_groups,
+    )  # fmt: skip
     scanned = yield from total_of(scan)
-    found, pending = _decide(bins, scanned.counts, scanned.pool(samples), allowed)
+    pool = scanned.pool(samples)
+    found, pending = _decide(bins, scanned.counts, pool, allowed)
     flags = _flags(bins, pending)
     if pending and int(scanned.counts.all[flags == 1].sum()) <= limits.kept:
-        again = yield from total_of(dataclasses.replace(scan, flags=flags))
+        again = yield from total_of(dataclasses.replace(scan, flags=np.stack((flags, flags)), n_groups=0))
         more, pending = _decide(bins, again.counts, again.pool(samples), tuple(p.allowed for p in pending))
         found |= more
-    found |= yield from _refined(Tiles(samples.n, min(limits.tile, _REFINE_TILE)), fine, pending)
+    found |= yield from _refined(samples.tiles(min(limits.tile, _REFINE_TILE)), fine, pending)
     points = _points(samples, targets, found)
     drawn = curve.from_counts(scanned.counts, bins, points)
-    return Outcome(points, auroc.from_counts(scanned.counts, bins.reach), drawn)
+    outcome = Outcome(points, auroc.from_counts(scanned.counts, bins.reach), drawn)
+    return (yield from _completed(samples, targets, scan, scanned, outcome, wanted))
+
+
+def _probe(samples: Samples, bins: Bins) -> Probe:
+    size = _PROBE_SHARE if samples.gallery else max(1, samples.n // _PROBE_SHARE)
+    return Probe(samples.n, size, bins, samples.gallery)
+
+
+def _guess(  # noqa: PLR0913, PLR0917 - what was sampled, and what is to be found
+    samples: Samples, bins: Bins, sampled: Counts, allowed: tuple[int, ...], limits: Limits, wanted: Wanted
+) -> Flags:
+    """Guess the bins whose pairs decide the points, and those of what is wanted beside."""
+    most = limits.kept / 2 * float(sampled.all.sum()) / samples.n_pairs  # half: the sample may be off
+    tails = wanted.tails(samples.n_impostor, samples.n_genuine, allowed)
+    flags = guess_tails(bins, sampled, tails, (samples.n_impostor, samples.n_genuine), most / 2)
+    held = float(sampled.impostor[flags[0] == 1].sum() + sampled.genuine[flags[1] == 1].sum())
+    both: Flags = guess(bins, sampled, allowed, samples.n_impostor, most - held)
+    return flags | both
+
+
+def _completed(  # noqa: PLR0913, PLR0917 - all that was found so far
+    samples: Samples,
+    targets: tuple[float, ...],
+    scan: Scan,
+    scanned: Scanned,
+    outcome: Outcome,
+    wanted: Wanted,
+) -> Rounds[Outcome]:
+    """Add to the outcome what the same scan tells beside the points."""
+    if scanned.groups is not None:
+        outcome = dataclasses.replace(outcome, replicates=replicate(scanned.counts, scanned.groups, targets))
+    if wanted:
+        pool = scanned.pool(samples)
+        closer = yield from look_closer(samples, scan, scanned.counts, pool, outcome.points, wanted)
+        outcome = dataclasses.replace(outcome, closer=closer)
+    return outcome
 
 
 def _decide(

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from evaljobs.errors import InputError, NonFiniteError
 from evaljobs.pairs import score
+from evaljobs.pairs.intervals import group_of_labels, group_of_samples
+from evaljobs.pairs.tiles import Tiles
 
 MAX_DIMENSIONS = 2**20  # the filter's bound holds beyond, but no longer separates anything
-_ROWS_AT_A_TIME = 2048
 _NAMED = 5
 
 
@@ -21,22 +23,34 @@ _NAMED = 5
 class Samples:
     """The samples of one verification.
 
-    Position means place after sorting by label, so that the genuine pairs of a sample are a run of positions.
+    Position means place after sorting by group and label, so that the samples of a group that have one label are a run
+    of positions. With probes and a gallery, the probes come first; each of the two is sorted by itself.
 
     Attributes
     ----------
     rows
-        ``[n, d]`` float32, the embeddings as given.
+        ``[n, d]`` float32, the embeddings as given; of the probes, then of the gallery.
     order
         ``[n]`` int64: the row of each position.
     norms
         ``[n]`` float64 by position.
     unit
         ``[n, d]`` float32 by position: the normalised rows of the definition, rounded. For the filter alone.
-    ends
-        ``[n]`` int64: one past the last position with the same label.
-    n_labels
-        Number of different labels.
+    labels
+        ``[n]`` int64: the number of the label of each position.
+    groups
+        ``[n]`` int64: the group of each position, from 0; all 0 where no groups are made.
+    names
+        The labels by number.
+    n_groups
+        How many groups were made; 0 where none.
+    unit_of_groups
+        What is grouped: `label`, or `sample` where there are fewer labels than groups.
+    gallery
+        Position at which the gallery begins; 0 where all pairs are compared.
+    twins
+        ``[n]`` int64: for each probe, the position of the gallery's sample that is the same and not compared, or -1.
+        None where there is none.
     notes
         What was changed about the input.
     """
@@ -45,31 +59,74 @@ class Samples:
     order: NDArray[np.int64]
     norms: NDArray[np.float64]
     unit: NDArray[np.float32]
-    ends: NDArray[np.int64]
-    n_labels: int
+    labels: NDArray[np.int64]
+    groups: NDArray[np.int64]
+    names: Sequence[str | int]
+    n_groups: int = 0
+    unit_of_groups: str = "label"
+    gallery: int = 0
+    twins: NDArray[np.int64] | None = None
     notes: tuple[str, ...] = ()
 
     @property
+    def protocol(self) -> str:
+        """Which pairs are compared."""
+        return "cross" if self.gallery else "all"
+
+    @property
     def n(self) -> int:
-        """Number of samples."""
+        """Number of samples; of probes and gallery together."""
         return len(self.rows)
 
     @property
-    def n_pairs(self) -> int:
-        """Number of pairs i < j."""
-        return self.n * (self.n - 1) // 2
+    def n_labels(self) -> int:
+        """Number of different labels."""
+        return len(self.names)
 
-    @property
+    @functools.cached_property
+    def n_pairs(self) -> int:
+        """Number of pairs that are compared."""
+        if not self.gallery:
+            return self.n * (self.n - 1) // 2
+        same = 0 if self.twins is None else int((self.twins >= 0).sum())
+        return self.gallery * (self.n - self.gallery) - same
+
+    @functools.cached_property
     def n_genuine(self) -> int:
         """Number of pairs with the same label."""
-        return int((self.ends - np.arange(self.n) - 1).sum())
+        return int(self.genuine_by_label.sum())
+
+    @functools.cached_property
+    def genuine_by_label(self) -> NDArray[np.int64]:
+        """``[n_labels]`` int64: the number of pairs of each label with itself."""
+        if not self.gallery:
+            count = np.bincount(self.labels, minlength=self.n_labels)
+            return count * (count - 1) // 2
+        probes, gallery = self.labels[: self.gallery], self.labels[self.gallery :]
+        pairs = np.bincount(probes, minlength=self.n_labels) * np.bincount(gallery, minlength=self.n_labels)
+        if self.twins is not None:
+            i = np.flatnonzero(self.twins >= 0)
+            same = self.labels[i][self.labels[i] == self.labels[self.twins[i]]]
+            pairs -= np.bincount(same, minlength=self.n_labels)
+        return pairs
 
     @property
     def n_impostor(self) -> int:
         """Number of pairs with different labels."""
         return self.n_pairs - self.n_genuine
 
-    def normalised(self, positions: slice) -> NDArray[np.float64]:
+    @functools.cached_property
+    def ends(self) -> NDArray[np.int64]:
+        """``[n]`` int64, where no groups are made: one past the last position with the same label."""
+        return np.searchsorted(self.labels, self.labels, side="right").astype(np.int64)
+
+    def tiles(self, size: int) -> Tiles:
+        """Return the tiles of the pairs that are compared, of at most `size` positions."""
+        change = np.flatnonzero(np.diff(self.groups)) + 1
+        starts = sorted({0, self.gallery, *change.tolist()})
+        return Tiles(self.n, size, tuple(starts), self.gallery)
+
+    def normalised(self, positions: slice | NDArray[np.int64]) -> NDArray[np.float64]:
         """Return the rows of the definition at some positions, ``[m, d]`` float64."""
         return score.normalise(self.rows[self.order[positions]], self.norms[positions])
 
@@ -79,7 +136,12 @@ class Samples:
 
 
 def prepare(
-    embeddings: object, labels: object, ids: Sequence[object] | None = None, *, for_filter: bool = True
+    embeddings: object,
+    labels: object,
+    ids: Sequence[object] | None = None,
+    *,
+    for_filter: bool = True,
+    n_groups: int = 0,
 ) -> Samples:
     """Check embeddings and labels and make them ready.
 
@@ -93,6 +155,8 @@ def prepare(
         ``n`` sample ids for messages; row numbers where absent.
     for_filter
         Whether `unit` is filled. A GPU has its own.
+    n_groups
+        How many groups are made for confidence intervals; 0 for none.
 
     Raises
     ------
@@ -101,23 +165,68 @@ def prepare(
     NonFiniteError
         If a row is not finite, or all zero.
     """
-    rows, notes = _as_rows(embeddings)
-    codes, n_labels = factorise(labels)
-    for what, length in (("labels", len(codes)), ("ids", len(rows) if ids is None else len(ids))):
-        if length != len(rows):
-            raise InputError(f"found {length} {what} for {len(rows)} embeddings; expected one for each row")
+    rows, notes = as_rows(embeddings)
+    if len(rows) < 2:
+        raise InputError(f"found {len(rows)} sample(s); at least 2 are needed to make a pair")
+    codes, names = factorise(labels)
+    expect_lengths(len(rows), labels=len(codes), ids=len(rows) if ids is None else len(ids))
+    grouping = grouped(codes, names, n_groups)
+    order = np.lexsort((codes, grouping.groups)) if grouping.n else np.argsort(codes, kind="stable")
+    return arranged(rows, order, codes, names, grouping, ids, notes, for_filter=for_filter)
+
+
+class Grouping(NamedTuple):
+    """Which group each row is of, ``[n]`` int64; how many there are; and whether labels or samples are grouped."""
+
+    groups: NDArray[np.int64]
+    n: int
+    unit: str
+
+
+def grouped(codes: NDArray[np.int64], names: Sequence[str | int], n_groups: int) -> Grouping:
+    """Make groups of labels; of samples, where there are fewer labels than groups; or none."""
+    if not n_groups or len(codes) < 2 * n_groups:
+        return Grouping(np.zeros(len(codes), np.int64), 0, "label")
+    if len(names) < n_groups:
+        return Grouping(group_of_samples(codes, names, n_groups), n_groups, "sample")
+    return Grouping(group_of_labels(names, n_groups)[codes], n_groups, "label")
+
+
+def arranged(  # noqa: PLR0913, PLR0917 - everything that samples are made of
+    rows: NDArray[np.float32],
+    order: NDArray[np.int64],
+    codes: NDArray[np.int64],
+    names: Sequence[str | int],
+    grouping: Grouping,
+    ids: Sequence[object] | None,
+    notes: tuple[str, ...],
+    *,
+    gallery: int = 0,
+    twins: NDArray[np.int64] | None = None,
+    for_filter: bool = True,
+) -> Samples:
+    """Put samples in order, and refuse rows that cannot be compared."""
     norms = score.norms(rows)
     _refuse_unusable(norms, ids)
-    order = np.argsort(codes, kind="stable")
-    ends = np.cumsum(np.bincount(codes, minlength=n_labels))[codes[order]]
-    samples = Samples(rows, order, norms[order], np.empty_like(rows), ends, n_labels, notes)
-    for first in range(0, len(rows) if for_filter else 0, _ROWS_AT_A_TIME):
-        part = slice(first, first + _ROWS_AT_A_TIME)
-        samples.unit[part] = samples.normalised(part)
-    return samples
+    norms = norms[order]
+    unit = np.empty(rows.shape if for_filter else (0, rows.shape[1]), np.float32)
+    if for_filter:
+        score.normalise_rounded(rows, order, norms, unit)
+    return Samples(
+        rows, order, norms, unit, codes[order], grouping.groups[order], names,
+        n_groups=grouping.n, unit_of_groups=grouping.unit, gallery=gallery, twins=twins, notes=notes,
+    )  # fmt: skip
 
 
-def _as_rows(embeddings: object) -> tuple[NDArray[np.float32], tuple[str, ...]]:
+def expect_lengths(n: int, **lengths: int) -> None:
+    """Refuse what has not a value for each row."""
+    for what, length in lengths.items():
+        if length != n:
+            raise InputError(f"found {length} {what} for {n} embeddings; expected one for each row")
+
+
+def as_rows(embeddings: object) -> tuple[NDArray[np.float32], tuple[str, ...]]:
+    """Return a matrix as float32 ``[n, d]`` in C order, and what was changed about it."""
     try:
         given = np.asarray(embeddings)
     except ValueError as error:
@@ -125,9 +234,7 @@ def _as_rows(embeddings: object) -> tuple[NDArray[np.float32], tuple[str, ...]]:
     real = given.dtype.kind in "biuf" or given.dtype.name == "bfloat16"
     if not real or given.ndim != 2:
         raise InputError(f"found embeddings of {given.dtype} with shape {given.shape}; expected real numbers [n, d]")
-    n, d = given.shape
-    if n < 2:
-        raise InputError(f"found {n} sample(s); at least 2 are needed to make a pair")
+    d = given.shape[1]
     if not 1 <= d <= MAX_DIMENSIONS:
         raise InputError(f"found embeddings of {d} dimensions; expected 1 to {MAX_DIMENSIONS}")
     with np.errstate(over="ignore"):  # what overflows is infinite, and found as such
@@ -158,12 +265,12 @@ def _refuse_unusable(norms: NDArray[np.float64], ids: Sequence[object] | None) -
     raise NonFiniteError(message, count=len(bad), rows=tuple(bad[:_NAMED].tolist()))
 
 
-def factorise(labels: object) -> tuple[NDArray[np.int64], int]:
+def factorise(labels: object) -> tuple[NDArray[np.int64], list[str | int]]:
     """Give each label a number from 0.
 
     Returns
     -------
-    The number of each label, ``[n]`` int64, and how many there are.
+    The number of each label, ``[n]`` int64, and the labels by number.
 
     Raises
     ------
@@ -179,13 +286,14 @@ def factorise(labels: object) -> tuple[NDArray[np.int64], int]:
             f"found labels of {labels.dtype} with shape {labels.shape}; expected a list of text, or one of integers"
         )
     names, codes = np.unique(labels, return_inverse=True)
-    return codes.astype(np.int64), len(names)
+    return codes.astype(np.int64), [name if isinstance(name, str) else int(name) for name in names.tolist()]
 
 
-def _factorise_values(values: list[Any]) -> tuple[NDArray[np.int64], int]:
+def _factorise_values(values: list[Any]) -> tuple[NDArray[np.int64], list[str | int]]:
     if kinds := sorted({type(v).__name__ for v in values if not isinstance(v, str | int | np.integer)}):
         raise InputError(f"found labels of type {', '.join(kinds)}; expected text or integers, none missing")
     if len({isinstance(v, str) for v in values}) > 1:
         raise InputError("found text and integers among the labels; expected one of them")
-    number = {name: code for code, name in enumerate(sorted(set(values)))}
-    return np.fromiter((number[v] for v in values), np.int64, len(values)), len(number)
+    names = [name if isinstance(name, str) else int(name) for name in sorted(set(values))]
+    number = {name: code for code, name in enumerate(names)}
+    return np.fromiter((number[v] for v in values), np.int64, len(values)), names

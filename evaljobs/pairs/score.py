@@ -12,11 +12,12 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from evaljobs.pairs.compiled import compiled
+from evaljobs.pairs.compiled import compiled, compiled_reordered
 
 Rows32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 Int64 = NDArray[np.int64]
+Int32 = NDArray[np.int32]
 
 # Scoring whole blocks is vectorised across pairs, hence so many times faster a pair than scoring single pairs.
 _DENSE_GAIN = 8
@@ -36,14 +37,39 @@ def norms(rows: Rows32) -> Float64:
     -------
     ``[n]`` float64. The squares are exact in float64 and neither overflow nor underflow; their sum runs in index order.
     """
-    found = np.empty(rows.shape[0])
-    for i in range(rows.shape[0]):
-        total = 0.0
-        for k in range(rows.shape[1]):
-            value = np.float64(rows[i, k])
-            total += value * value
-        found[i] = math.sqrt(total)
+    n, d = rows.shape
+    found = np.empty(n)
+    for first in range(0, n, 4):  # four sums side by side, since each waits for its last step
+        a, b, c, e = rows[first], rows[min(first + 1, n - 1)], rows[min(first + 2, n - 1)], rows[min(first + 3, n - 1)]
+        s0, s1, s2, s3 = 0.0, 0.0, 0.0, 0.0
+        for k in range(d):
+            s0 += np.float64(a[k]) * np.float64(a[k])
+            s1 += np.float64(b[k]) * np.float64(b[k])
+            s2 += np.float64(c[k]) * np.float64(c[k])
+            s3 += np.float64(e[k]) * np.float64(e[k])
+        sums = (s0, s1, s2, s3)
+        for row in range(min(4, n - first)):
+            found[first + row] = math.sqrt(sums[row])
     return found
+
+
+@compiled
+def normalise_rounded(rows: Rows32, order: Int64, norm: Float64, out: Rows32) -> None:
+    """Divide rows by their norms in float64, and round them to float32.
+
+    Parameters
+    ----------
+    rows
+        ``[n, d]`` float32.
+    order, norm
+        ``[n]``: the row of each position, and its norm.
+    out
+        ``[n, d]`` float32 by position, overwritten.
+    """
+    for p in range(order.shape[0]):
+        row, divisor = rows[order[p]], norm[p]
+        for k in range(rows.shape[1]):
+            out[p, k] = np.float32(np.float64(row[k]) / divisor)
 
 
 def normalise(rows: Rows32, norm: Float64) -> Float64:
@@ -148,5 +174,33 @@ def score_pairs(rows: Rows32, order: Int64, norm: Float64, i: Int64, j: Int64) -
         total = 0.0
         for k in range(d):
             total += left[k] * right[k]
+        found[p] = total
+    return found
+
+
+@compiled_reordered
+def estimate_pairs(unit: Rows32, i: Int32, j: Int32) -> Float64:
+    """Estimate the scores of listed pairs: a filter for few pairs, finer than that for all.
+
+    Products of float32 are exact in float64; they are summed in any order. How far the sum can be from the score,
+    `bins.fine_error` says.
+
+    Parameters
+    ----------
+    unit
+        ``[n, d]`` float32: the normalised rows, rounded, by position.
+    i, j
+        ``[p]`` int32 positions.
+
+    Returns
+    -------
+    ``[p]`` float64.
+    """
+    found = np.empty(i.shape[0])
+    for p in range(i.shape[0]):
+        a, b = unit[i[p]], unit[j[p]]
+        total = 0.0
+        for k in range(a.shape[0]):
+            total += np.float64(a[k]) * np.float64(b[k])
         found[p] = total
     return found

@@ -5,12 +5,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # it has no annotations
 
 from evaljobs.pairs.samples import Samples
-from evaljobs.pairs.work import Evidence, Rounds, Work
+from evaljobs.pairs.work import E, Rounds, Work
 
 R = TypeVar("R")
 # Called with the pairs done and the pairs known to be done in all; the latter grows where a pass must be repeated.
@@ -22,20 +22,20 @@ _LEAST_PARTS_A_THREAD = 4
 _PAIRS_A_PART = 2**21
 
 
-def _parts(work: Work[Evidence], samples: Samples, threads: int) -> list[range]:
+def _parts(work: Work[E], samples: Samples, threads: int) -> list[range]:
     return work.parts(min(_MOST_PARTS, max(_LEAST_PARTS_A_THREAD * threads, samples.n_pairs // _PAIRS_A_PART)))
 
 
-class _Pass:
+class _Pass(Generic[E]):
     """One pass over the parts of a work, by several threads."""
 
-    def __init__(self, work: Work[Evidence], parts: list[range], samples: Samples, done: Callable[[int], None]) -> None:
+    def __init__(self, work: Work[E], parts: list[range], samples: Samples, done: Callable[[int], None]) -> None:
         self._work, self._samples, self._done = work, samples, done
         self._parts = iter(parts)
         self._lock = threading.Lock()
         self._stopped = False
 
-    def total(self, threads: int) -> Evidence:
+    def total(self, threads: int) -> E:
         """Return the sum of the evidence of all parts."""
         with ThreadPoolExecutor(threads) as pool:
             futures = [pool.submit(self._some) for _ in range(threads)]
@@ -49,12 +49,11 @@ class _Pass:
             total = total + more
         return total
 
-    def _some(self) -> Evidence | None:
+    def _some(self) -> E | None:
         """Do part after part, adding up, until none is left: one evidence a thread is held."""
-        total: Evidence | None = None
+        total: E | None = None
         while (part := self._next()) is not None:
-            found = self._work.run(self._samples, part)
-            total = found if total is None else total + found
+            total = self._work.run(self._samples, part, total)
             with self._lock:
                 self._done(self._work.pairs(part))
         return total

@@ -1,20 +1,42 @@
-"""The upper triangle of all pairs, cut into square tiles."""
+"""The pairs of positions, cut into tiles: the upper triangle of all pairs, or probes against a gallery."""
 
 from __future__ import annotations
 
+import bisect
 import dataclasses
+import functools
+import itertools
 import math
+from collections.abc import Iterator
+from typing import NamedTuple
 
 from evaljobs.errors import InputError
 
 MAX_TILE = 2048  # a tile whose pairs are all near an operating point takes some 30 bytes a pair
-# The counters of one part are 32 bits wide.
+# The counters of one part are 32 bits wide, one of them a flag.
 _MAX_PAIRS_A_PART = 2**30
+
+
+class Piece(NamedTuple):
+    """The part of a tile whose rows are of one group and whose columns are of one group: positions."""
+
+    i: slice
+    j: slice
 
 
 @dataclasses.dataclass(frozen=True)
 class Tiles:
-    """Tiles of the pairs i < j of `n` positions, numbered row by row; `size` positions wide and high.
+    """Tiles of at most `size` positions in height and width, numbered row by row.
+
+    Attributes
+    ----------
+    n
+        Number of positions.
+    starts
+        Ascending positions at which groups begin, the first one 0. Tiles begin there too, but where groups are small.
+    gallery
+        Where the gallery begins, for probes (rows, before it) against a gallery (columns, from it on). 0 for the pairs
+        i < j of all positions.
 
     Raises
     ------
@@ -24,29 +46,58 @@ class Tiles:
 
     n: int
     size: int
+    starts: tuple[int, ...] = (0,)
+    gallery: int = 0
 
     def __post_init__(self) -> None:
         if not 1 <= self.size <= MAX_TILE:
             raise InputError(f"found a tile of {self.size}; expected 1 to {MAX_TILE}")
 
-    @property
-    def side(self) -> int:
-        """Tiles along the diagonal."""
-        return -(-self.n // self.size)
+    @functools.cached_property
+    def _cuts(self) -> list[int]:
+        """Return where tiles begin, and the end."""
+        starts = [*self.starts, self.n]
+        cuts = [0]
+        for first, last in itertools.pairwise(starts):
+            if last - cuts[-1] > self.size or first == self.gallery:
+                cuts += [first] if first > cuts[-1] else []
+                pieces = -(-(last - first) // self.size)
+                cuts += [first + (last - first) * piece // pieces for piece in range(1, pieces)]
+        return [*cuts, self.n]
+
+    @functools.cached_property
+    def _n_rows(self) -> int:
+        """Return the number of rows of tiles: of all of them, or of those of the probes."""
+        return bisect.bisect_left(self._cuts, self.gallery) if self.gallery else len(self._cuts) - 1
 
     @property
     def count(self) -> int:
         """Number of tiles."""
-        return self.side * (self.side + 1) // 2
+        side = len(self._cuts) - 1
+        return self._n_rows * (side - self._n_rows) if self.gallery else side * (side + 1) // 2
+
+    @functools.cached_property
+    def area(self) -> int:
+        """Most pairs of a tile."""
+        return max(b - a for a, b in itertools.pairwise(self._cuts)) ** 2
 
     def place(self, tile: int) -> tuple[slice, slice]:
         """Return the positions i and j of a tile."""
+        side = len(self._cuts) - 1
+        if self.gallery:
+            a, b = divmod(tile, side - self._n_rows)
+            return self._slice(a), self._slice(self._n_rows + b)
         # Rows have side, side - 1, ... tiles; counted from the end they are triangular numbers.
         left = self.count - 1 - tile
         from_end = (math.isqrt(8 * left + 1) - 1) // 2
-        a = self.side - 1 - from_end
-        b = self.side - 1 - (left - from_end * (from_end + 1) // 2)
-        return self._slice(a), self._slice(b)
+        return self._slice(side - 1 - from_end), self._slice(side - 1 - (left - from_end * (from_end + 1) // 2))
+
+    def pieces(self, i: slice, j: slice) -> Iterator[Piece]:
+        """Cut a tile where groups begin; on the diagonal, only what holds pairs i < j."""
+        for rows in self._by_group(i):
+            for columns in self._by_group(j):
+                if i != j or rows.start <= columns.start:
+                    yield Piece(rows, columns)
 
     def parts(self, at_least: int) -> list[range]:
         """Cut the tiles into parts of about equal size: `at_least` so many, where there are enough tiles."""
@@ -54,7 +105,7 @@ class Tiles:
         return [range(first, min(first + per_part, self.count)) for first in range(0, self.count, per_part)]
 
     def pairs(self, part: range) -> int:
-        """Return the number of pairs i < j in a part."""
+        """Return the number of pairs in a part."""
         total = 0
         for tile in part:
             rows, columns = self.place(tile)
@@ -62,5 +113,10 @@ class Tiles:
             total += height * (height - 1) // 2 if rows == columns else height * (columns.stop - columns.start)
         return total
 
-    def _slice(self, block: int) -> slice:
-        return slice(block * self.size, min((block + 1) * self.size, self.n))
+    def _slice(self, tile: int) -> slice:
+        return slice(self._cuts[tile], self._cuts[tile + 1])
+
+    def _by_group(self, place: slice) -> list[slice]:
+        first, last = bisect.bisect_right(self.starts, place.start), bisect.bisect_left(self.starts, place.stop)
+        bounds = [place.start, *self.starts[first:last], place.stop]
+        return [slice(a, b) for a, b in itertools.pairwise(bounds)]

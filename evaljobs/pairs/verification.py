@@ -12,9 +12,12 @@ import numpy as np
 
 from evaljobs.config import DEFAULT_TARGETS, parse_target, unique_targets
 from evaljobs.errors import InputError, UsageError
+from evaljobs.pairs.closer import Wanted
 from evaljobs.pairs.curve import Curve
+from evaljobs.pairs.findings import Findings, Pair, findings_of
 from evaljobs.pairs.gpu.device import open_device
 from evaljobs.pairs.gpu.execute import verify_on
+from evaljobs.pairs.intervals import interval
 from evaljobs.pairs.points import Flag, Point
 from evaljobs.pairs.rounds import DEFAULT_TILE, Limits, Outcome, rounds
 from evaljobs.pairs.samples import Samples, prepare
@@ -23,12 +26,43 @@ from evaljobs.pairs.threads import Progress, run_rounds
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Curve", "Flag", "Point", "Verification", "verify"]
+__all__ = ["Curve", "Findings", "Flag", "Intervals", "Pair", "Point", "Verification", "verify"]
+
+GROUPS = 20  # as many as the coverage of the intervals was measured with
+MAX_GROUPS = 200
+MAX_HARDEST = 10_000
+
+
+@dataclasses.dataclass(frozen=True)
+class Intervals:
+    """What the confidence intervals follow from: the results without one group of samples at a time.
+
+    Attributes
+    ----------
+    unit
+        What was dealt to the groups: `label`; or `sample`, where there are fewer labels than groups.
+    groups
+        Number of groups.
+    replicates_auroc
+        For each group, the AUROC without it.
+    replicates_tpr
+        For each point, likewise; each replicate finds its own threshold.
+    """
+
+    unit: str
+    groups: int
+    replicates_auroc: tuple[float | None, ...]
+    replicates_tpr: tuple[tuple[float | None, ...], ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return them as they stand in results.json."""
+        replicates = {"auroc": list(self.replicates_auroc), "tpr": [list(tpr) for tpr in self.replicates_tpr]}
+        return {"unit": self.unit, "groups": self.groups, "replicates": replicates}
 
 
 @dataclasses.dataclass(frozen=True)
 class Verification:
-    """The result of comparing every pair of samples.
+    """The result of comparing samples.
 
     Attributes
     ----------
@@ -43,6 +77,14 @@ class Verification:
         Whether `auroc` is the AUROC itself.
     n_samples, n_labels, n_genuine, n_impostor
         Numbers of samples, of different labels, of pairs with equal and with different labels.
+    protocol
+        Which pairs were compared: `all`, `cross` or `pairs`.
+    auroc_ci
+        95% confidence interval of the AUROC; None where there is none.
+    intervals
+        What the confidence intervals of AUROC and TPR follow from; None where there are none.
+    findings
+        The hardest pairs, and the errors by label; None where they were not asked for.
     notes
         What was changed about the input.
     curve
@@ -57,22 +99,29 @@ class Verification:
     n_labels: int
     n_genuine: int
     n_impostor: int
+    protocol: str = "all"
+    auroc_ci: tuple[float, float] | None = None
+    intervals: Intervals | None = None
+    findings: Findings | None = None
     notes: tuple[str, ...] = ()
     curve: Curve = dataclasses.field(compare=False, repr=False, default=Curve(np.empty(0), np.empty(0), np.empty(0)))
 
     def to_json(self) -> dict[str, Any]:
         """Return the result as it stands in results.json: valid JSON, undefined is null."""
         return {
-            "protocol": "all",
+            "protocol": self.protocol,
             "n_samples": self.n_samples,
             "n_genuine": self.n_genuine,
             "n_impostor": self.n_impostor,
             "auroc": self.auroc,
             "auroc_exact": self.auroc_exact,
             "auroc_bounds": None if self.auroc_bounds is None else list(self.auroc_bounds),
-            "auroc_ci": None,
-            "points": [point.to_json() for point in self.points],
-            "intervals": None,
+            "auroc_ci": None if self.auroc_ci is None else list(self.auroc_ci),
+            "points": [
+                point.to_json() | {"spread": None if self.findings is None else self.findings.spread(number)}
+                for number, point in enumerate(self.points)
+            ],
+            "intervals": None if self.intervals is None else self.intervals.to_json(),
         }
 
     def curve_table(self) -> pa.Table:
@@ -80,6 +129,15 @@ class Verification:
         import pyarrow as pa
 
         return pa.table(self.curve._asdict())
+
+    def tables(self) -> dict[str, pa.Table]:
+        """Return all tables by name: roc; and where errors were looked at, hardest, labels and label_pairs."""
+        found = {"roc": self.curve_table()}
+        if self.findings is not None:
+            found["hardest"] = self.findings.hardest_table()
+            found["labels"] = self.findings.labels_table(self.points)
+            found["label_pairs"] = self.findings.label_pairs_table(self.points)
+        return found
 
 
 def verify(  # noqa: PLR0913 - the public signature
@@ -90,6 +148,9 @@ def verify(  # noqa: PLR0913 - the public signature
     tile: int | None = None,
     threads: int | None = None,
     ids: Sequence[object] | None = None,
+    groups: int = GROUPS,
+    hardest: int = 0,
+    by_label: bool = False,
     progress: Progress | None = None,
     device: str | None = None,
 ) -> Verification:
@@ -112,11 +173,18 @@ def verify(  # noqa: PLR0913 - the public signature
         How many compare tiles at a time; all available cores where absent. BLAS is held to one thread each meanwhile.
     ids
         ``n`` sample ids for messages.
+    groups
+        Of how many groups of labels one is left out at a time for the confidence intervals; 0 for no intervals.
+    hardest
+        How many of the impostor pairs with the highest, and of the genuine pairs with the lowest scores are found.
+    by_label
+        Whether errors are counted by label, and by pair of labels.
     progress
         Called with the pairs done and the pairs known so far, from any thread, one at a time.
     device
         `cuda` or `cuda:N`: where the pairs are compared, with torch; `cpu` does the same without a GPU, for tests.
-        Points and counts are those of the CPU; bounds of the AUROC are wider. Without it, torch is not needed.
+        Points and counts are those of the CPU; bounds of the AUROC are wider, and there are neither intervals nor
+        findings. Without it, torch is not needed.
 
     Raises
     ------
@@ -127,33 +195,74 @@ def verify(  # noqa: PLR0913 - the public signature
     UsageError
         If a target is no decimal in (0, 1], or stands twice; or the device, or torch, is not there.
     """
-    targets = _targets(fpr)
+    targets = targets_of(fpr)
     opened = None if device is None else open_device(device)
     limits = Limits(tile=DEFAULT_TILE if tile is None else tile)
-    threads = _cores() if threads is None else threads
-    if threads < 1:
-        raise InputError(f"found threads={threads}; expected at least 1")
-    samples = prepare(embeddings, labels, ids, for_filter=opened is None)
+    threads = checked_threads(threads)
+    wanted = checked_wanted(groups, hardest, by_label=by_label)
     if opened is not None:
+        samples = prepare(embeddings, labels, ids, for_filter=False)
         return conclude(samples, verify_on(opened, samples, targets, tile, threads, progress))
-    outcome = run_rounds(rounds(samples, targets, limits), samples, threads, progress)
-    return conclude(samples, outcome)
+    samples = prepare(embeddings, labels, ids, n_groups=groups)
+    return conclude(samples, run_rounds(rounds(samples, targets, limits, wanted), samples, threads, progress))
 
 
 def conclude(samples: Samples, outcome: Outcome) -> Verification:
     """Put the result together from what the rounds ended with."""
+    auroc = None if outcome.auroc is None else outcome.auroc.value
+    findings = None if outcome.closer is None else findings_of(samples, outcome.closer)
+    intervals, auroc_ci, tpr_cis = _intervals(samples, outcome, auroc)
+    points = tuple(
+        dataclasses.replace(point, tpr_ci=tpr_ci, tpr_balanced=None if findings is None else findings.balanced(number))
+        for number, (point, tpr_ci) in enumerate(zip(outcome.points, tpr_cis, strict=True))
+    )
     return Verification(
-        points=outcome.points,
-        auroc=None if outcome.auroc is None else outcome.auroc.value,
+        points=points,
+        auroc=auroc,
         auroc_bounds=None if outcome.auroc is None else outcome.auroc.bounds,
         auroc_exact=outcome.auroc is not None and outcome.auroc.exact,
         n_samples=samples.n,
         n_labels=samples.n_labels,
         n_genuine=samples.n_genuine,
         n_impostor=samples.n_impostor,
+        protocol=samples.protocol,
+        auroc_ci=auroc_ci,
+        intervals=intervals,
+        findings=findings,
         notes=samples.notes,
         curve=outcome.curve,
     )
+
+
+Interval = tuple[float, float] | None
+
+
+def _intervals(
+    samples: Samples, outcome: Outcome, auroc: float | None
+) -> tuple[Intervals | None, Interval, list[Interval]]:
+    found = outcome.replicates
+    if found is None:
+        return None, None, [None] * len(outcome.points)
+    intervals = Intervals(samples.unit_of_groups, samples.n_groups, found.auroc, found.tpr)
+    tpr = [interval(point.tpr, tpr) for point, tpr in zip(outcome.points, found.tpr, strict=True)]
+    return intervals, interval(auroc, found.auroc), tpr
+
+
+def checked_wanted(groups: int, hardest: int, *, by_label: bool) -> Wanted:
+    """Return what is wanted beside the points; refuse what is not usable."""
+    if groups != 0 and not 2 <= groups <= MAX_GROUPS:
+        raise InputError(f"found groups={groups}; expected 2 to {MAX_GROUPS}, or 0 for no intervals")
+    if not 0 <= hardest <= MAX_HARDEST:
+        raise InputError(f"found hardest={hardest}; expected 0 to {MAX_HARDEST}")
+    return Wanted(hardest, by_label)
+
+
+def checked_threads(threads: int | None) -> int:
+    """Return the number of threads: all cores that this process may use, where none is given."""
+    threads = _cores() if threads is None else threads
+    if threads < 1:
+        raise InputError(f"found threads={threads}; expected at least 1")
+    return threads
 
 
 def _cores() -> int:
@@ -161,7 +270,8 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _targets(fpr: object) -> tuple[float, ...]:
+def targets_of(fpr: object) -> tuple[float, ...]:
+    """Return the target FPRs, each once."""
     several = list(fpr) if isinstance(fpr, list | tuple | set | np.ndarray) else [fpr]
     try:
         return unique_targets(tuple(parse_target(_decimal(target)) for target in several))

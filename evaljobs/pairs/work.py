@@ -7,9 +7,7 @@ grouping, to the same total. What the next round is, or the result, is decided f
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import Protocol, Self, TypeVar, cast
-
-from evaljobs.pairs.samples import Samples
+from typing import Any, Protocol, Self, TypeVar, cast
 
 
 class Evidence(Protocol):
@@ -19,10 +17,10 @@ class Evidence(Protocol):
         """Return the evidence of both."""
 
 
-E_co = TypeVar("E_co", bound=Evidence, covariant=True)
+E = TypeVar("E", bound=Evidence)
 
 
-class Work(Protocol[E_co]):
+class Work(Protocol[E]):
     """One pass over the tiles: a small picklable value."""
 
     def parts(self, at_least: int) -> list[range]:
@@ -31,14 +29,16 @@ class Work(Protocol[E_co]):
     def pairs(self, part: range, /) -> int:
         """Return how many pairs a part looks at."""
 
-    def run(self, samples: Samples, part: range) -> E_co:
-        """Look at the pairs of a part. A pure function, safe to run in several threads and more than once."""
+    def run(self, samples: Any, part: range, onto: E | None = None) -> E:
+        """Look at the pairs of a part. Safe to run in several threads and more than once.
+
+        What is found is added to `onto`, which may be changed by that and is not to be used any more.
+        """
 
 
 R = TypeVar("R")
 # A computation in rounds: yields work, is sent the sum of its evidence, returns its result.
-Rounds = Generator[Work[Evidence], Evidence, R]
-E = TypeVar("E", bound=Evidence)
+Rounds = Generator[Work[Any], Any, R]
 
 
 def total_of(work: Work[E]) -> Rounds[E]:

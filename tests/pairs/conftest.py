@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from evaljobs.pairs.closer import Wanted
 from evaljobs.pairs.rounds import Limits, rounds
 from evaljobs.pairs.samples import prepare
 from evaljobs.pairs.threads import run_rounds
@@ -120,11 +121,19 @@ Verify = Callable[..., Verification]
 
 
 def verify_within(
-    rows: Any, labels: Any, targets: tuple[float, ...], *, threads: int = 1, **limits: int
+    rows: Any,
+    labels: Any,
+    targets: tuple[float, ...],
+    *,
+    threads: int = 1,
+    groups: int = 0,
+    wanted: Wanted | None = None,
+    **limits: int,
 ) -> Verification:
     """Verify with chosen limits, so that small sets take the ways of large ones."""
-    samples = prepare(rows, labels)
-    return conclude(samples, run_rounds(rounds(samples, targets, Limits(**limits)), samples, threads))
+    samples = prepare(rows, labels, n_groups=groups)
+    steps = rounds(samples, targets, Limits(**limits), wanted or Wanted())
+    return conclude(samples, run_rounds(steps, samples, threads))
 
 
 @pytest.fixture(scope="session")

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from evaljobs.pairs import pool
 from evaljobs.pairs.bins import SCALE, Bins
+from evaljobs.pairs.count import Counts
 from evaljobs.pairs.decide import Pending, find_in_pool, find_refined
 from evaljobs.pairs.keys import to_keys
 from evaljobs.pairs.points import Found, find_sorted
 from evaljobs.pairs.refine import Ladder, Refine, Refined, climb
-from evaljobs.pairs.scan import Counts
 from evaljobs.pairs.tiles import Tiles
 
 BINS = Bins(256)
@@ -60,13 +60,21 @@ class Pool(pool.Pool):
 
     def __init__(self, simulated: Simulated, missing: set[int]) -> None:
         self.simulated, self.missing = simulated, missing
+        self._is_genuine = simulated.genuine
 
-    def scores(self, first: int, last: int) -> tuple[Float64, Float64] | None:
+    def _between(self, first: int, last: int) -> NDArray[np.int64] | None:
         s = self.simulated
         here = (s.bins >= first) & (s.bins <= last)
-        if self.missing & set(s.bins[here].tolist()):
-            return None
-        return np.sort(s.scores[here & ~s.genuine]), np.sort(s.scores[here & s.genuine])
+        return None if self.missing & set(s.bins[here].tolist()) else np.flatnonzero(here)
+
+    def _estimate(self, which: NDArray[np.int64]) -> tuple[Float64, float]:
+        """Err by up to a bound that is a part of the spread, all of it, or far beyond."""
+        rng = np.random.default_rng(len(which))
+        error = float(rng.choice([0, 1e-9, 1, 30]) / SCALE)
+        return self._score(which) + error * rng.choice([-0.999, 0.999, 0], len(which)), error
+
+    def _score(self, which: NDArray[np.int64]) -> Float64:
+        return self.simulated.scores[which]
 
 
 def refine(simulated: Simulated, pending: Pending) -> Found | Pending:

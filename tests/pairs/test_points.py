@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from evaljobs.pairs import auroc
+from evaljobs.pairs.count import Counts
 from evaljobs.pairs.points import Flag, Found, allowed_at, find_sorted, to_point
-from evaljobs.pairs.scan import Counts
 
 SCORES = st.lists(st.integers(-3, 12).map(lambda v: v / 4), max_size=25)
 
@@ -81,6 +81,7 @@ def test_a_point_in_json_has_the_fields_of_the_contract() -> None:
         "fpr": 0.0,
         "tpr": None,
         "tpr_ci": None,
+        "tpr_balanced": None,
         "threshold": None,
         "next_impostor_score": 0.5,
         "false_positives": 0,

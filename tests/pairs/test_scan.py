@@ -33,8 +33,8 @@ def samples() -> Samples:
 
 
 def everything(keep: slice = slice(None), budget: int = 10**6, tile: int = 16) -> Scan:
-    flags = np.zeros(BINS.count, np.uint8)
-    flags[keep] = 1
+    flags = np.zeros((2, BINS.count), np.uint8)
+    flags[:, keep] = 1
     return Scan(Tiles(N, tile), BINS, flags, budget)
 
 
@@ -120,7 +120,7 @@ def test_parts_may_be_done_in_any_order_and_anywhere(samples: Samples, which: in
     expected = contents(total(work, samples))
     assert any(expected)
     away, there = pickle.loads(pickle.dumps((work, samples)))  # noqa: S301 - our own bytes
-    for array in (there.rows, there.order, there.norms, there.unit, there.ends):
+    for array in (there.rows, there.order, there.norms, there.unit, there.labels, there.groups):
         array.setflags(write=False)
     for order in range(3):
         assert contents(pickle.loads(pickle.dumps(total(away, there, order)))) == expected  # noqa: S301 - likewise
@@ -161,7 +161,7 @@ def test_evidence_does_not_grow_with_the_pairs() -> None:
     def size(n: int) -> list[int]:
         samples = prepare(np.ones((n, 4), np.float32), np.arange(n) // 2)
         bins, tiles = Bins(4), Tiles(n, 64)
-        flags = np.ones(bins.count, np.uint8)
+        flags = np.ones((2, bins.count), np.uint8)
         scanned = Scan(tiles, bins, flags, budget=1000).run(samples, range(tiles.count))
         refined = Refine(tiles, bins, np.array([0]), np.array([2**62])).run(samples, range(tiles.count))
         assert scanned.counts.all.sum() == refined.ladder.impostor.sum() + refined.ladder.genuine.sum() > 1000

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from evaljobs.errors import InputError
 from evaljobs.pairs.bins import HALF_SCALE, Bins
+from evaljobs.pairs.count import Counts
 from evaljobs.pairs.gpu.passes import Done, Sheet, probe, refine, scan
 from evaljobs.pairs.gpu.rows import load
 from evaljobs.pairs.probe import Probe
 from evaljobs.pairs.refine import Refine
 from evaljobs.pairs.rounds import Limits, Outcome, rounds
 from evaljobs.pairs.samples import Samples
-from evaljobs.pairs.scan import Counts, Scan
+from evaljobs.pairs.scan import Scan
 from evaljobs.pairs.threads import Progress, run_rounds
 from evaljobs.pairs.work import Evidence, Rounds, Work
 
@@ -76,7 +77,8 @@ def verify_loaded(
     """Verify samples that are on a device."""
     limits = limits or Limits(kept=_room(sheet.rows.unit.device))
     d = samples.rows.shape[1]
-    steps = rounds(samples, targets, limits, Bins(d, HALF_SCALE, half=True), Bins(d, _FINE_SCALE))
+    half, full = Bins(d, HALF_SCALE, half=True), Bins(d, _FINE_SCALE)
+    steps = rounds(samples, targets, limits, bins=half, fine=full)
     return _Run(sheet, samples, limits.kept, progress).all(steps)
 
 
@@ -131,7 +133,7 @@ class _Run:
             result: R = stop.value
             return result
 
-    def _do(self, work: Work[Evidence]) -> Evidence:
+    def _do(self, work: Work[Any]) -> Evidence:
         if isinstance(work, Probe):
             self._hint = probe(self._sheet, work)
             return cast("Evidence", self._hint)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from evaljobs.pairs.count import Counts
 from evaljobs.pairs.gpu.rows import Rows
 from evaljobs.pairs.gpu.tally import Tally
 from evaljobs.pairs.points import Found
@@ -16,7 +17,7 @@ from evaljobs.pairs.pool import Float64, Pool
 from evaljobs.pairs.probe import Probe
 from evaljobs.pairs.refine import NONE_HIGH, NONE_LOW, STEPS, Ladder, Refine, Refined
 from evaljobs.pairs.samples import Samples
-from evaljobs.pairs.scan import Counts, Scan, Scanned
+from evaljobs.pairs.scan import Scan, Scanned
 
 if TYPE_CHECKING:
     import torch
@@ -110,7 +111,7 @@ class DevicePool(Pool):
 
         self._rows, self._near = rows, near
         held = torch.bincount(near[2], minlength=len(counts.impostor)).cpu().numpy()
-        self._complete = held == counts.all
+        self._all_kept = held == counts.all
 
     def scores(self, first: int, last: int) -> tuple[Float64, Float64] | None:
         """Return the impostor and genuine scores of the bins from `first` to `last`, each ascending.
@@ -136,7 +137,7 @@ class DevicePool(Pool):
 
     def _scored(self, first: int, last: int) -> tuple[torch.Tensor, torch.Tensor] | None:
         """Return the impostor and the genuine scores of some bins, on the device."""
-        if not self._complete[first : last + 1].all():
+        if not self._all_kept[first : last + 1].all():
             return None
         here = (self._near[2] >= first) & (self._near[2] <= last)
         i, j = self._near[0][here], self._near[1][here]
@@ -146,12 +147,13 @@ class DevicePool(Pool):
 
 def scan(sheet: Sheet, work: Scan, samples: Samples, hint: Counts | None, done: Done) -> Scanned:
     """Count all pairs, and keep those of flagged bins."""
-    tally = Tally(sheet.rows.unit.device, work.bins, work.flags, work.budget, _gap(work.flags, hint))
+    flags = work.flags.max(axis=0)
+    tally = Tally(sheet.rows.unit.device, work.bins, flags, work.budget, _gap(flags, hint))
     for _ in sheet.tiles(tally, samples, done):
         pass
     if tally.n_kept > work.budget:
         return Scanned(tally.counts(), None, work.budget)
-    return DeviceScanned(tally.counts(), None, work.budget, sheet.rows, tally.take())
+    return DeviceScanned(tally.counts(), None, work.budget, rows=sheet.rows, near=tally.take())
 
 
 def _gap(flags: NDArray[np.uint8], hint: Counts | None) -> tuple[int, int]:

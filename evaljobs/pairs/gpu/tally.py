@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaljobs.pairs.bins import HALF_ROWS, Bins
+from evaljobs.pairs.count import Counts
 from evaljobs.pairs.gpu.kernels import can_compile, kernel, shared_bytes
-from evaljobs.pairs.scan import Counts
 
 if TYPE_CHECKING:
     import torch

@@ -1,0 +1,162 @@
+"""One pass over the genuine pairs: how many of each label are accepted at each threshold."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evaljobs.pairs.bins import SCALE, Bins
+from evaljobs.pairs.compiled import compiled
+from evaljobs.pairs.samples import Samples
+
+Int16 = NDArray[np.int16]
+Int64 = NDArray[np.int64]
+
+_SCALE = np.float32(SCALE)
+_SIZE = 256  # samples a block is wide and high: many small labels, or a part of a large one
+_OPEN = np.int16(-1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Accepted:
+    """Genuine pairs of each label by the number of thresholds that they reach.
+
+    Attributes
+    ----------
+    levels
+        ``[labels, thresholds + 1]`` int64.
+    """
+
+    levels: Int64
+
+    def __add__(self, other: Accepted) -> Accepted:
+        return Accepted(self.levels + other.levels)
+
+    def at(self, threshold: int) -> Int64:
+        """Return, ``[labels]``, how many pairs reach a threshold, by its number."""
+        return np.asarray(self.levels[:, threshold + 1 :].sum(axis=1), np.int64)
+
+
+@dataclasses.dataclass(frozen=True)
+class ByLabel:
+    """Decide every genuine pair at every threshold.
+
+    Attributes
+    ----------
+    thresholds
+        Ascending.
+    blocks
+        ``[m, 4]`` int64: begin and end of the rows and of the columns of each block, among the samples by label.
+    """
+
+    thresholds: tuple[float, ...]
+    bins: Bins
+    blocks: Int64
+
+    @classmethod
+    def of(cls, samples: Samples, thresholds: tuple[float, ...], bins: Bins) -> ByLabel:
+        """Return the pass over the genuine pairs of some samples."""
+        return cls(thresholds, bins, np.array(list(_blocks(samples)), np.int64).reshape(-1, 4))
+
+    def parts(self, at_least: int) -> list[range]:
+        """Cut the blocks into parts."""
+        step = max(1, -(-len(self.blocks) // at_least))
+        return [range(first, min(first + step, len(self.blocks))) for first in range(0, max(1, len(self.blocks)), step)]
+
+    def pairs(self, _part: range, /) -> int:
+        """Return 0: these pairs were looked at before."""
+        return 0
+
+    def run(self, samples: Samples, part: range, onto: Accepted | None = None) -> Accepted:
+        """Decide the genuine pairs of some blocks."""
+        found = Accepted(np.zeros((samples.n_labels, len(self.thresholds) + 1), np.int64)) if onto is None else onto
+        rows, columns = _sides(samples)
+        level = self._levels()
+        for i0, i1, j0, j1 in self.blocks[part.start : part.stop]:
+            i, j = rows[i0:i1], columns[j0:j1]
+            first = i0 if not samples.gallery else -len(rows)
+            self._decide(samples, i, j, (first, j0), level, found.levels)
+        return found
+
+    def _levels(self) -> Int16:
+        """Return how many thresholds the pairs of each bin reach; -1 where that is open."""
+        numbers = np.arange(self.bins.count)
+        low, high = ((numbers + side - self.bins.zero) / self.bins.scale for side in (0, 1))
+        surely = np.searchsorted(self.thresholds, low - self.bins.error, side="right")
+        perhaps = np.searchsorted(self.thresholds, high + self.bins.error, side="right")
+        return np.where(surely == perhaps, surely, _OPEN).astype(np.int16)
+
+    def _decide(  # noqa: PLR0913, PLR0917 - a block, its place, and where it is counted
+        self, samples: Samples, i: Int64, j: Int64, place: tuple[int, int], level: Int16, levels: Int64
+    ) -> None:
+        product = samples.unit[i] @ samples.unit[j].T
+        twins = np.full(len(i), -1, np.int64) if samples.twins is None else samples.twins[i]
+        of_i, of_j = samples.labels[i], samples.labels[j]
+        open_ = np.empty((product.size, 2), np.int64)
+        m = _decide(product, *place, of_i, of_j, twins, j, np.float32(self.bins.zero), level, levels, open_)
+        if m:
+            r, c = open_[:m].T
+            reached = np.searchsorted(self.thresholds, samples.score_pairs(i[r], j[c]), side="right")
+            np.add.at(levels, (of_i[r], reached), 1)
+
+
+def _sides(samples: Samples) -> tuple[Int64, Int64]:
+    """Return the positions of the rows and of the columns, each by label."""
+    if not samples.gallery:
+        by_label = np.argsort(samples.labels, kind="stable")
+        return by_label, by_label
+    probes = np.argsort(samples.labels[: samples.gallery], kind="stable")
+    return probes, np.argsort(samples.labels[samples.gallery :], kind="stable") + samples.gallery
+
+
+def _blocks(samples: Samples) -> Iterator[tuple[int, int, int, int]]:
+    """Give blocks that hold all genuine pairs: several small labels each, or a part of a large label."""
+    rows, columns = _sides(samples)
+    bounds = np.arange(samples.n_labels + 1)
+    row_bounds = np.searchsorted(samples.labels[rows], bounds).tolist()
+    column_bounds = np.searchsorted(samples.labels[columns], bounds).tolist()
+    first = 0
+    while first < samples.n_labels:
+        last = first + 1
+        while (
+            last < samples.n_labels
+            and max(row_bounds[last + 1] - row_bounds[first], column_bounds[last + 1] - column_bounds[first]) <= _SIZE
+        ):
+            last += 1
+        for i in range(row_bounds[first], row_bounds[last], _SIZE):
+            begin = column_bounds[first] if samples.gallery else i
+            for j in range(begin, column_bounds[last], _SIZE):
+                yield i, min(i + _SIZE, row_bounds[last]), j, min(j + _SIZE, column_bounds[last])
+        first = last
+
+
+@compiled
+def _decide(  # noqa: PLR0913, PLR0917 - a kernel takes arrays, not objects
+    product: NDArray[np.float32],
+    i0: int,
+    j0: int,
+    row_labels: Int64,
+    column_labels: Int64,
+    twins: Int64,
+    columns: Int64,
+    zero: np.float32,
+    level: Int16,
+    levels: Int64,
+    open_: Int64,
+) -> int:
+    """Count the decided genuine pairs; list the others as row and column; return how many these are."""
+    m = 0
+    for r in range(product.shape[0]):
+        for c in range(product.shape[1]):
+            if row_labels[r] != column_labels[c] or i0 + r >= j0 + c or twins[r] == columns[c]:
+                continue
+            reached = level[np.int32(product[r, c] * _SCALE + zero)]
+            if reached >= 0:
+                levels[row_labels[r], reached] += 1
+            else:
+                open_[m, 0], open_[m, 1] = r, c
+                m += 1
+    return m

@@ -1,0 +1,235 @@
+"""Count the pairs of tiles in bins, and list those of flagged bins."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evaljobs.pairs.bins import SCALE, Bins
+from evaljobs.pairs.compiled import compiled
+from evaljobs.pairs.samples import Samples
+from evaljobs.pairs.spans import spans_of
+from evaljobs.pairs.tiles import Piece, Tiles
+
+Int32 = NDArray[np.int32]
+Int64 = NDArray[np.int64]
+
+_SCALE = np.float32(SCALE)
+_ONE = np.int32(1)
+# A counter holds its bin's flag in its sign: who adds one to it has read the flag already.
+_FLAG = np.int32(-(2**31))
+_NUMBER = np.int32(2**31 - 1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Counts:
+    """Pairs per bin.
+
+    Attributes
+    ----------
+    impostor, genuine
+        ``[bins]`` int64.
+    """
+
+    impostor: Int64
+    genuine: Int64
+
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(self.impostor + other.impostor, self.genuine + other.genuine)
+
+    @property
+    def all(self) -> Int64:
+        """Pairs of both kinds per bin."""
+        return self.impostor + self.genuine
+
+
+@dataclasses.dataclass(frozen=True)
+class Groups:
+    """Pairs per bin that touch a group: of which at least one sample is of it.
+
+    Attributes
+    ----------
+    impostor, genuine
+        ``[groups, bins]`` int64.
+    """
+
+    impostor: Int64
+    genuine: Int64
+
+    def __add__(self, other: Groups) -> Groups:
+        return Groups(self.impostor + other.impostor, self.genuine + other.genuine)
+
+
+class Near(NamedTuple):
+    """The flagged pairs of one piece: row, column and bin, ``[m]`` int32 each, in row-major order."""
+
+    i: slice
+    j: slice
+    r: Int32
+    c: Int32
+    bin: Int32
+
+
+class Counter:
+    """Counts the pairs of tiles, in counters of 31 bits: for one part, whose pairs are no more than that.
+
+    Parameters
+    ----------
+    flags
+        ``[2, bins]`` uint8: 1 where impostor, and where genuine pairs are listed.
+    n_groups
+        Of how many groups pairs are counted apart; 0 for none.
+    onto
+        What is added to, in place.
+    """
+
+    def __init__(
+        self,
+        bins: Bins,
+        flags: NDArray[np.uint8],
+        n_groups: int = 0,
+        onto: tuple[Counts, Groups | None] | None = None,
+    ) -> None:
+        self._bins = bins
+        self._impostor, self._genuine = (np.where(kind, _FLAG, np.int32(0)) for kind in flags)
+        shape = (n_groups, bins.count)
+        new = Groups(np.zeros(shape, np.int64), np.zeros(shape, np.int64)) if n_groups else None
+        zeros = Counts(np.zeros(bins.count, np.int64), np.zeros(bins.count, np.int64))
+        self._counts, self._groups = (zeros, new) if onto is None else onto
+        self._touched: tuple[int, int] | None = None
+
+    def result(self) -> tuple[Counts, Groups | None]:
+        """Return the counts; nothing more can be counted."""
+        self._flush()
+        return self._counts, self._groups
+
+    def count(self, samples: Samples, tiles: Tiles, part: range) -> Iterator[Near]:
+        """Count tile after tile, giving the flagged pairs of each piece."""
+        products = np.empty(tiles.area, np.float32)
+        listed = np.empty(tiles.area, np.int32)
+        for tile in part:
+            i, j = tiles.place(tile)
+            height, width = i.stop - i.start, j.stop - j.start
+            product = products[: height * width].reshape(height, width)
+            np.matmul(samples.unit[i], samples.unit[j].T, out=product)
+            for piece in tiles.pieces(i, j):
+                within = product[_moved(piece.i, i.start), _moved(piece.j, j.start)]
+                yield self._count_piece(samples, piece, within, listed)
+
+    def _count_piece(self, samples: Samples, piece: Piece, product: NDArray[np.float32], listed: Int32) -> Near:
+        if self._groups is not None:
+            self._touch(int(samples.groups[piece.i.start]), int(samples.groups[piece.j.start]))
+        m = _count_piece(
+            product, *spans_of(samples, piece), np.float32(self._bins.zero), self._impostor, self._genuine, listed
+        )
+        r, c = np.divmod(listed[:m], np.int32(product.shape[1]))
+        return Near(*piece, r, c, self._bins.of(product[r, c]))
+
+    def _touch(self, a: int, b: int) -> None:
+        """Count what follows as touching two groups, or one twice."""
+        if self._touched != (a, b):
+            self._flush()
+            self._touched = (a, b)
+
+    def _flush(self) -> None:
+        for kind in ("impostor", "genuine"):
+            counter, total = getattr(self, f"_{kind}"), getattr(self._counts, kind)
+            if self._groups is None or self._touched is None:
+                _move(counter, total, np.empty((0, 0), np.int64), 0, 0)
+            else:
+                _move(counter, total, getattr(self._groups, kind), *self._touched)
+
+
+def _moved(place: slice, start: int) -> slice:
+    return slice(place.start - start, place.stop - start)
+
+
+@compiled
+def _move(counter: Int32, total: Int64, groups: Int64, a: int, b: int) -> None:
+    """Add a counter to the total and to the groups it touches, and set it to zero; flags stay."""
+    n = counter.shape[0]
+    for first in range(0, n, 16):
+        last = min(first + 16, n)
+        found = np.int32(0)
+        for e in range(first, last):
+            found |= counter[e] & _NUMBER
+        if found == 0:  # most blocks of bins are empty
+            continue
+        for e in range(first, last):
+            number = np.int64(counter[e] & _NUMBER)
+            counter[e] &= _FLAG
+            total[e] += number
+            if groups.shape[1] > 0:
+                groups[a, e] += number
+                if b != a:
+                    groups[b, e] += number
+
+
+@compiled
+def _count_piece(  # noqa: PLR0913, PLR0917 - a kernel takes arrays, not objects
+    product: NDArray[np.float32],
+    begin: Int32,
+    low: Int32,
+    high: Int32,
+    skip: Int32,
+    zero: np.float32,
+    impostor: Int32,
+    genuine: Int32,
+    listed: Int32,
+) -> int:
+    """Count the pairs of a piece; list those of flagged bins as ``row * width + column``; return their number."""
+    height, width = product.shape
+    bins = np.empty(width, np.uint32)
+    m = 0
+    for r in range(height):
+        row, base = product[r], r * width
+        for c in range(width):  # a loop of its own, because it is vectorised
+            bins[c] = np.uint32(np.int32(row[c] * _SCALE + zero))
+        m = _count_but(bins, begin[r], low[r], skip[r], base, impostor, listed, m)
+        m = _count_but(bins, low[r], high[r], skip[r], base, genuine, listed, m)
+        m = _count_but(bins, high[r], width, skip[r], base, impostor, listed, m)
+    return m
+
+
+@compiled
+def _count_but(  # noqa: PLR0913, PLR0917 - a kernel takes arrays, not objects
+    bins: NDArray[np.uint32], first: int, last: int, skip: int, base: int, counts: Int32, listed: Int32, m: int
+) -> int:
+    """Count the columns from `first` up to `last`, but for the one to skip."""
+    if first <= skip < last:
+        m = _count_span(bins[first:skip], base + first, counts, listed, m)
+        first = skip + 1
+    return _count_span(bins[first:last], base + first, counts, listed, m)
+
+
+@compiled
+def _count_span(bins: NDArray[np.uint32], base: int, counts: Int32, listed: Int32, m: int) -> int:
+    n = bins.shape[0]
+    for block in range(n // 8):  # one branch for eight pairs, since few are flagged
+        c = 8 * block
+        flagged = np.int32(0)
+        for e in range(8):
+            b = bins[c + e]
+            number = counts[b]
+            counts[b] = number + _ONE
+            flagged |= number
+        if flagged < 0:
+            m = _list(bins, c, c + 8, base, counts, listed, m)
+    for c in range(n - n % 8, n):
+        counts[bins[c]] += _ONE
+    return _list(bins, n - n % 8, n, base, counts, listed, m)
+
+
+@compiled
+def _list(  # noqa: PLR0913, PLR0917 - a kernel takes arrays, not objects
+    bins: NDArray[np.uint32], first: int, last: int, base: int, counts: Int32, listed: Int32, m: int
+) -> int:
+    for c in range(first, last):
+        if counts[bins[c]] < 0:
+            listed[m] = base + c
+            m += 1
+    return m
