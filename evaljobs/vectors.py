@@ -26,10 +26,10 @@ _END_OF_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"
 
 @dataclasses.dataclass(frozen=True)
 class Vectors:
-    """``[n, d]`` embeddings of any number type, ``[n]`` labels, and ``[n]`` ids where the table has them."""
+    """``[n, d]`` embeddings of any number type, and ``[n]`` labels and ids where the table has them."""
 
     embeddings: np.ndarray[tuple[int, int], np.dtype[Any]]
-    labels: Sequence[object]
+    labels: Sequence[object] | None
     ids: Sequence[str] | None
 
 
@@ -42,8 +42,13 @@ class Columns:
     id: str = "id"
 
 
-def read_vectors(path: Path, columns: Columns) -> Vectors:
+def read_vectors(path: Path, columns: Columns, *, labelled: bool = True) -> Vectors:
     """Read a table of vectors.
+
+    Parameters
+    ----------
+    labelled
+        Whether it must have labels.
 
     Raises
     ------
@@ -52,11 +57,11 @@ def read_vectors(path: Path, columns: Columns) -> Vectors:
     """
     try:
         if path.suffix == ".npz":
-            return _from_npz(path, columns)
+            return _from_npz(path, columns, labelled=labelled)
         if path.suffix == ".parquet":
-            return _from_table(pq.read_table(path), path, columns)
+            return _from_table(pq.read_table(path), path, columns, labelled=labelled)
         if path.suffix in {".arrow", ".feather", ".ipc"}:
-            return _from_table(_read_arrow(path), path, columns)
+            return _from_table(_read_arrow(path), path, columns, labelled=labelled)
     except FileNotFoundError:
         raise InputError(f"no file {path}; expected {FORMATS}") from None
     except _UNREADABLE as error:
@@ -77,34 +82,42 @@ def _read_arrow(path: Path) -> pa.Table:
             return table
 
 
-def _from_npz(path: Path, columns: Columns) -> Vectors:
+def _from_npz(path: Path, columns: Columns, *, labelled: bool) -> Vectors:
     # Opened here: numpy leaves a file open that turns out to be no archive, and reads one that is a single array.
     with path.open("rb") as file:
         if not zipfile.is_zipfile(file):
             raise ValueError("it is no .npz archive, or was cut off")
         file.seek(0)
-        return _from_archive(file, path, columns)
+        return _from_archive(file, path, columns, labelled=labelled)
 
 
-def _from_archive(file: BinaryIO, path: Path, columns: Columns) -> Vectors:
+def _from_archive(file: BinaryIO, path: Path, columns: Columns, *, labelled: bool) -> Vectors:
     with np.load(file, allow_pickle=False) as arrays:
-        _need(path, list(arrays), columns)
+        _need(path, list(arrays), columns, labelled=labelled)
         for name in {columns.label, columns.id} & set(arrays):
             if arrays[name].ndim != 1:
                 raise InputError(
                     f"{path}: {name!r} has {arrays[name].ndim} dimensions; expected one value for each row"
                 )
         ids = [str(i) for i in arrays[columns.id]] if columns.id in arrays else None
-        return Vectors(arrays[columns.embedding], arrays[columns.label].tolist(), ids)
+        labels = arrays[columns.label].tolist() if columns.label in arrays else None
+        return Vectors(arrays[columns.embedding], labels, ids)
 
 
-def _from_table(table: pa.Table, path: Path, columns: Columns) -> Vectors:
-    _need(path, table.column_names, columns)
-    ids = [str(i) for i in table[columns.id].to_pylist()] if columns.id in table.column_names else None
-    labels = table[columns.label]
-    if labels.null_count:
-        raise InputError(f"{path}: {labels.null_count:,} labels are null; give every row a label, or drop it")
-    return Vectors(_matrix(table[columns.embedding], path), labels.to_pylist(), ids)
+def _from_table(table: pa.Table, path: Path, columns: Columns, *, labelled: bool) -> Vectors:
+    _need(path, table.column_names, columns, labelled=labelled)
+    ids, labels = (
+        _values(table[name], what, path) if name in table.column_names else None
+        for name, what in ((columns.id, "id"), (columns.label, "label"))
+    )
+    return Vectors(_matrix(table[columns.embedding], path), labels, None if ids is None else [str(i) for i in ids])
+
+
+def _values(column: pa.ChunkedArray, what: str, path: Path) -> list[object]:
+    if column.null_count:
+        raise InputError(f"{path}: {column.null_count:,} {what}s are null; give every row its {what}, or drop it")
+    values: list[object] = column.to_pylist()
+    return values
 
 
 def _matrix(column: pa.ChunkedArray, path: Path) -> np.ndarray[tuple[int, int], np.dtype[Any]]:
@@ -125,9 +138,9 @@ def _matrix(column: pa.ChunkedArray, path: Path) -> np.ndarray[tuple[int, int], 
     return matrix
 
 
-def _need(path: Path, found: list[str], columns: Columns) -> None:
-    for option, name in (("--embedding", columns.embedding), ("--label", columns.label)):
-        if name not in found:
+def _need(path: Path, found: list[str], columns: Columns, *, labelled: bool) -> None:
+    for option, name, needed in (("--embedding", columns.embedding, True), ("--label", columns.label, labelled)):
+        if needed and name not in found:
             near = difflib.get_close_matches(name, found, n=1)
             hint = f"did you mean {option} {near[0]}?" if near else f"name it with {option}"
             raise InputError(f"{path} has no column {name!r} (found: {', '.join(found)}); {hint}")

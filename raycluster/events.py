@@ -65,6 +65,15 @@ class TaskDone:
 
 
 @dataclasses.dataclass(frozen=True)
+class TaskAdvanced:
+    """A plain task says how far it is: `done` steps of `of`. One that runs again may fall back."""
+
+    tag: Hashable
+    done: int
+    of: int
+
+
+@dataclasses.dataclass(frozen=True)
 class TaskLost:
     """A plain task was given up: the processes that ran it died."""
 
@@ -73,4 +82,4 @@ class TaskLost:
     detail: str
 
 
-Event = BlockMade | BlockLost | CellDone | LoadFinished | LoadLost | TaskDone | TaskLost
+Event = BlockMade | BlockLost | CellDone | LoadFinished | LoadLost | TaskAdvanced | TaskDone | TaskLost

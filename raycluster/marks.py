@@ -1,4 +1,7 @@
-"""Which tasks have started: Ray does not tell its driver, so each leaves a mark in the cluster's key-value store."""
+"""What tasks say of themselves while they run: that they have started, and those that take long, how far they are.
+
+Ray does not tell its driver, so it stands in the cluster's key-value store.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,25 @@ import uuid
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from ray.experimental.internal_kv import _internal_kv_del, _internal_kv_exists, _internal_kv_put
+from ray.experimental.internal_kv import (
+    _internal_kv_del,
+    _internal_kv_exists,
+    _internal_kv_get,
+    _internal_kv_put,
+)
 
 _NAMESPACE = "raycluster"
+
+
+class Teller:
+    """Says how far a task is, from inside it: so many steps of so many. A task that runs again may fall back."""
+
+    def __init__(self, mark: str) -> None:
+        self._mark = mark
+
+    def __call__(self, done: int, of: int) -> None:
+        """Leave what is done where the pool sees it."""
+        _internal_kv_put(self._mark, f"{done}/{of}".encode(), namespace=_NAMESPACE)
 
 
 class Marks:
@@ -26,6 +45,14 @@ class Marks:
     def any_started(self, marks: Iterable[str]) -> bool:
         """Whether one of the tasks with these marks has started."""
         return any(_internal_kv_exists(mark, namespace=_NAMESPACE) for mark in marks)
+
+    def told(self, mark: str) -> tuple[int, int] | None:
+        """Return what a teller with this mark said last: steps done, of so many; None before it says anything."""
+        said = _internal_kv_get(mark, namespace=_NAMESPACE)
+        if not said:
+            return None
+        done, of = said.split(b"/")
+        return int(done), int(of)
 
     def clear(self) -> None:
         """Forget all tasks."""

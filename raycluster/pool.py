@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import time
 from collections.abc import Callable, Hashable, Iterator
 from typing import Any
@@ -32,11 +33,14 @@ from raycluster.events import (
     Event,
     LoadFinished,
     LoadLost,
+    TaskAdvanced,
     TaskDone,
     TaskLost,
 )
-from raycluster.marks import Marks, marked, marked_block
+from raycluster.fan import Fan
+from raycluster.marks import Marks, Teller, marked, marked_block
 from raycluster.plan import Cell, Plan
+from raycluster.work import Actors, Work, _Worker
 
 __all__ = [
     "Actors",
@@ -47,55 +51,18 @@ __all__ = [
     "LoadFinished",
     "LoadLost",
     "Pool",
+    "TaskAdvanced",
     "TaskDone",
     "TaskLost",
     "Work",
 ]
 
-Builder = Callable[[], Callable[[Any, Any], Any]]
-
 # Of actors in a row that do not come up.
 _START_ATTEMPTS = 3
 # What a task whose process died leaves, after Ray has tried again.
 _DEATHS = (WorkerCrashedError, OutOfMemoryError, NodeDiedError, ObjectLostError)
-
-
-@dataclasses.dataclass(frozen=True)
-class Actors:
-    """How many actors at most, what each asks of the cluster, and what each holds.
-
-    `build` runs inside the actor and returns what processes a block: ``handler(load_argument, block)``.
-    """
-
-    build: Builder
-    count: int
-    cpus: float = 1
-    gpus: float = 0
-
-
-@dataclasses.dataclass(frozen=True)
-class Work:
-    """What the numbers of a plan stand for.
-
-    `make(*make_arguments(block))` runs in a task and returns ``(block, info, is_empty)``; the block stays there.
-    """
-
-    make: Callable[..., tuple[Any, Any, bool]]
-    make_arguments: Callable[[int], tuple[Any, ...]]
-    load_arguments: dict[int, Any]
-
-
-class _Worker:
-    """The actor: one handler, built where it runs."""
-
-    def __init__(self, build: Builder) -> None:
-        self._handler = build()
-
-    def ready(self) -> None:
-        """Answer as soon as the handler is built."""
-
-    def process(self, load_argument: Any, block: Any) -> Any:
-        return self._handler(load_argument, block)
+# Between two looks at how far the running tasks are.
+_TELL_EVERY_S = 1.0
 
 
 class Pool:
@@ -129,6 +96,8 @@ class Pool:
         self._pending: dict[ray.ObjectRef[Any], _Call] = {}
         self._shared: dict[Hashable, ray.ObjectRef[Any]] = {}
         self._marks = Marks()
+        self._tellers: dict[Hashable, str] = {}
+        self._told_at = 0.0
         self._make = ray.remote(num_cpus=room.CPU_SHARE, num_returns=2, max_retries=1)(marked_block)
         self._run = ray.remote(max_retries=2)(marked)
         self._started = 0
@@ -154,12 +123,28 @@ class Pool:
             self._shared[name] = ray.put(value)
         return self._shared[name]
 
+    @property
+    def _share(self) -> float:
+        """The part of a CPU that one thread of a task asks for: all of it, unless actors hold their half."""
+        return room.CPU_SHARE if self._plan.needs_workers else 1.0
+
     def submit(self, tag: Hashable, threads: int, function: Callable[..., Any], *arguments: Any) -> None:
         """Run a function as a plain task that uses so many threads; its answer comes as TaskDone(tag, answer)."""
         largest = max((node.cpus for node in self._nodes), default=threads)
         mark = self._marks.new()
-        task = self._run.options(num_cpus=min(threads, largest) * room.CPU_SHARE)
+        task = self._run.options(num_cpus=min(threads, largest) * self._share)
         self._pending[task.remote(mark, function, *arguments)] = _Running(tag, mark)
+
+    def fan(self, tasks: int) -> Callable[[Any], Fan]:
+        """Return what a plain task takes to run tasks of its own, so many at a time, of one thread each.
+
+        It is handed to `submit` among the arguments, and called inside the task with the value that they share.
+        """
+        return functools.partial(Fan, cpus=self._share, at_once=tasks)
+
+    def teller(self, tag: Hashable) -> Teller:
+        """Return what a plain task calls to say how far it is; it comes as TaskAdvanced(tag, done, of)."""
+        return Teller(self._tellers.setdefault(tag, self._marks.new()))
 
     def give_up(self, load: int) -> None:
         """Ask nothing of a load any more."""
@@ -183,6 +168,7 @@ class Pool:
             for ref in done:
                 if ref in self._pending:  # else it was answered together with another call to the same actor
                     yield from self._handle(ref, self._pending.pop(ref))
+            yield from self._advances()
 
     # What goes out
 
@@ -246,7 +232,10 @@ class Pool:
         except RayTaskError as error:
             if isinstance(error.cause, BaseException) and not isinstance(error.cause, RayError):
                 raise error.cause from error
-            raise ClusterError(f"the cluster lost a part of the work: {_line(error)}") from error
+            # A task that fans out raises what became of its own tasks.
+            own = isinstance(call, _Running) and isinstance(error.cause, RayError)
+            yield from self._failed(call, error.cause if own else error)
+            return
         except RayError as error:
             yield from self._failed(call, error)
             return
@@ -309,6 +298,15 @@ class Pool:
         if not self._handles:
             raise ClusterError(f"no actor comes up, {self._failed_starts} died at once: {_line(error)}") from error
         self._count = len(self._handles)
+
+    def _advances(self) -> Iterator[TaskAdvanced]:
+        """Look now and then at how far the tasks are that tell it."""
+        if not self._tellers or time.monotonic() - self._told_at < _TELL_EVERY_S:
+            return
+        self._told_at = time.monotonic()
+        for tag in [call.tag for call in self._pending.values() if isinstance(call, _Running)]:
+            if tag in self._tellers and (told := self._marks.told(self._tellers[tag])):
+                yield TaskAdvanced(tag, *told)
 
     # What does not come
 

@@ -30,6 +30,7 @@ from evaljobs.engine.output import FAILURES_HEADER
 from evaljobs.errors import ExitCode, ImageErrorKind, ModelErrorKind
 from evaljobs.pairs.points import Flag
 from evaljobs.progress import Quiet
+from evaljobs.report.difference_tables import DIFFERENCE_COLUMNS
 from evaljobs.report.flags import MEANING
 from evaljobs.report.tables import point_columns
 from raycluster.connect import Cluster
@@ -218,7 +219,7 @@ def test_readme_example_gives_what_it_says(tmp_path: Path, monkeypatch: pytest.M
     with contextlib.redirect_stdout(printed):
         exec(compile(code, "README.md", "exec"), {})  # noqa: S102 - the example itself
     assert printed.getvalue() == texts[1]
-    (line,) = [line for line in commands_shown() if line.startswith("evaljobs score")]
+    (line,) = [line for line in commands_shown() if line.startswith("evaljobs score digits.npz")]
     done = subprocess.run(
         [sys.executable, "-m", *line.split()], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60
     )
@@ -292,7 +293,10 @@ def results(tmp_path_factory: pytest.TempPathFactory, cluster: Cluster) -> dict[
     path.write_text(
         "images: {folder: images}\nmodels: [{path: '*.onnx', tag_pattern: '{name}-d{dim}'}]\n"
         "max_failed_images: 0.5\nstore: store\nout: out\n"
+        # Nine images are too few for twenty groups, and so for intervals.
+        "jobs: [{name: all, groups: 3, self_check: 9}, {name: listed, pairs: pairs.csv}]\n"
     )
+    (folder / "pairs.csv").write_text("id_a,id_b\nlabel0/0.png,label0/3.png\nlabel0/0.png,label1/1.png\n")
     assert run(config.load(path), path, Quiet(), _options()).exit_code == ExitCode.SOME_FAILED
     found = json.loads((folder / "out" / "results.json").read_text(encoding="utf-8"))
     assert isinstance(found, dict)
@@ -330,6 +334,7 @@ def test_every_field_of_the_results_is_documented(results: dict[str, Any]) -> No
 def test_every_column_and_flag_is_documented() -> None:
     """Columns of the tables in their order of writing, flags with the words that results.md has for them."""
     assert first_column("## results.csv and results.parquet") == {column.name for column in point_columns(())}
+    assert first_column("## differences.csv and differences.parquet") == {c.name for c in DIFFERENCE_COLUMNS}
     assert first_column("## failures.csv") == set(FAILURES_HEADER)
     assert first_column("## samples.arrow") == {"set", *schemas.SAMPLES.names}
     assert first_column("### Flags") == {str(flag) for flag in Flag} == set(MEANING)

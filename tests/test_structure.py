@@ -29,10 +29,10 @@ ALLOWED: dict[str, set[str]] = {
         "evaljobs.engine",
         "evaljobs.errors",
         "evaljobs.jobs",
-        "evaljobs.pairs",
         "evaljobs.progress",
         "evaljobs.report",
         "evaljobs.run",
+        "evaljobs.scoring",
         "evaljobs.vectors",
     },
     # The one seam between the two packages.
@@ -56,20 +56,31 @@ ALLOWED: dict[str, set[str]] = {
         "evaljobs.jobs",
         "evaljobs.models",
         "evaljobs.pairs",
+        "evaljobs.pairs_file",
         "evaljobs.progress",
         "evaljobs.report",
         "evaljobs.schemas",
         "evaljobs.store",
     },
-    "evaljobs.jobs": {"evaljobs.config", "evaljobs.errors", "evaljobs.pairs"},
+    # Verification of tables, without Ray, models and images.
+    "evaljobs.scoring": {
+        "evaljobs.errors",
+        "evaljobs.jobs",
+        "evaljobs.pairs",
+        "evaljobs.pairs_file",
+        "evaljobs.vectors",
+    },
+    "evaljobs.jobs": {"evaljobs.config", "evaljobs.errors", "evaljobs.pairs", "evaljobs.pairs_file"},
     "evaljobs.demo": {"evaljobs.config", "evaljobs.errors"},
     "evaljobs": {"evaljobs.pairs"},
     "evaljobs.models": {"evaljobs.config", "evaljobs.errors", "evaljobs.images", "evaljobs.schemas"},
     "evaljobs.images": {"evaljobs.config", "evaljobs.errors", "evaljobs.schemas"},
+    # Of pairs, the statistics of intervals alone.
+    "evaljobs.report": {"evaljobs.errors", "evaljobs.pairs", "evaljobs.schemas"},
     "evaljobs.pairs": {"evaljobs.config", "evaljobs.errors"},
-    "evaljobs.report": {"evaljobs.errors"},
     "evaljobs.store": {"evaljobs.config", "evaljobs.errors", "evaljobs.schemas"},
     "evaljobs.vectors": {"evaljobs.errors"},
+    "evaljobs.pairs_file": {"evaljobs.errors"},
     "evaljobs.progress": set(),
     "evaljobs.config": {"evaljobs.errors"},
     "evaljobs.schemas": set(),
@@ -84,7 +95,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "onnx": ("evaljobs.models", "evaljobs.demo"),
     "numba": ("evaljobs.pairs.compiled",),
     "matplotlib": ("evaljobs.report",),
-    "sklearn": ("evaljobs.demo",),
+    "sklearn": ("evaljobs.demo", "evaljobs.pairs.selfcheck"),
     "PIL": ("evaljobs.images", "evaljobs.demo"),
     "click": ("evaljobs.cli",),
     "yaml": ("evaljobs.config",),
@@ -213,6 +224,14 @@ def test_evaluation_and_cluster_meet_in_one_module(imports: list[Import]) -> Non
     assert [i for i in imports if within(i.importer, "raycluster") and within(i.imported, "evaljobs")] == []
 
 
+def test_reports_see_results_and_no_engine(imports: list[Import]) -> None:
+    """What compares pairs may change without a page or a figure; the statistics of intervals are nobody's engine."""
+    seen = {
+        i.imported for i in imports if within(i.importer, "evaljobs.report") and within(i.imported, "evaljobs.pairs")
+    }
+    assert seen == {"evaljobs.pairs.intervals"}
+
+
 @pytest.mark.parametrize(("library", "owners"), OWNERS.items())
 def test_library_is_imported_by_its_owners_alone(library: str, owners: tuple[str, ...], imports: list[Import]) -> None:
     """One place to look at, to replace, or to keep lazy; an owner that no longer imports it leaves the table."""
@@ -250,7 +269,7 @@ def test_looking_at_it_loads_nothing_heavy(code: str) -> None:
 
 def test_public_names_are_pinned() -> None:
     """The door is small, and what stands in it stays: a change here is a change for users."""
-    assert sorted(evaljobs.__all__) == ["Verification", "__version__", "verify"]
+    assert sorted(evaljobs.__all__) == ["Verification", "__version__", "verify", "verify_cross", "verify_pairs"]
     assert all(getattr(evaljobs, name) is not None for name in evaljobs.__all__)
     with pytest.raises(AttributeError, match="no attribute 'verfy'"):
         _ = evaljobs.verfy

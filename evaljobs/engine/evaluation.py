@@ -12,8 +12,10 @@ from typing import Any
 import pyarrow as pa
 
 from evaljobs.config import canonical_json
+from evaljobs.engine.spreading import Spread, Spreading, Tell
 from evaljobs.errors import InputError, ModelError, ModelErrorKind, NonFiniteError
-from evaljobs.jobs.job import Job, Outcome, Rows
+from evaljobs.jobs.job import Job, Outcome, Passes, Rows
+from evaljobs.pairs_file import ListedPairs
 from evaljobs.store import Store
 from evaljobs.store.store import key_digest
 
@@ -28,17 +30,27 @@ class Members:
         ``[n]`` strings.
     digests
         ``[n]`` image digests.
+    listed
+        Pairs of them that are listed in a file of the job, if it names one.
     """
 
     sample_ids: pa.Array
     labels: pa.Array
     digests: pa.Array
+    listed: ListedPairs | None = None
 
-    def digest(self) -> str:
-        """Return the sha256 of the ordered (image digest, label) pairs: what a result is a function of."""
+    def digest(self, *, with_ids: bool = False) -> str:
+        """Return the sha256 of the ordered (image digest, label) pairs: what a result is a function of.
+
+        Listed pairs are part of it, by row; sample ids where a result depends on them.
+        """
         digest = hashlib.sha256()
         digest.update(b"".join(self.digests.to_pylist()))
         digest.update(canonical_json(self.labels.to_pylist()).encode())
+        if with_ids:
+            digest.update(canonical_json(self.sample_ids.to_pylist()).encode())
+        if self.listed is not None:
+            digest.update(self.listed.digest().encode())
         return digest.hexdigest()
 
 
@@ -59,13 +71,29 @@ def evaluation_key(job: Job, sets: Mapping[str, str], model_key: Mapping[str, An
 
 @dataclasses.dataclass(frozen=True)
 class Assignment:
-    """What a worker must know of an evaluation, beside the members of its sets; small and picklable."""
+    """What a worker must know of an evaluation, beside the members of its sets; small and picklable.
+
+    Attributes
+    ----------
+    threads
+        How many compare at a time in the worker's process, where the evaluation is not spread.
+    spread
+        How it is cut into tasks of its own, if it is.
+    """
 
     store: Path
     job: Job
     model_key: Mapping[str, Any]
     key: Mapping[str, Any]
-    threads: int
+    threads: int = 1
+    spread: Spread | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluated:
+    """An evaluation whose result stands in the store, and the seconds that it took of all threads together."""
+
+    seconds: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,28 +104,32 @@ class Unevaluated:
     message: str
 
 
-def evaluate(assignment: Assignment, members: Mapping[str, Members]) -> float | Unevaluated:
-    """Carry an evaluation out and commit what it found, a refusal included. Return its seconds.
+def tell_nobody(done: int, known: int) -> None:
+    """Ignore how far an evaluation is."""
+
+
+def evaluate(
+    assignment: Assignment, members: Mapping[str, Members], tell: Tell = tell_nobody
+) -> Evaluated | Unevaluated:
+    """Carry an evaluation out and commit what it found, a refusal included.
+
+    Parameters
+    ----------
+    tell
+        Told of the pairs that are compared; from any thread, one at a time.
 
     Raises
     ------
     StoreError
         If its rows are not there, or the result cannot be committed.
     """
-    start = time.perf_counter()
+    started = time.process_time()
+    elsewhere = 0.0
     store = Store(assignment.store)
-    job = assignment.job
     try:
-        table = store.table(assignment.model_key)
-        rows = {
-            role: Rows(m.digests, m.labels.to_pylist(), {name: table.read(m.digests, name) for name in job.outputs})
-            for role, m in members.items()
-        }
-        # numba and BLAS are loaded where pairs are compared, and not by the driver.
-        from evaljobs.pairs.threads import run_rounds
-
-        passes = job.passes(rows)
-        found: Outcome | dict[str, Any] = run_rounds(passes.rounds, passes.samples, assignment.threads)
+        passes = assignment.job.passes(_rows(store, assignment, members))
+        found: Outcome | dict[str, Any]
+        found, elsewhere = _carry_out(passes, assignment, tell)
     except NonFiniteError as error:
         found = {"kind": ModelErrorKind.NON_FINITE, "rows": list(error.rows), "count": error.count}
     except ModelError as error:
@@ -110,4 +142,30 @@ def evaluate(assignment: Assignment, members: Mapping[str, Members]) -> float | 
         store.add_result(assignment.key, {"result": found.result}, found.tables)
     else:
         store.add_result(assignment.key, {"error": found}, {})
-    return time.perf_counter() - start
+    return Evaluated(time.process_time() - started + elsewhere)
+
+
+def _rows(store: Store, assignment: Assignment, members: Mapping[str, Members]) -> dict[str, Rows]:
+    table = store.table(assignment.model_key)
+    outputs = assignment.job.outputs
+    return {
+        role: Rows(
+            m.digests,
+            m.labels.to_pylist(),
+            {name: table.read(m.digests, name) for name in outputs},
+            m.sample_ids,
+            m.listed,
+        )
+        for role, m in members.items()
+    }
+
+
+def _carry_out(passes: Passes, assignment: Assignment, tell: Tell) -> tuple[Outcome, float]:
+    """Return what the passes find, and the seconds that it took in other processes."""
+    if assignment.spread is not None:
+        spreading = Spreading(assignment.spread, tell)
+        return spreading.carry_out(passes), spreading.seconds
+    # numba and BLAS are loaded where pairs are compared, and not by the driver.
+    from evaljobs.pairs.threads import run_rounds
+
+    return run_rounds(passes.rounds, passes.samples, assignment.threads, progress=tell), 0.0

@@ -25,6 +25,7 @@ from evaljobs.models import key
 from evaljobs.models.cached import CachedDigests
 from evaljobs.models.model import Model, Refused
 from evaljobs.models.resolve import Resolved, resolve
+from evaljobs.pairs_file import ListedPairs, find_rows, read_pairs
 from evaljobs.progress import Progress
 from evaljobs.schemas import FAILURES, MODEL_DIGESTS
 from evaljobs.store import Store
@@ -51,6 +52,8 @@ class Prepared:
         ``[n]`` digests of the distinct readable images of all sets, in order of first appearance.
     uris
         ``[n]``, one of the places where each of them is.
+    listed
+        By job and role: the pairs that the job lists, by row of the set's samples.
     """
 
     config: Config
@@ -63,6 +66,7 @@ class Prepared:
     store: Store
     images: pa.Array
     uris: pa.Array
+    listed: Mapping[tuple[str, str], ListedPairs]
 
     @property
     def geometries(self) -> list[Geometry]:
@@ -77,6 +81,11 @@ class Prepared:
     def members(self, excluded: pa.Array) -> dict[str, Members]:
         """Return, by set, the samples that take part: readable, and not among the excluded digests."""
         return {name: _members(image_set.samples, excluded) for name, image_set in self.sets.items()}
+
+    def takes_part(self, name: str, excluded: pa.Array) -> Mask:
+        """Return ``[n]`` bool: whether a sample of a set takes part, in the order of its samples."""
+        mask: Mask = _takes_part(self.sets[name].samples, excluded).to_numpy()
+        return mask
 
     def wanted(self, model: Model, undecodable: pa.Array) -> Mask:
         """Return ``[n]`` bool: the images whose rows the model's table lacks and can be given."""
@@ -109,6 +118,8 @@ def prepare(config: Config, path: Path, progress: Progress, *, provider: str) ->
     base = path.resolve().parent
     jobs = build_jobs(config)
     listings = {name: list_images(images, base, name) for name, images in _needed_sets(config, jobs).items()}
+    # Before the images are read, which may take long.
+    listed = _listed(jobs, listings, base)
     store = Store(store_folder(config, base)).open()
     resolved = _resolve(config, base, store)
     sets = {
@@ -127,6 +138,7 @@ def prepare(config: Config, path: Path, progress: Progress, *, provider: str) ->
         store=store,
         images=images,
         uris=uris,
+        listed=listed,
     )
 
 
@@ -175,6 +187,17 @@ def _needed_sets(config: Config, jobs: tuple[Job, ...]) -> Mapping[str, Images]:
     return {name: images for name, images in config.image_sets().items() if name in used}
 
 
+def _listed(jobs: tuple[Job, ...], listings: Mapping[str, pa.Table], base: Path) -> dict[tuple[str, str], ListedPairs]:
+    """Read the pairs that jobs list, and find their samples."""
+    found = {}
+    for job in jobs:
+        for role, path in job.listed().items():
+            name = job.sets()[role]
+            pairs = read_pairs(base / Path(path).expanduser())
+            found[job.name, role] = find_rows(pairs, listings[name]["sample_id"], f"the set {name!r}")
+    return found
+
+
 def _source(images: Images, base: Path) -> str:
     return str((base / Path(images.folder or images.manifest or "").expanduser()).resolve())
 
@@ -203,8 +226,11 @@ def _distinct(sets: Mapping[str, ImageSet]) -> tuple[pa.Array, pa.Array]:
     return rows["image_digest"].take(order).combine_chunks(), rows["uri"].take(order).combine_chunks()
 
 
-def _members(samples: pa.Table, excluded: pa.Array) -> Members:
+def _takes_part(samples: pa.Table, excluded: pa.Array) -> pa.ChunkedArray:
     digests = samples["image_digest"]
-    takes_part = pc.and_(digests.is_valid(), pc.invert(pc.is_in(digests, value_set=excluded)))
-    rows = samples.filter(takes_part)
+    return pc.and_(digests.is_valid(), pc.invert(pc.is_in(digests, value_set=excluded)))
+
+
+def _members(samples: pa.Table, excluded: pa.Array) -> Members:
+    rows = samples.filter(_takes_part(samples, excluded))
     return Members(*(rows[name].combine_chunks() for name in ("sample_id", "label", "image_digest")))

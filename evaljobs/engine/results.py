@@ -85,17 +85,28 @@ def _stored(prepared: Prepared, evaluation: Evaluation) -> tuple[dict[str, Any],
         raise RunFailedError(
             f"the result of {evaluation.model.name!r} vanished from the store; run the same command again"
         )
-    return stored
+    outcome, tables = stored
+    return outcome, {name: _name_rows(table, evaluation) for name, table in tables.items()}
+
+
+def _name_rows(table: pa.Table, evaluation: Evaluation) -> pa.Table:
+    """Put sample ids beside the numbers of rows: the first and the last set of the job are those of row_a and row_b."""
+    sides = list(evaluation.members.values())
+    for column, members in (("row_a", sides[0]), ("row_b", sides[-1])):
+        if column in table.column_names:
+            ids = members.sample_ids.take(table[column].combine_chunks())
+            table = table.append_column(column.replace("row", "id"), ids)
+    return table
 
 
 def _with_ids(error: Error, evaluation: Evaluation) -> Error:
     """Name rows by sample id: the store knows numbers alone, since ids may change and rows stay."""
     if error["kind"] != ModelErrorKind.NON_FINITE:
         return {"kind": error["kind"], "message": error["message"]}
-    (members,) = evaluation.members.values()
-    first = ", ".join(members.sample_ids.take(pa.array(error["rows"], pa.int64())).to_pylist())
-    total = len(members.sample_ids)
-    message = f"{error['count']:,} of {total:,} embeddings are NaN, infinite or all zero; the first: {first}"
+    # Of several sets, the rows of a later one are counted after those of an earlier one.
+    sample_ids = pa.concat_arrays([members.sample_ids for members in evaluation.members.values()])
+    first = ", ".join(sample_ids.take(pa.array(error["rows"], pa.int64())).to_pylist())
+    message = f"{error['count']:,} of {len(sample_ids):,} embeddings are NaN, infinite or all zero; the first: {first}"
     return {"kind": error["kind"], "message": message}
 
 

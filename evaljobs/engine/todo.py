@@ -21,39 +21,51 @@ _SHARDS_IN_MEMORY = 8
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """One job on its sets with one model, and the key of its result."""
+    """One job on its sets with one model, the key of its result, and the pairs of samples that it compares."""
 
     job: Job
     model: Model
     members: Mapping[str, Members]
     key: dict[str, Any]
+    pairs: int
 
     @property
     def set_name(self) -> str:
         """The set's name; several are joined."""
         return " / ".join(self.job.sets().values())
 
-    @property
-    def pairs(self) -> int:
-        """Pairs of samples that the evaluation compares."""
-        n = sum(len(m.sample_ids) for m in self.members.values())
-        return n * (n - 1) // 2
-
 
 def evaluations(prepared: Prepared, excluded: pa.Array) -> list[Evaluation]:
     """Return every evaluation of a run, model after model, given which images are excluded."""
     by_set = prepared.members(excluded)
     digests = {name: members.digest() for name, members in by_set.items()}
-    return [
-        Evaluation(
-            job,
-            model,
-            {role: by_set[name] for role, name in job.sets().items()},
-            evaluation_key(job, {role: digests[name] for role, name in job.sets().items()}, prepared.keys[model.name]),
-        )
-        for job in prepared.jobs
-        for model in prepared.models
-    ]
+    found = []
+    for job in prepared.jobs:
+        members = {role: _listing(prepared, job, role, by_set[name], excluded) for role, name in job.sets().items()}
+        keys = {role: _digest(job, role, members[role], digests) for role in members}
+        listed = next((m.listed for m in members.values() if m.listed is not None), None)
+        pairs = job.n_pairs({role: m.sample_ids for role, m in members.items()}, listed)
+        found += [
+            Evaluation(job, model, members, evaluation_key(job, keys, prepared.keys[model.name]), pairs)
+            for model in prepared.models
+        ]
+    return found
+
+
+def _listing(prepared: Prepared, job: Job, role: str, members: Members, excluded: pa.Array) -> Members:
+    """Return the members of a set with the pairs that the job lists of them, where it does."""
+    listed = prepared.listed.get((job.name, role))
+    if listed is None:
+        return members
+    takes_part = prepared.takes_part(job.sets()[role], excluded)
+    return dataclasses.replace(members, listed=listed.among(takes_part))
+
+
+def _digest(job: Job, role: str, members: Members, digests: Mapping[str, str]) -> str:
+    """Return what a result is a function of; the sets' own digests are known, and not computed for every job."""
+    if not job.uses_ids and members.listed is None:
+        return digests[job.sets()[role]]
+    return members.digest(with_ids=job.uses_ids)
 
 
 def without_result(prepared: Prepared, wanted: list[Evaluation]) -> list[int]:

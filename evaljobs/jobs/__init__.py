@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
 from typing import Any, Final
 
 from evaljobs.config import Config, JobConfig, validate
@@ -11,6 +12,8 @@ from evaljobs.jobs.job import Job
 from evaljobs.jobs.verification import VerificationJob
 
 KINDS: Final[dict[str, type[Job]]] = {"verification": VerificationJob}
+# Keys that name sets in place of `set`.
+_SIDES = frozenset({"probe", "gallery"})
 
 
 def build_jobs(config: Config) -> tuple[Job, ...]:
@@ -50,15 +53,22 @@ def _build(entry: JobConfig, config: Config) -> Job:
         hint = f"did you mean {near[0]!r}?" if near else f"known kinds: {', '.join(sorted(KINDS))}"
         raise UsageError(f"{where}: no kind {entry.kind!r}; {hint}")
     sets = config.image_sets()
-    defaults = {"set": "main" if "main" in sets else next(iter(sets)) if len(sets) == 1 else None, "fpr": config.fpr}
     given = {key: value for key, value in entry.parameters().items() if value is not None}
-    fitting = {
-        key: value for key, value in defaults.items() if key in kind.Parameters.model_fields and value is not None
-    }
-    if "set" in kind.Parameters.model_fields and "set" not in {**fitting, **given}:
+    given = {**_defaults(kind, config, given), **given}
+    if "set" in kind.Parameters.model_fields and not {"set", *_SIDES} & given.keys():
         raise UsageError(f"{where}: name its `set`, one of {', '.join(sets)}")
-    job = kind(entry.name, validate(kind.Parameters, {**fitting, **given}, where))
+    job = kind(entry.name, validate(kind.Parameters, given, where))
     for name in job.sets().values():
         if name not in sets:
             raise UsageError(f"{where}: no set {name!r}; the sets are {', '.join(sets)}")
     return job
+
+
+def _defaults(kind: type[Job], config: Config, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the file says for all jobs: the targets; and the set, where no other set is named."""
+    sets = config.image_sets()
+    only = next(iter(sets)) if len(sets) == 1 else None
+    defaults: dict[str, Any] = {"fpr": config.fpr}
+    if not _SIDES & given.keys():
+        defaults["set"] = "main" if "main" in sets else only
+    return {key: value for key, value in defaults.items() if key in kind.Parameters.model_fields and value is not None}

@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from evaljobs.config import Section
+from evaljobs.pairs_file import ListedPairs
 
 Matrix = np.ndarray[tuple[int, int], np.dtype[np.float32]]
 
@@ -31,11 +32,17 @@ class Rows:
         ``n`` texts.
     outputs
         By name of the output (``embedding``): ``[n, d]`` float32, in the order of the labels.
+    ids
+        ``[n]`` sample ids (string). Results may depend on them where the job says so (`Job.uses_ids`).
+    listed
+        Pairs of these images that were listed in a file; None where the job names no such file.
     """
 
     digests: pa.Array
     labels: Sequence[str]
     outputs: Mapping[str, Matrix]
+    ids: pa.Array
+    listed: ListedPairs | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,8 +74,15 @@ class Work(Protocol):
     def parts(self, at_least: int) -> list[range]:
         """Cut the pass into parts, `at_least` so many where there is enough to do. Each is a task."""
 
-    def run(self, samples: Any, part: range) -> Any:
-        """Carry out a part, anywhere, once or more often, and return its evidence."""
+    def pairs(self, part: range, /) -> int:
+        """Return how many pairs a part looks at: what it costs, and how progress is counted."""
+
+    def run(self, samples: Any, part: range, onto: Any = None) -> Any:
+        """Carry out a part, anywhere, once or more often, and return its evidence.
+
+        What is found is added to `onto`, which may be changed by that and is not to be used any more. Arrays of the
+        samples may be read-only, shared with other tasks.
+        """
 
 
 class Passes(NamedTuple):
@@ -100,6 +114,8 @@ class Job(abc.ABC):
     outputs: ClassVar[tuple[str, ...]] = ("embedding",)
     # Its keys in the configuration.
     Parameters: ClassVar[type[Section]]
+    # Keys that say where something is: what stands there decides a result, and not its name.
+    places: ClassVar[frozenset[str]] = frozenset({"set"})
 
     def __init__(self, name: str, parameters: Section) -> None:
         self.name = name
@@ -108,6 +124,27 @@ class Job(abc.ABC):
     @abc.abstractmethod
     def sets(self) -> dict[str, str]:
         """Return the image sets that it needs: the set's name by its role in the job."""
+
+    def listed(self) -> dict[str, str]:
+        """Return the files of listed pairs that it needs: the path as written, by the role of the set they are of."""
+        return {}
+
+    @property
+    def uses_ids(self) -> bool:
+        """Whether a result depends on what the samples are called, so that renaming one means computing it anew."""
+        return False
+
+    @abc.abstractmethod
+    def n_pairs(self, ids: Mapping[str, pa.Array], listed: ListedPairs | None) -> int:
+        """Return how many pairs it compares for one model: its cost.
+
+        Parameters
+        ----------
+        ids
+            By role: ``[n]`` ids of the samples that take part.
+        listed
+            The pairs that are listed, if it names a file of them.
+        """
 
     @abc.abstractmethod
     def passes(self, rows: Mapping[str, Rows]) -> Passes:
@@ -126,5 +163,5 @@ class Job(abc.ABC):
 
     def specification(self) -> dict[str, Any]:
         """Return, as JSON, all that decides a result beside the rows: kind, algorithm version, parameters."""
-        parameters = self.parameters.model_dump(mode="json", exclude=set(self.sets()))
+        parameters = self.parameters.model_dump(mode="json", exclude=set(self.places))
         return {"kind": self.kind, "version": self.version, "parameters": parameters, "roles": sorted(self.sets())}

@@ -12,7 +12,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-SCALE = 2**15  # bins per unit of score; a power of two, so that scaling is exact
+SCALE = 2**14  # bins per unit of score; a power of two, so that scaling is exact; so few that counters stay in L1
 HALF_SCALE = 2**12  # likewise for the float16 product, whose error is wider; these bins fit a GPU's shared memory
 HALF_ROWS = 2.0**7  # what rows are multiplied by for float16: out of its subnormal range, and products below 2^15
 _UNIT32 = 2.0**-24
@@ -102,6 +102,14 @@ class Bins:
     def zero(self) -> int:
         """The bin that begins at filter value 0."""
         return self.scale + math.ceil(self.error * self.scale) + 2
+
+    @property
+    def affine(self) -> tuple[np.float32, np.float32]:
+        """What a kernel multiplies a value with, and what it adds.
+
+        It must be told: constants of another module would be compiled in, and a cached kernel would keep old ones.
+        """
+        return np.float32(self.scale), np.float32(self.zero)
 
     @property
     def count(self) -> int:

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
-from evaljobs.pairs.bins import SCALE, Bins
+from evaljobs.pairs.bins import Bins
 from evaljobs.pairs.compiled import compiled
 from evaljobs.pairs.samples import Samples
 
 Int16 = NDArray[np.int16]
 Int64 = NDArray[np.int64]
 
-_SCALE = np.float32(SCALE)
 _SIZE = 256  # samples a block is wide and high: many small labels, or a part of a large one
 _OPEN = np.int16(-1)
 
@@ -48,18 +48,24 @@ class ByLabel:
     ----------
     thresholds
         Ascending.
+    rows, columns
+        int64 positions of the samples by label: of both sides of the pairs.
     blocks
-        ``[m, 4]`` int64: begin and end of the rows and of the columns of each block, among the samples by label.
+        ``[m, 4]`` int64: begin and end of the rows and of the columns of each block, as places in these.
     """
 
     thresholds: tuple[float, ...]
     bins: Bins
+    rows: Int64
+    columns: Int64
     blocks: Int64
 
     @classmethod
     def of(cls, samples: Samples, thresholds: tuple[float, ...], bins: Bins) -> ByLabel:
         """Return the pass over the genuine pairs of some samples."""
-        return cls(thresholds, bins, np.array(list(_blocks(samples)), np.int64).reshape(-1, 4))
+        rows, columns = _sides(samples)
+        blocks = np.array(list(_blocks(samples, rows, columns)), np.int64).reshape(-1, 4)
+        return cls(thresholds, bins, rows, columns, blocks)
 
     def parts(self, at_least: int) -> list[range]:
         """Cut the blocks into parts."""
@@ -73,14 +79,14 @@ class ByLabel:
     def run(self, samples: Samples, part: range, onto: Accepted | None = None) -> Accepted:
         """Decide the genuine pairs of some blocks."""
         found = Accepted(np.zeros((samples.n_labels, len(self.thresholds) + 1), np.int64)) if onto is None else onto
-        rows, columns = _sides(samples)
-        level = self._levels()
+        open_ = np.empty((_SIZE**2, 2), np.int64)
         for i0, i1, j0, j1 in self.blocks[part.start : part.stop]:
-            i, j = rows[i0:i1], columns[j0:j1]
-            first = i0 if not samples.gallery else -len(rows)
-            self._decide(samples, i, j, (first, j0), level, found.levels)
+            i, j = self.rows[i0:i1], self.columns[j0:j1]
+            first = i0 if not samples.gallery else -len(self.rows)
+            self._decide(samples, i, j, (first, j0), found.levels, open_)
         return found
 
+    @functools.cached_property
     def _levels(self) -> Int16:
         """Return how many thresholds the pairs of each bin reach; -1 where that is open."""
         numbers = np.arange(self.bins.count)
@@ -90,13 +96,12 @@ class ByLabel:
         return np.where(surely == perhaps, surely, _OPEN).astype(np.int16)
 
     def _decide(  # noqa: PLR0913, PLR0917 - a block, its place, and where it is counted
-        self, samples: Samples, i: Int64, j: Int64, place: tuple[int, int], level: Int16, levels: Int64
+        self, samples: Samples, i: Int64, j: Int64, place: tuple[int, int], levels: Int64, open_: Int64
     ) -> None:
         product = samples.unit[i] @ samples.unit[j].T
         twins = np.full(len(i), -1, np.int64) if samples.twins is None else samples.twins[i]
         of_i, of_j = samples.labels[i], samples.labels[j]
-        open_ = np.empty((product.size, 2), np.int64)
-        m = _decide(product, *place, of_i, of_j, twins, j, np.float32(self.bins.zero), level, levels, open_)
+        m = _decide(product, *place, of_i, of_j, twins, j, *self.bins.affine, self._levels, levels, open_)
         if m:
             r, c = open_[:m].T
             reached = np.searchsorted(self.thresholds, samples.score_pairs(i[r], j[c]), side="right")
@@ -112,9 +117,8 @@ def _sides(samples: Samples) -> tuple[Int64, Int64]:
     return probes, np.argsort(samples.labels[samples.gallery :], kind="stable") + samples.gallery
 
 
-def _blocks(samples: Samples) -> Iterator[tuple[int, int, int, int]]:
+def _blocks(samples: Samples, rows: Int64, columns: Int64) -> Iterator[tuple[int, int, int, int]]:
     """Give blocks that hold all genuine pairs: several small labels each, or a part of a large label."""
-    rows, columns = _sides(samples)
     bounds = np.arange(samples.n_labels + 1)
     row_bounds = np.searchsorted(samples.labels[rows], bounds).tolist()
     column_bounds = np.searchsorted(samples.labels[columns], bounds).tolist()
@@ -142,6 +146,7 @@ def _decide(  # noqa: PLR0913, PLR0917 - a kernel takes arrays, not objects
     column_labels: Int64,
     twins: Int64,
     columns: Int64,
+    scale: np.float32,
     zero: np.float32,
     level: Int16,
     levels: Int64,
@@ -153,7 +158,7 @@ def _decide(  # noqa: PLR0913, PLR0917 - a kernel takes arrays, not objects
         for c in range(product.shape[1]):
             if row_labels[r] != column_labels[c] or i0 + r >= j0 + c or twins[r] == columns[c]:
                 continue
-            reached = level[np.int32(product[r, c] * _SCALE + zero)]
+            reached = level[np.int32(product[r, c] * scale + zero)]
             if reached >= 0:
                 levels[row_labels[r], reached] += 1
             else:

@@ -12,8 +12,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from evaljobs.pairs import score
-from evaljobs.pairs.bins import Bins, fine_error
+from evaljobs.pairs.bins import Bins, filter_error
 from evaljobs.pairs.by_label import ByLabel
 from evaljobs.pairs.count import Counts
 from evaljobs.pairs.points import Point
@@ -139,7 +138,7 @@ def look_closer(  # noqa: PLR0913, PLR0917 - all that was found so far
     needed = flags_between(bins, impostor_from, genuine_to)
     if not pool.holds(needed):
         again = yield from total_of(dataclasses.replace(scan, flags=needed, n_groups=0))
-        counts, pool = again.counts, again.pool(samples)
+        counts, pool = again.counts, again.pool(samples, bins)
     accepted: tuple[Int64 | None, ...] = (None,) * len(points)
     if wanted.by_label:
         accepted = yield from _accepted(samples, bins, points)
@@ -184,9 +183,9 @@ def _hardest(samples: Samples, kept: Kept | None, number: int, *, sign: int) -> 
     """Return so many of the kept pairs, by their score times the sign, ascending; ties by their rows."""
     if kept is None or not number:
         return None
-    near = sign * score.estimate_pairs(samples.unit, kept.i, kept.j)
+    near = sign * kept.value
     if len(near) > number:
-        last = np.partition(near, number - 1)[number - 1] + 2 * fine_error(samples.rows.shape[1])
+        last = np.partition(near, number - 1)[number - 1] + 2 * filter_error(samples.rows.shape[1])
         kept = Kept(*(column[near <= last] for column in kept))
     if len(kept.i) > _MOST_SCORED:
         return None
@@ -217,11 +216,10 @@ def _spread(samples: Samples, pool: Pool, bins: Bins, held: NDArray[np.uint8], p
 
 def _at_least(samples: Samples, kept: Kept, threshold: float) -> tuple[Int64, Int64]:
     """Return the kept pairs whose score is at least a threshold."""
-    near = score.estimate_pairs(samples.unit, kept.i, kept.j)
-    error = fine_error(samples.rows.shape[1])
+    error = filter_error(samples.rows.shape[1])
     i, j = kept.i.astype(np.int64), kept.j.astype(np.int64)
-    accepted = near > threshold + error
-    open_ = np.flatnonzero(np.abs(near - threshold) <= error)
+    accepted = kept.value > threshold + error
+    open_ = np.flatnonzero(np.abs(kept.value - threshold) <= error)
     accepted[open_] = samples.score_pairs(i[open_], j[open_]) >= threshold
     return i[accepted], j[accepted]
 

@@ -3,6 +3,9 @@
 `fastmath` stays off wherever a score is computed: it would let the compiler reorder the sums, or contract a product and
 a sum into one fused step, and the definition of a score would then depend on the machine. A filter whose bound holds
 for any order may be reordered.
+
+A kernel is compiled with the constants that it names, and its cached form is renewed with its own file alone. So it
+names none of another module: these are arguments.
 """
 
 from __future__ import annotations

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from evaljobs.pairs.bins import SCALE, Bins
+from evaljobs.pairs.bins import Bins
 from evaljobs.pairs.compiled import compiled
 from evaljobs.pairs.samples import Samples
 from evaljobs.pairs.spans import spans_of
@@ -18,11 +19,12 @@ from evaljobs.pairs.tiles import Piece, Tiles
 Int32 = NDArray[np.int32]
 Int64 = NDArray[np.int64]
 
-_SCALE = np.float32(SCALE)
 _ONE = np.int32(1)
 # A counter holds its bin's flag in its sign: who adds one to it has read the flag already.
 _FLAG = np.int32(-(2**31))
 _NUMBER = np.int32(2**31 - 1)
+_ROOM = threading.local()
+FOLD = 8  # bins that are one for groups: they are counted at the end of each piece, hence in few
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +56,7 @@ class Groups:
     Attributes
     ----------
     impostor, genuine
-        ``[groups, bins]`` int64.
+        ``[groups, bins / FOLD]`` int64: each bin is `FOLD` bins of the filter.
     """
 
     impostor: Int64
@@ -65,13 +67,22 @@ class Groups:
 
 
 class Near(NamedTuple):
-    """The flagged pairs of one piece: row, column and bin, ``[m]`` int32 each, in row-major order."""
+    """The flagged pairs of one piece, in row-major order.
 
-    i: slice
-    j: slice
-    r: Int32
-    c: Int32
-    bin: Int32
+    Attributes
+    ----------
+    piece
+        Where they lie.
+    i, j
+        ``[m]`` int32 positions.
+    value
+        ``[m]`` float32 products.
+    """
+
+    piece: Piece
+    i: Int32
+    j: Int32
+    value: NDArray[np.float32]
 
 
 class Counter:
@@ -96,10 +107,7 @@ class Counter:
     ) -> None:
         self._bins = bins
         self._impostor, self._genuine = (np.where(kind, _FLAG, np.int32(0)) for kind in flags)
-        shape = (n_groups, bins.count)
-        new = Groups(np.zeros(shape, np.int64), np.zeros(shape, np.int64)) if n_groups else None
-        zeros = Counts(np.zeros(bins.count, np.int64), np.zeros(bins.count, np.int64))
-        self._counts, self._groups = (zeros, new) if onto is None else onto
+        self._counts, self._groups = _nothing(bins, n_groups) if onto is None else onto
         self._touched: tuple[int, int] | None = None
 
     def result(self) -> tuple[Counts, Groups | None]:
@@ -109,8 +117,7 @@ class Counter:
 
     def count(self, samples: Samples, tiles: Tiles, part: range) -> Iterator[Near]:
         """Count tile after tile, giving the flagged pairs of each piece."""
-        products = np.empty(tiles.area, np.float32)
-        listed = np.empty(tiles.area, np.int32)
+        products, listed = _buffers(tiles.area)
         for tile in part:
             i, j = tiles.place(tile)
             height, width = i.stop - i.start, j.stop - j.start
@@ -123,11 +130,8 @@ class Counter:
     def _count_piece(self, samples: Samples, piece: Piece, product: NDArray[np.float32], listed: Int32) -> Near:
         if self._groups is not None:
             self._touch(int(samples.groups[piece.i.start]), int(samples.groups[piece.j.start]))
-        m = _count_piece(
-            product, *spans_of(samples, piece), np.float32(self._bins.zero), self._impostor, self._genuine, listed
-        )
-        r, c = np.divmod(listed[:m], np.int32(product.shape[1]))
-        return Near(*piece, r, c, self._bins.of(product[r, c]))
+        m = _count_piece(product, *spans_of(samples, piece), *self._bins.affine, self._impostor, self._genuine, listed)
+        return Near(piece, *_take(product, piece.i.start, piece.j.start, listed[:m]))
 
     def _touch(self, a: int, b: int) -> None:
         """Count what follows as touching two groups, or one twice."""
@@ -139,9 +143,25 @@ class Counter:
         for kind in ("impostor", "genuine"):
             counter, total = getattr(self, f"_{kind}"), getattr(self._counts, kind)
             if self._groups is None or self._touched is None:
-                _move(counter, total, np.empty((0, 0), np.int64), 0, 0)
+                _move(counter, total, np.empty((0, 0), np.int64), 0, 0, FOLD)
             else:
-                _move(counter, total, getattr(self._groups, kind), *self._touched)
+                _move(counter, total, getattr(self._groups, kind), *self._touched, FOLD)
+
+
+def _nothing(bins: Bins, n_groups: int) -> tuple[Counts, Groups | None]:
+    shape = (n_groups, -(-bins.count // FOLD))
+    groups = Groups(np.zeros(shape, np.int64), np.zeros(shape, np.int64)) if n_groups else None
+    return Counts(np.zeros(bins.count, np.int64), np.zeros(bins.count, np.int64)), groups
+
+
+def _buffers(area: int) -> tuple[NDArray[np.float32], Int32]:
+    """Return room for the products and the listed pairs of a tile; the thread's own.
+
+    Memory that is asked for anew, for every few tiles, costs a tenth of the time.
+    """
+    if getattr(_ROOM, "area", -1) != area:
+        _ROOM.area, _ROOM.products, _ROOM.listed = area, np.empty(area, np.float32), np.empty(area, np.int32)
+    return _ROOM.products, _ROOM.listed
 
 
 def _moved(place: slice, start: int) -> slice:
@@ -149,24 +169,23 @@ def _moved(place: slice, start: int) -> slice:
 
 
 @compiled
-def _move(counter: Int32, total: Int64, groups: Int64, a: int, b: int) -> None:
+def _move(counter: Int32, total: Int64, groups: Int64, a: int, b: int, fold: int) -> None:  # noqa: PLR0913, PLR0917
     """Add a counter to the total and to the groups it touches, and set it to zero; flags stay."""
     n = counter.shape[0]
-    for first in range(0, n, 16):
-        last = min(first + 16, n)
-        found = np.int32(0)
+    for first in range(0, n, fold):
+        last = min(first + fold, n)
+        found = np.int64(0)
         for e in range(first, last):
-            found |= counter[e] & _NUMBER
-        if found == 0:  # most blocks of bins are empty
+            found += counter[e] & _NUMBER
+        if found == 0:  # most bins are empty
             continue
         for e in range(first, last):
-            number = np.int64(counter[e] & _NUMBER)
+            total[e] += counter[e] & _NUMBER
             counter[e] &= _FLAG
-            total[e] += number
-            if groups.shape[1] > 0:
-                groups[a, e] += number
-                if b != a:
-                    groups[b, e] += number
+        if groups.shape[1] > 0:
+            groups[a, first // fold] += found
+            if b != a:
+                groups[b, first // fold] += found
 
 
 @compiled
@@ -176,6 +195,7 @@ def _count_piece(  # noqa: PLR0913, PLR0917 - a kernel takes arrays, not objects
     low: Int32,
     high: Int32,
     skip: Int32,
+    scale: np.float32,
     zero: np.float32,
     impostor: Int32,
     genuine: Int32,
@@ -183,12 +203,12 @@ def _count_piece(  # noqa: PLR0913, PLR0917 - a kernel takes arrays, not objects
 ) -> int:
     """Count the pairs of a piece; list those of flagged bins as ``row * width + column``; return their number."""
     height, width = product.shape
-    bins = np.empty(width, np.uint32)
+    bins = np.empty(width, np.uint16)
     m = 0
     for r in range(height):
         row, base = product[r], r * width
         for c in range(width):  # a loop of its own, because it is vectorised
-            bins[c] = np.uint32(np.int32(row[c] * _SCALE + zero))
+            bins[c] = np.uint16(np.int32(row[c] * scale + zero))
         m = _count_but(bins, begin[r], low[r], skip[r], base, impostor, listed, m)
         m = _count_but(bins, low[r], high[r], skip[r], base, genuine, listed, m)
         m = _count_but(bins, high[r], width, skip[r], base, impostor, listed, m)
@@ -197,7 +217,7 @@ def _count_piece(  # noqa: PLR0913, PLR0917 - a kernel takes arrays, not objects
 
 @compiled
 def _count_but(  # noqa: PLR0913, PLR0917 - a kernel takes arrays, not objects
-    bins: NDArray[np.uint32], first: int, last: int, skip: int, base: int, counts: Int32, listed: Int32, m: int
+    bins: NDArray[np.uint16], first: int, last: int, skip: int, base: int, counts: Int32, listed: Int32, m: int
 ) -> int:
     """Count the columns from `first` up to `last`, but for the one to skip."""
     if first <= skip < last:
@@ -207,7 +227,7 @@ def _count_but(  # noqa: PLR0913, PLR0917 - a kernel takes arrays, not objects
 
 
 @compiled
-def _count_span(bins: NDArray[np.uint32], base: int, counts: Int32, listed: Int32, m: int) -> int:
+def _count_span(bins: NDArray[np.uint16], base: int, counts: Int32, listed: Int32, m: int) -> int:
     n = bins.shape[0]
     for block in range(n // 8):  # one branch for eight pairs, since few are flagged
         c = 8 * block
@@ -226,10 +246,22 @@ def _count_span(bins: NDArray[np.uint32], base: int, counts: Int32, listed: Int3
 
 @compiled
 def _list(  # noqa: PLR0913, PLR0917 - a kernel takes arrays, not objects
-    bins: NDArray[np.uint32], first: int, last: int, base: int, counts: Int32, listed: Int32, m: int
+    bins: NDArray[np.uint16], first: int, last: int, base: int, counts: Int32, listed: Int32, m: int
 ) -> int:
     for c in range(first, last):
         if counts[bins[c]] < 0:
             listed[m] = base + c
             m += 1
     return m
+
+
+@compiled
+def _take(product: NDArray[np.float32], i0: int, j0: int, listed: Int32) -> tuple[Int32, Int32, NDArray[np.float32]]:
+    """Return the positions and the products of listed pairs."""
+    m, width = listed.shape[0], product.shape[1]
+    i, j, value = np.empty(m, np.int32), np.empty(m, np.int32), np.empty(m, np.float32)
+    for e in range(m):
+        r = listed[e] // width
+        c = listed[e] - r * width
+        i[e], j[e], value[e] = i0 + r, j0 + c, product[r, c]
+    return i, j, value

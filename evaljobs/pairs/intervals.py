@@ -1,9 +1,8 @@
 """95% intervals from replicates, each with one group left out, and the groups that are left out.
 
 Pairs that share an identity move together, so the independent units are identities, not pairs: the delete-a-group
-jackknife (Kott, *The delete-a-group jackknife*, Journal of Official Statistics 17(4), 2001). Two corrections are for
-the case that few identities decide: fewer degrees of freedom, and ends that are not symmetric. What the intervals cover
-is measured in benchmarks/intervals.md.
+jackknife (Kott, *The delete-a-group jackknife*, Journal of Official Statistics 17(4), 2001), with fewer degrees of
+freedom where few groups decide. What the intervals cover is measured in benchmarks/intervals.md.
 """
 
 from __future__ import annotations
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 Int64 = NDArray[np.int64]
 
 CONFIDENCE = 0.95
+_MOST_LOGITS = 1.0  # how far a group may move a share: without a bound, one that makes most errors says "anything"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,11 +44,11 @@ class Difference:
 
 
 def interval(estimate: float | None, replicates: Sequence[float | None]) -> tuple[float, float] | None:
-    """Return the 95% interval of a share, such as a TPR or an AUROC: `jackknife` on the logit scale.
+    """Return the 95% interval of a share, such as a TPR or an AUROC.
 
-    Where a replicate is exactly 0 or 1, where that scale ends, replicates are put there by the delta method: as
-    ``(r - p) / (p (1 - p))`` from the share p among all. Where p itself is 0 or 1, the interval is made on the linear
-    scale, and cut off at 0 and 1.
+    It is symmetric on the logit scale: ``logit(p) +- half_width(logit(r))``, where a replicate's logit is taken as at
+    most 1 away from that of p, hence its odds as at most e times higher or lower. Where p is 0 or 1, where that scale
+    ends, it is ``p +- half_width(r)``, cut off at 0 and 1.
 
     Parameters
     ----------
@@ -62,17 +62,17 @@ def interval(estimate: float | None, replicates: Sequence[float | None]) -> tupl
     Both ends, with the estimate between them; None where the estimate or a replicate is undefined, where there are
     fewer than two replicates, or where they do not vary.
     """
-    shares = _varying(replicates)
+    shares = _defined(replicates)
     if estimate is None or shares is None:
         return None
-    slope = estimate * (1 - estimate)
-    if slope <= 0:
-        low, high = jackknife(estimate, shares)
-        return max(0.0, low), min(1.0, high)
-    inside = bool(shares.min() > 0 and shares.max() < 1)
-    on_scale = np.log(shares / (1 - shares)) if inside else (shares - estimate) / slope
-    low, high = jackknife(math.log(estimate / (1 - estimate)), on_scale)
-    return _logistic(low), _logistic(high)
+    if not 0 < estimate < 1:
+        half = half_width(shares)
+        return None if half is None else (max(0.0, estimate - half), min(1.0, estimate + half))
+    centre = math.log(estimate) - math.log1p(-estimate)
+    with np.errstate(divide="ignore"):  # a replicate of 0 or 1 is infinitely far away, and taken as 1 away
+        logits = np.log(shares) - np.log1p(-shares)
+    half = half_width(np.clip(logits - centre, -_MOST_LOGITS, _MOST_LOGITS))
+    return None if half is None else (_logistic(centre - half), _logistic(centre + half))
 
 
 def difference(
@@ -80,8 +80,8 @@ def difference(
 ) -> Difference | None:
     """Return ``a - b`` for two shares of two models on the same samples, with its 95% interval.
 
-    The interval is that of `jackknife` for the differences of the replicates, cut off at -1 and 1: what makes a sample
-    easy or hard for both models cancels out.
+    The interval is ``a - b +- half_width(r_a - r_b)``, cut off at -1 and 1: what makes a sample easy or hard for both
+    models cancels out.
 
     Parameters
     ----------
@@ -95,52 +95,50 @@ def difference(
     None where a number is undefined, where the replicates are not equally many, or are fewer than two. Where the
     differences of the replicates do not vary, as for a model and itself, there is a value, but no interval.
     """
-    if a is None or b is None or len(replicates_a) != len(replicates_b) or len(replicates_a) < 2:
+    of_a, of_b = _defined(replicates_a), _defined(replicates_b)
+    if a is None or b is None or of_a is None or of_b is None or len(of_a) != len(of_b):
         return None
-    pairs = [(x, y) for x, y in zip(replicates_a, replicates_b, strict=True) if x is not None and y is not None]
-    if len(pairs) < len(replicates_a):
-        return None
-    differences = _varying([x - y for x, y in pairs])
-    if differences is None:
+    half = half_width(of_a - of_b)
+    if half is None:
         return Difference(a - b, None, None)
-    low, high = jackknife(a - b, differences)
-    return Difference(a - b, max(-1.0, low), min(1.0, high))
+    return Difference(a - b, max(-1.0, a - b - half), min(1.0, a - b + half))
 
 
-def jackknife(estimate: float, replicates: NDArray[np.float64]) -> tuple[float, float]:
-    """Return the 95% interval of a number that is estimated without each of G groups.
+def half_width(replicates: NDArray[np.float64]) -> float | None:
+    """Return half the width of a 95% interval, ``t s``, of a number that is estimated without each of G groups.
 
-    The variance is ``s^2 = (G - 1) / G sum d_g^2`` with ``d_g = mean r - r_g``, what group g adds. The degrees of
-    freedom are ``min(1, 2 / (k - 1)) (G - 1)``, with the kurtosis k of d: Satterthwaite's (1946), ``2 s^4 / Var(s^2)``,
-    where a few groups make up most of the variance. The ends are those of Student's t, mapped by Hall's cubic (*On the
-    removal of skewness by transformation*, Journal of the Royal Statistical Society B 54(1), 1992): not ``T = (estimate
-    - truth) / s`` has about that distribution, but ``T + c T^2 / 3 + c^2 T^3 / 27 + c / 6``, with the skewness of the
-    estimate, ``c = skewness of d / sqrt(G)``.
+    ``s^2 = (G - 1) / G sum d_g^2`` with ``d_g = r_g - mean r``, and ``t`` is a quantile of Student's distribution. Its
+    degrees of freedom are Satterthwaite's (1946), ``2 s^4 / Var(s^2)``, with the fourth moment of d for the variance
+    of the variance: ``(G - 1) 2 / (k - 1)`` for a kurtosis k of more than 3, else G - 1.
 
     Parameters
     ----------
     replicates
-        ``[G]`` float64, not all equal.
+        ``[G]`` float64, G at least 2.
+
+    Returns
+    -------
+    None where the replicates do not vary.
     """
-    from scipy.special import stdtrit  # here, for it takes longer to load than everything else of this module
+    # Here, for it takes longer to load than everything else of this module. scipy has no annotations.
+    from scipy.special import stdtrit  # type: ignore[import-untyped]
 
+    if replicates.min() == replicates.max():
+        return None
     groups = len(replicates)
-    added = replicates.mean() - replicates
-    unit = float(abs(added).max())  # so that no power underflows
-    added = added / unit
-    variance, third, fourth = (float((added**power).mean()) for power in (2, 3, 4))
-    error = unit * math.sqrt((groups - 1) * variance)
-    freedom = (groups - 1) * 2 / max(2.0, fourth / variance**2 - 1)
-    skewness = third / variance**1.5 / math.sqrt(groups)
-    t = float(stdtrit(freedom, (1 + CONFIDENCE) / 2))
-    return estimate - error * _unskewed(t, skewness), estimate - error * _unskewed(-t, skewness)
+    deviations = replicates - replicates.mean()
+    largest = float(abs(deviations).max())
+    squares = (deviations / largest) ** 2  # so that no power underflows
+    kurtosis = float((squares**2).mean() / squares.mean() ** 2)
+    freedom = (groups - 1) * 2 / max(2.0, kurtosis - 1)
+    error = largest * math.sqrt((groups - 1) * float(squares.mean()))
+    return float(stdtrit(freedom, (1 + CONFIDENCE) / 2)) * error
 
 
-def group_of_labels(labels: Sequence[str | int], groups: int, sizes: Sequence[int] | Int64 | None = None) -> Int64:
-    """Deal labels to groups: those with most samples first, equal ones in the order of their hashes, to and fro.
+def group_of_labels(labels: Sequence[str | int], groups: int) -> Int64:
+    """Deal labels to groups in turn, in the order of their hashes: so groups have equally many, or one more.
 
-    So groups have equally many labels, or one more, and about equally many samples. Which label is of which group does
-    not depend on the order of the labels.
+    Which label is of which group depends on the set of labels alone, not on their order.
 
     Parameters
     ----------
@@ -148,19 +146,13 @@ def group_of_labels(labels: Sequence[str | int], groups: int, sizes: Sequence[in
         Different labels, texts or integers: the integer 1 and the text "1" are not the same.
     groups
         How many, at most as many as labels.
-    sizes
-        Samples of each label; taken as equal where absent.
 
     Returns
     -------
     The group of each label, ``[len(labels)]`` int64.
     """
-    order = _by_hash(labels)
-    if sizes is not None:
-        order = order[np.argsort(-np.asarray(sizes, np.int64)[order], kind="stable")]
-    turn, place = np.divmod(np.arange(len(labels)), groups)
     group = np.empty(len(labels), np.int64)
-    group[order] = np.where(turn % 2 == 0, place, groups - 1 - place)
+    group[_by_hash(labels)] = np.arange(len(labels)) % groups
     return group
 
 
@@ -202,19 +194,10 @@ def _by_hash(labels: Sequence[str | int]) -> Int64:
     return order
 
 
-def _varying(replicates: Sequence[float | None]) -> NDArray[np.float64] | None:
-    """Return replicates as numbers; None where one is undefined, or where they are too few or do not vary."""
+def _defined(replicates: Sequence[float | None]) -> NDArray[np.float64] | None:
+    """Return replicates as numbers; None where one is undefined, or where there are fewer than two."""
     defined = np.array([r for r in replicates if r is not None], np.float64)
-    if len(defined) < max(2, len(replicates)) or defined.min() == defined.max():
-        return None
-    return defined
-
-
-def _unskewed(quantile: float, skewness: float) -> float:
-    """Return the T at which Hall's cubic, ``((1 + c T / 3)^3 - 1) / c + c / 6``, has a value."""
-    if abs(skewness) < 1e-6:
-        return quantile
-    return 3 / skewness * (math.cbrt(1 + skewness * (quantile - skewness / 6)) - 1)
+    return None if len(defined) < max(2, len(replicates)) else defined
 
 
 def _logistic(x: float) -> float:

@@ -14,7 +14,7 @@ from evaljobs.pairs import auroc, curve
 from evaljobs.pairs.bins import SCALE
 from evaljobs.pairs.closer import LISTED, Closer, Pairs, Spread, Wanted
 from evaljobs.pairs.compiled import compiled
-from evaljobs.pairs.count import Counts, Groups
+from evaljobs.pairs.count import FOLD, Counts, Groups
 from evaljobs.pairs.points import Point, allowed_at, find_sorted, to_point
 from evaljobs.pairs.replicates import replicate
 from evaljobs.pairs.rounds import Outcome
@@ -212,9 +212,9 @@ def listed_rounds(listed: Listed, targets: tuple[float, ...], wanted: Wanted) ->
 
 def _by_group(listed: Listed, scores: Float64) -> tuple[Counts, Groups]:
     bins = np.floor(scores * SCALE).astype(np.int64) + _ZERO
-    groups = np.zeros((2, listed.n_groups, 2 * _ZERO), np.int64)
+    groups = np.zeros((2, listed.n_groups, 2 * _ZERO // FOLD), np.int64)
     of = listed.groups
-    _count(bins, listed.is_genuine, of[listed.i], of[listed.j], groups)
+    _count(bins, listed.is_genuine, of[listed.i], of[listed.j], FOLD, groups)
     impostor, genuine = (
         np.bincount(bins[kind], minlength=2 * _ZERO) for kind in (~listed.is_genuine, listed.is_genuine)
     )
@@ -222,13 +222,15 @@ def _by_group(listed: Listed, scores: Float64) -> tuple[Counts, Groups]:
 
 
 @compiled
-def _count(bins: Int64, is_genuine: Mask, a: Int64, b: Int64, groups: Int64) -> None:
-    """Count each pair in its bin for the groups it touches: ``[2, groups, bins]``, impostor and genuine."""
+def _count(  # noqa: PLR0913, PLR0917 - a kernel takes arrays, not objects
+    bins: Int64, is_genuine: Mask, a: Int64, b: Int64, fold: int, groups: Int64
+) -> None:
+    """Count each pair in its bin for the groups it touches: ``[2, groups, bins / FOLD]``, impostor and genuine."""
     for p in range(bins.shape[0]):
         kind = 1 if is_genuine[p] else 0
-        groups[kind, a[p], bins[p]] += 1
+        groups[kind, a[p], bins[p] // fold] += 1
         if a[p] != b[p]:
-            groups[kind, b[p], bins[p]] += 1
+            groups[kind, b[p], bins[p] // fold] += 1
 
 
 def _closer(listed: Listed, scores: Float64, points: tuple[Point, ...], wanted: Wanted) -> Closer:

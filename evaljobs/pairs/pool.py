@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from evaljobs.pairs import score
-from evaljobs.pairs.bins import fine_error
+from evaljobs.pairs.bins import Bins, filter_error, fine_error
 from evaljobs.pairs.points import Found, above, least
 from evaljobs.pairs.samples import Samples
 from evaljobs.pairs.scan import Kept, Scanned
 
 Float64 = NDArray[np.float64]
 Mask = NDArray[np.bool_]
+Numbers = NDArray[np.int64]
 
 
 class Pool:
@@ -23,13 +24,14 @@ class Pool:
     Whether all pairs of a bin were kept is not assumed but counted.
     """
 
-    def __init__(self, samples: Samples, scanned: Scanned) -> None:
+    def __init__(self, samples: Samples, scanned: Scanned, bins: Bins) -> None:
         none = np.empty(0, np.int32)
         kept = scanned.kept or ()
         self._samples = samples
         self._i = np.concatenate([none, *(k.i for k in kept)])
         self._j = np.concatenate([none, *(k.j for k in kept)])
-        self._bin = np.concatenate([none, *(k.bin for k in kept)])
+        self._value = np.concatenate([none.astype(np.float32), *(k.value for k in kept)])
+        self._bin = bins.of(self._value)
         self._is_genuine = samples.labels[self._i] == samples.labels[self._j]
         counts = (scanned.counts.impostor, scanned.counts.genuine)
         kinds = (self._bin[~self._is_genuine], self._bin[self._is_genuine])
@@ -53,11 +55,26 @@ class Pool:
 
         None where pairs of these bins were not kept.
         """
-        here = self._between(first, last)
-        if here is None:
+        which = self._between(first, last)
+        if which is None:
             return None
-        near, error = self._estimate(here)
-        return _divide(near, self._is_genuine[here], error, rank, lambda some: self._score(here[some]))
+        above_: list[_Above] = []
+        for estimate in (self._filtered, self._estimate):  # the second is slower, and leaves far fewer open
+            near, error = estimate(which)
+            sure, which = _split(which, near, self._is_genuine[which], error, rank)
+            above_.append(sure)
+            rank -= int((~self._is_genuine[sure.which]).sum())
+        scores, genuine = self._score(which), self._is_genuine[which]
+        impostor = np.sort(scores[~genuine])
+        blocker = float(impostor[len(impostor) - rank])
+        accepted = above(impostor, blocker), above(np.sort(scores[genuine]), blocker)
+        surely = self._is_genuine[np.concatenate([sure.which for sure in above_])]
+        return Found(
+            blocker,
+            self._least_above(above_, least(*accepted)),
+            int((~surely).sum()) + len(accepted[0]),
+            int(surely.sum()) + len(accepted[1]),
+        )
 
     def holds(self, flags: NDArray[np.uint8]) -> bool:
         """Return whether all pairs of flagged bins were kept: ``[2, bins]``, impostor and genuine."""
@@ -73,55 +90,58 @@ class Pool:
         if not self._complete[genuine][first : last + 1].all():
             return None
         here = self._within(first, last) & (self._is_genuine == genuine)
-        return Kept(self._i[here], self._j[here], self._bin[here])
+        return Kept(self._i[here], self._j[here], self._value[here])
+
+    def _least_above(self, above_: list[_Above], found: float | None) -> float | None:
+        """Return the least score of pairs that are surely accepted, or what was found, whichever is less."""
+        for sure in reversed(above_):  # what the finer estimate left comes first: it is nearer
+            if not len(sure.which):
+                continue
+            lowest = sure.near.min()
+            if found is None or lowest - sure.error <= found:
+                score_ = float(self._score(sure.which[sure.near <= lowest + 2 * sure.error]).min())
+                found = score_ if found is None else min(found, score_)
+        return found
 
     def _within(self, first: int, last: int) -> Mask:
         return (self._bin >= first) & (self._bin <= last)
 
-    def _between(self, first: int, last: int) -> NDArray[np.int64] | None:
+    def _between(self, first: int, last: int) -> Numbers | None:
         if not all(complete[first : last + 1].all() for complete in self._complete):
             return None
         return np.flatnonzero(self._within(first, last))
 
-    def _estimate(self, which: NDArray[np.int64]) -> tuple[Float64, float]:
-        """Return estimates of the scores of some pairs, and how far they can be from them."""
+    def _filtered(self, which: Numbers) -> tuple[Float64, float]:
+        """Return the filter's values of some pairs, and how far they can be from their scores."""
+        return self._value[which].astype(np.float64), filter_error(self._samples.rows.shape[1])
+
+    def _estimate(self, which: Numbers) -> tuple[Float64, float]:
+        """Return finer estimates of the scores of some pairs, and how far they can be from them."""
         near = score.estimate_pairs(self._samples.unit, self._i[which], self._j[which])
         return near, fine_error(self._samples.rows.shape[1])
 
-    def _score(self, which: NDArray[np.int64]) -> Float64:
+    def _score(self, which: Numbers) -> Float64:
         return self._samples.score_pairs(self._i[which].astype(np.int64), self._j[which].astype(np.int64))
 
 
-def _divide(
-    near: Float64, genuine: Mask, error: float, rank: int, scores_of: Callable[[NDArray[np.int64]], Float64]
-) -> Found:
-    """Divide pairs by the impostor with a rank from the top.
+class _Above(NamedTuple):
+    """Pairs that are surely above the blocker: their numbers, and estimates of their scores with the error of these."""
+
+    which: Numbers
+    near: Float64
+    error: float
+
+
+def _split(which: Numbers, near: Float64, genuine: Mask, error: float, rank: int) -> tuple[_Above, Numbers]:
+    """Return the pairs that are surely above the impostor with a rank from the top, and those that may be or not.
 
     Parameters
     ----------
     near
         ``[p]`` float64: estimates, each no further than `error` from its score.
-    scores_of
-        Gives the scores of some of the pairs, by their numbers.
     """
     impostor = near[~genuine]
-    # No further than `error` from the score of that rank: so far away can only be what has another rank.
+    # The score of that rank is no further than `error` from the estimate of that rank.
     guess = np.partition(impostor, len(impostor) - rank)[len(impostor) - rank]
     surely = near > guess + 2 * error
-    open_ = np.flatnonzero(np.abs(near - guess) <= 2 * error)
-    scores, is_genuine = scores_of(open_), genuine[open_]
-    ascending = np.sort(scores[~is_genuine]), np.sort(scores[is_genuine])
-    sure = int((surely & ~genuine).sum()), int((surely & genuine).sum())
-    blocker = float(ascending[0][len(ascending[0]) - (rank - sure[0])])
-    accepted = above(ascending[0], blocker), above(ascending[1], blocker)
-    thresholds = [least(*accepted), _least_score(near, np.flatnonzero(surely), error, scores_of)]
-    threshold = min((t for t in thresholds if t is not None), default=None)
-    return Found(blocker, threshold, sure[0] + len(accepted[0]), sure[1] + len(accepted[1]))
-
-
-def _least_score(
-    near: Float64, which: NDArray[np.int64], error: float, scores_of: Callable[[NDArray[np.int64]], Float64]
-) -> float | None:
-    if not len(which):
-        return None
-    return float(scores_of(which[near[which] <= near[which].min() + 2 * error]).min())
+    return _Above(which[surely], near[surely], error), which[np.abs(near - guess) <= 2 * error]

@@ -12,12 +12,11 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from evaljobs.pairs.bins import SCALE, Bins
+from evaljobs.pairs.bins import Bins
 from evaljobs.pairs.compiled import compiled
 from evaljobs.pairs.count import Counts
 from evaljobs.pairs.samples import Samples
 
-_SCALE = np.float32(SCALE)
 _SEED = 1
 _MARGIN = 5.0  # standard deviations of a rank in the sample
 _GAP_SHARE = 16  # part of a share that is spent above a window: the threshold may lie across a gap
@@ -78,7 +77,7 @@ class Probe:
         for couple in part:
             i, j = self.couple(couple)
             product = samples.unit[i] @ samples.unit[j].T
-            _count_sampled(product, i, j, samples.labels, np.float32(self.bins.zero), impostor, genuine)
+            _count_sampled(product, i, j, samples.labels, *self.bins.affine, impostor, genuine)
         found = Counts(impostor, genuine)
         return found if onto is None else onto + found
 
@@ -104,13 +103,14 @@ def _count_sampled(  # noqa: PLR0913, PLR0917 - a kernel takes arrays, not objec
     i: NDArray[np.int64],
     j: NDArray[np.int64],
     labels: NDArray[np.int64],
+    scale: np.float32,
     zero: np.float32,
     impostor: NDArray[np.int64],
     genuine: NDArray[np.int64],
 ) -> None:
     for r in range(product.shape[0]):
         for c in range(product.shape[1]):
-            b = np.int32(product[r, c] * _SCALE + zero)
+            b = np.int32(product[r, c] * scale + zero)
             if labels[i[r]] != labels[j[c]]:
                 impostor[b] += 1
             elif i[r] != j[c]:

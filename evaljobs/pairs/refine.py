@@ -134,15 +134,16 @@ class Refine:
         flags = self.flags()
         counter, ladder, shift = Counter(self.bins, np.stack((flags, flags))), Ladder.empty(len(self.low)), self.shift
         for near in counter.count(samples, self.tiles, part):
-            if len(near.r):
+            if len(near.i):
                 self._score(samples, near, ladder, shift)
         found = Refined(counter.result()[0], ladder)
         return found if onto is None else onto + found
 
     def _score(self, samples: Samples, near: Near, ladder: Ladder, shift: Int64) -> None:
-        r, c = near.r.astype(np.int64), near.c.astype(np.int64)
-        scores = score.score_some(samples.normalised(near.i), samples.normalised(near.j), r, c)
-        genuine = samples.labels[near.i][r] == samples.labels[near.j][c]
+        rows, columns = near.piece
+        r, c = near.i.astype(np.int64) - rows.start, near.j.astype(np.int64) - columns.start
+        scores = score.score_some(samples.normalised(rows), samples.normalised(columns), r, c)
+        genuine = samples.labels[near.i] == samples.labels[near.j]
         climb(to_keys(scores), genuine, self.low, self.high, shift, ladder)
 
 

@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
-from evaljobs.pairs.count import Counts, Groups
+from evaljobs.pairs.count import FOLD, Counts, Groups
 from evaljobs.pairs.points import allowed_at
 
 Int64 = NDArray[np.int64]
@@ -30,11 +30,10 @@ class Replicates:
 
 
 def replicate(counts: Counts, groups: Groups, targets: tuple[float, ...]) -> Replicates:
-    """Leave out each group in turn; each replicate finds its own thresholds."""
-    occupied = np.flatnonzero(counts.all)
-    some = slice(int(occupied[0]), int(occupied[-1]) + 1)
+    """Leave out each group in turn; each replicate finds its own thresholds, at the resolution of the groups' bins."""
+    all_impostor, all_genuine = folded(counts.impostor), folded(counts.genuine)
     found = [
-        _one(counts.impostor[some] - impostor[some], counts.genuine[some] - genuine[some], targets)
+        _one(all_impostor - impostor, all_genuine - genuine, targets)
         for impostor, genuine in zip(groups.impostor, groups.genuine, strict=True)
     ]
     return Replicates(tuple(auroc for auroc, _ in found), tuple(zip(*(tpr for _, tpr in found), strict=True)))
@@ -51,8 +50,23 @@ def _one(impostor: Int64, genuine: Int64, targets: tuple[float, ...]) -> tuple[f
     # Ties within a bin count one half. Above 2^53 the sum is rounded, by far less than the bins are wide.
     above = impostors.astype(np.float64) - impostor[::-1] / 2
     auroc = 1 - float(above @ genuine[::-1].astype(np.float64)) / (float(n_impostor) * n_genuine)
-    tpr: list[float | None] = []
-    for target in targets:
-        bins = int(np.searchsorted(impostors, allowed_at(target, n_impostor), side="right"))  # accepted from the top
-        tpr.append(int(genuines[bins - 1]) / n_genuine if bins else 0.0)
-    return auroc, tpr
+    return auroc, [_accepted(impostors, genuines, allowed_at(target, n_impostor)) / n_genuine for target in targets]
+
+
+def _accepted(impostors: Int64, genuines: Int64, allowed: int) -> float:
+    """Return the number of accepted genuine pairs, given the pairs in the top bin, in the two top bins, ...
+
+    Within the bin of the blocker, pairs are taken for evenly spread: of m impostors, the one with rank r from the top
+    is expected at r / (m + 1) of the bin.
+    """
+    b = int(np.searchsorted(impostors, allowed, side="right"))  # so many bins are accepted whole
+    if b == len(impostors):
+        return float(genuines[-1])
+    before = (int(impostors[b - 1]), int(genuines[b - 1])) if b else (0, 0)
+    share = (allowed + 1 - before[0]) / (int(impostors[b]) - before[0] + 1)
+    return before[1] + share * (int(genuines[b]) - before[1])
+
+
+def folded(counts: Int64) -> Int64:
+    """Return the counts of bins ``[bins]`` in the bins of groups."""
+    return np.add.reduceat(counts, np.arange(0, len(counts), FOLD))

@@ -30,7 +30,7 @@ from evaljobs.pairs.scan import Flags, Scan, Scanned
 from evaljobs.pairs.tiles import Tiles
 from evaljobs.pairs.work import Rounds, total_of
 
-DEFAULT_TILE = 512
+DEFAULT_TILE = 896
 _COLLECT_TILE = 256  # its scores, in float64, fit the cache
 _REFINE_TILE = 256  # all its pairs may have to be scored
 _PROBE_SHARE = 256  # one pair in so many is probed
@@ -139,12 +139,12 @@ def _scanned(  # noqa: PLR0913, PLR0917 - as `rounds`
         samples.n_groups,
     )  # fmt: skip
     scanned = yield from total_of(scan)
-    pool = scanned.pool(samples)
+    pool = scanned.pool(samples, bins)
     found, pending = _decide(bins, scanned.counts, pool, allowed)
     flags = _flags(bins, pending)
     if pending and int(scanned.counts.all[flags == 1].sum()) <= limits.kept:
         again = yield from total_of(dataclasses.replace(scan, flags=np.stack((flags, flags)), n_groups=0))
-        more, pending = _decide(bins, again.counts, again.pool(samples), tuple(p.allowed for p in pending))
+        more, pending = _decide(bins, again.counts, again.pool(samples, bins), tuple(p.allowed for p in pending))
         found |= more
     found |= yield from _refined(samples.tiles(min(limits.tile, _REFINE_TILE)), fine, pending)
     points = _points(samples, targets, found)
@@ -182,7 +182,7 @@ def _completed(  # noqa: PLR0913, PLR0917 - all that was found so far
     if scanned.groups is not None:
         outcome = dataclasses.replace(outcome, replicates=replicate(scanned.counts, scanned.groups, targets))
     if wanted:
-        pool = scanned.pool(samples)
+        pool = scanned.pool(samples, scan.bins)
         closer = yield from look_closer(samples, scan, scanned.counts, pool, outcome.points, wanted)
         outcome = dataclasses.replace(outcome, closer=closer)
     return outcome

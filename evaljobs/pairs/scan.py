@@ -24,11 +24,11 @@ Flags = NDArray[np.uint8]
 
 
 class Kept(NamedTuple):
-    """Pairs that were kept: positions and bin, ``[m]`` int32 each."""
+    """Pairs that were kept: positions, ``[m]`` int32 each, and the filter's value, ``[m]`` float32."""
 
     i: NDArray[np.int32]
     j: NDArray[np.int32]
-    bin: NDArray[np.int32]
+    value: NDArray[np.float32]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,11 +53,11 @@ class Scanned:
         groups = self.groups and other.groups and self.groups + other.groups
         return Scanned(self.counts + other.counts, within(kept, self.budget), self.budget, groups)
 
-    def pool(self, samples: Samples) -> Pool:
+    def pool(self, samples: Samples, bins: Bins) -> Pool:
         """Return the kept pairs, to be scored."""
         from evaljobs.pairs.pool import Pool  # it is made of what is scanned
 
-        return Pool(samples, self)
+        return Pool(samples, self, bins)
 
 
 def within(kept: tuple[Kept, ...] | None, budget: int) -> tuple[Kept, ...] | None:
@@ -100,11 +100,11 @@ class Scan:
         found: list[Kept] = []
         n_kept = 0
         for near in counter.count(samples, self.tiles, part):
-            n_kept += len(near.r)
+            n_kept += len(near.i)
             if n_kept > self.budget:
                 found.clear()
-            elif len(near.r):
-                found.append(Kept(near.r + np.int32(near.i.start), near.c + np.int32(near.j.start), near.bin))
+            elif len(near.i):
+                found.append(Kept(near.i, near.j, near.value))
         # One for the whole part: small tiles are many, and each array costs more than the pairs in it.
         kept = joined(found) if n_kept <= self.budget else None
         if onto is not None:
@@ -117,5 +117,5 @@ def joined(found: list[Kept]) -> tuple[Kept, ...]:
     """Return what several tiles kept as one, or nothing."""
     if not found:
         return ()
-    columns = zip(*((kept.i, kept.j, kept.bin) for kept in found), strict=True)
+    columns = zip(*found, strict=True)
     return (Kept(*(np.concatenate(column) for column in columns)),)

@@ -41,7 +41,10 @@ def spans_of(samples: Samples, piece: Piece) -> Spans:
         begin = np.arange(1, height + 1, dtype=np.int32)
     low = high = begin
     rows, columns = samples.labels[i], samples.labels[j]
-    if rows[0] <= columns[-1] and columns[0] <= rows[-1]:
+    # Labels are dealt to groups whole, but where a sample's group is that of its twin.
+    whole = samples.unit_of_groups == "label" and samples.twins is None
+    apart = whole and samples.groups[i.start] != samples.groups[j.start]
+    if not apart and rows[0] <= columns[-1] and columns[0] <= rows[-1]:
         low = np.maximum(begin, np.searchsorted(columns, rows, side="left").astype(np.int32))
         high = np.maximum(low, np.searchsorted(columns, rows, side="right").astype(np.int32))
     return Spans(begin, low, high, _skip(samples, i, j))

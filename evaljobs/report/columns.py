@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,3 +82,8 @@ class Column:
         if callable(self.format):
             return self.format(row)
         return format(value, self.format)
+
+
+def used_columns(columns: Sequence[Column], rows: Sequence[Row]) -> list[Column]:
+    """Leave out columns that say nothing in any row, not even why a value is missing."""
+    return [column for column in columns if any(column.text(row) != "-" for row in rows)]

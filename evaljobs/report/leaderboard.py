@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from rich.console import Group as Renderables
 from rich.console import RenderableType
 from rich.text import Text
 
-from evaljobs.report.columns import Column, Row
+from evaljobs.report.against_first import summary
+from evaljobs.report.columns import used_columns
 from evaljobs.report.escape import visible
 from evaljobs.report.flags import MEANING, error_kind, flags, why_no_auroc
 from evaljobs.report.formats import to_terminal
@@ -111,12 +112,30 @@ def _render_group(results: Document, group: Group, groups: Sequence[Group], max_
     parts: list[RenderableType] = [Text(visible(title), style="bold")]
     if fpr is not None and fine:
         shown = fine[:max_rows]
-        parts.append(to_terminal(used_columns(terminal_columns(fpr), shown), shown))
+        intervals = any((row["point"] or {}).get("tpr_ci") for row in shown)
+        parts.append(to_terminal(used_columns(terminal_columns(fpr, intervals=intervals), shown), shown))
         if len(fine) > len(shown):
             parts.append(Text(f"  ... and {len(fine) - len(shown):,} more in results.md"))
+        parts += [Text(visible(f"  {line}")) for line in certainty_lines(results, group, fpr)]
         parts += [Text(f"  {line}") for line in flag_lines(group)]
     parts += [Text(visible(f"  failed: {r['model']['name']} ({error_kind(r)})")) for r in rows if r["status"] != OK]
     return parts
+
+
+def certainty_lines(results: Document, group: Group, fpr: float) -> list[str]:
+    """Say what the intervals of a group rest on, and which models differ from the first one for certain."""
+    about = intervals_text(e["result"] for e in group.evaluations.values() if e["status"] == OK)
+    return [line for line in (about, summary(results, group, fpr)) if line]
+
+
+def intervals_text(results: Iterable[Document]) -> str | None:
+    """Say what the brackets are; None where there is no interval."""
+    for result in results:
+        intervals = result.get("intervals")
+        if intervals:
+            groups, unit = intervals["groups"], intervals["unit"]
+            return f"[ ]: 95% interval, from {groups} groups of {unit}s, each left out in turn"
+    return None
 
 
 def flag_lines(group: Group) -> list[str]:
@@ -147,6 +166,7 @@ def render_verification(result: Document, notes: Sequence[str] = ()) -> Renderab
         Text(pairs_text(result), style="bold"),
         Text(_auroc_text(result)),
         to_terminal(used_columns(SCORE_COLUMNS, rows), rows),
+        *(Text(line) for line in [intervals_text([result])] if line),
         *(Text(f"{flag}: {meaning}") for flag, meaning in MEANING.items() if flag in found),
         *(Text(visible(f"note: {note}")) for note in notes),
     ]
@@ -156,12 +176,9 @@ def render_verification(result: Document, notes: Sequence[str] = ()) -> Renderab
 def _auroc_text(result: Document) -> str:
     if result["auroc"] is None:
         return f"AUROC - ({why_no_auroc({'result': result})})"
-    if result["auroc_exact"]:
-        return f"AUROC {result['auroc']:.6f}"
-    lower, upper = result["auroc_bounds"]
-    return f"AUROC {result['auroc']:.6f}, certified to lie from {lower:.6f} to {upper:.6f}"
-
-
-def used_columns(columns: Sequence[Column], rows: Sequence[Row]) -> list[Column]:
-    """Leave out columns that say nothing in any row, not even why a value is missing."""
-    return [column for column in columns if any(column.text(row) != "-" for row in rows)]
+    text = f"AUROC {result['auroc']:.6f}"
+    if not result["auroc_exact"]:
+        text += ", certified to lie from {:.6f} to {:.6f}".format(*result["auroc_bounds"])
+    if result.get("auroc_ci"):
+        text += ", 95% interval {:.6f} to {:.6f}".format(*result["auroc_ci"])
+    return text

@@ -4,22 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from evaljobs.report.against_first import against_first
+from evaljobs.report.closer_look import balance_matters, concentration
+from evaljobs.report.columns import used_columns
 from evaljobs.report.escape import markdown_text
 from evaljobs.report.flags import MEANING, flags
 from evaljobs.report.formats import to_markdown
-from evaljobs.report.leaderboard import chosen_fpr, evidence, group_title, leaderboard_rows, used_columns
+from evaljobs.report.leaderboard import chosen_fpr, evidence, group_title, intervals_text, leaderboard_rows
 from evaljobs.report.results import (
     OK,
     Document,
     Group,
     failed_rows,
     group_rows,
+    job_notes,
     model_notes,
     run_name,
     tag_keys,
     verification_groups,
 )
-from evaljobs.report.tables import FAILURE_COLUMNS, SET_COLUMNS, THRESHOLD_COLUMNS, leaderboard_columns
+from evaljobs.report.tables import (
+    BALANCED_COLUMN,
+    FAILURE_COLUMNS,
+    SET_COLUMNS,
+    THRESHOLD_COLUMNS,
+    leaderboard_columns,
+)
 
 GroupKey = tuple[str, str]
 MAX_NAMES = 5
@@ -48,6 +58,8 @@ def to_markdown_page(results: Document, figures: Mapping[GroupKey, str]) -> str:
     for group in groups:
         parts += _leaderboard(results, group, groups, figures.get((group.job, group.set)))
     for group in groups:
+        parts += _differences(results, group, groups)
+    for group in groups:
         parts += _thresholds(results, group, groups)
     parts += _flags(groups) + _failures(results) + _notes(results) + _sets(results)
     return "\n".join(parts)
@@ -61,7 +73,17 @@ def _leaderboard(results: Document, group: Group, groups: Sequence[Group], figur
         return parts
     rows = leaderboard_rows(results, group, fpr)
     parts.append(to_markdown(used_columns(leaderboard_columns(tag_keys(results), fpr), rows), rows))
+    about = intervals_text(row["result"] for row in rows if row["status"] == OK)
+    parts += [f"{markdown_text(about)}.\n"] if about else []
     return [*parts, f"![ROC of all models]({figure})\n"] if figure else parts
+
+
+def _differences(results: Document, group: Group, groups: Sequence[Group]) -> list[str]:
+    """Return every model of a group against its first one."""
+    fpr = chosen_fpr(group)
+    section = None if fpr is None else against_first(results, group, fpr)
+    where = "" if len(groups) == 1 else f": {group.job} on {group.set}"
+    return [f"## Differences{markdown_text(where)}\n", section] if section else []
 
 
 def _thresholds(results: Document, group: Group, groups: Sequence[Group]) -> list[str]:
@@ -70,8 +92,15 @@ def _thresholds(results: Document, group: Group, groups: Sequence[Group]) -> lis
     for row in group_rows(results, group):
         if row["status"] != OK:
             continue
-        rows = [{**row, "point": point} for point in row["result"]["points"]]
-        parts += [f"### {markdown_text(row['model']['name'])}\n", to_markdown(THRESHOLD_COLUMNS, rows)]
+        points = row["result"]["points"]
+        rows = [{**row, "point": point} for point in points]
+        columns = [*THRESHOLD_COLUMNS[:3], BALANCED_COLUMN, *THRESHOLD_COLUMNS[3:]]
+        parts += [
+            f"### {markdown_text(row['model']['name'])}\n",
+            to_markdown(columns if balance_matters(points) else THRESHOLD_COLUMNS, rows),
+        ]
+        concentrated = concentration(row["result"])
+        parts += [f"{markdown_text(concentrated)}\n"] if concentrated else []
     return parts if len(parts) > 2 else []
 
 
@@ -94,10 +123,13 @@ def _failures(results: Document) -> list[str]:
 
 def _notes(results: Document) -> list[str]:
     notes = model_notes(results)
-    if not notes:
-        return []
-    lines = [f"- {markdown_text(note)}: {_names(names)}\n" for note, names in notes.items()]
-    return ["## Notes on models\n", "".join(lines)]
+    parts = []
+    if notes:
+        lines = [f"- {markdown_text(note)}: {_names(names)}\n" for note, names in notes.items()]
+        parts += ["## Notes on models\n", "".join(lines)]
+    if found := job_notes(results):
+        parts += ["## Notes on jobs\n", "".join(f"- {markdown_text(note)}\n" for note in found)]
+    return parts
 
 
 def _names(names: Sequence[str]) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from decimal import ROUND_FLOOR, Decimal
 
 
@@ -60,3 +62,25 @@ def threshold_text(threshold: float, below: float | None, decimals: int = 4) -> 
         if float(text) <= threshold and (below is None or float(text) > below):
             return text
     return repr(threshold)
+
+
+def interval_text(value: float, ends: Sequence[float] | None, sign: str = "-") -> str:
+    """Write a share and its 95% interval, such as ``0.912 [0.897, 0.925]``; four decimals where there is no interval.
+
+    Two digits of the interval's width, and three to six decimals: more would claim what the data do not say.
+
+    Parameters
+    ----------
+    value
+        In [-1, 1].
+    ends
+        The lower and the upper end, or None.
+    sign
+        ``+`` writes the sign of positive numbers too, as differences have it.
+    """
+    if ends is None:
+        return f"{value:{sign}.4f}"
+    width = ends[1] - ends[0]
+    decimals = min(max(1 + math.ceil(-math.log10(width)), 3), 6) if width > 0 else 6
+    low, high = (f"{end:{sign}.{decimals}f}" for end in ends)
+    return f"{value:{sign}.{decimals}f} [{low}, {high}]"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from evaljobs.report.escape import visible
-from evaljobs.report.results import OK, Document, model_notes
+from evaljobs.report.results import OK, Document, job_notes, model_notes
 
 _NAMED = 3
 
@@ -17,6 +17,7 @@ def remarks(results: Document) -> list[str]:
     ]
     for image_set in results["sets"]:
         lines += _of_set(image_set)
+    lines += [f"note: {note}" for note in job_notes(results)]
     lines += [f"note: {note}: {_names(names)}" for note, names in model_notes(results).items()]
     return [visible(line) for line in lines]
 

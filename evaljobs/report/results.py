@@ -6,6 +6,7 @@ or a model that worked has the status ``"ok"``; a model is not ``"ok"`` when any
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -62,6 +63,12 @@ def group_rows(results: Document, group: Group) -> Iterator[dict[str, Any]]:
             yield _row(group.job, group.set, model, model)
 
 
+def result_of(group: Group, model: str) -> Document | None:
+    """Return the result of a model in a group; None where it is not there or failed."""
+    evaluation = group.evaluations.get(model)
+    return evaluation["result"] if evaluation and evaluation["status"] == OK else None
+
+
 def failed_rows(results: Document) -> list[dict[str, Any]]:
     """Return a row per model that has no result at all, then one per verification that failed by itself."""
     rows = [row for group in verification_groups(results) for row in group_rows(results, group)]
@@ -91,3 +98,15 @@ def model_notes(results: Document) -> dict[str, list[str]]:
         for note in model.get("notes") or ():
             notes.setdefault(str(note), []).append(model["name"])
     return notes
+
+
+def job_notes(results: Document) -> list[str]:
+    """Return what was said about verifications, a line each: once for each job, and of how many models."""
+    lines = []
+    for group in verification_groups(results):
+        fine = [e["result"] for e in group.evaluations.values() if e["status"] == OK]
+        notes = Counter(note for result in fine for note in result.get("notes") or ())
+        for note, models in notes.items():
+            some = "" if models == len(fine) else f" ({models:,} of {len(fine):,} models)"
+            lines.append(f"job {group.job} on {group.set}: {note}{some}")
+    return lines

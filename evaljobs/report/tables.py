@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from evaljobs.report.columns import Column, Kind, Row
 from evaljobs.report.flags import error_kind, flags_text, why_no_auroc, why_no_rate
-from evaljobs.report.numbers import count_text, next_text, rate_text, share_text, threshold_text
+from evaljobs.report.numbers import count_text, interval_text, next_text, rate_text, share_text, threshold_text
 from evaljobs.report.results import OK
 
 
@@ -59,6 +59,14 @@ def _fpr_text(row: Row) -> str:
     return share_text(_point(row, "fpr"))
 
 
+def _tpr_text(row: Row) -> str:
+    return interval_text(_point(row, "tpr"), _point(row, "tpr_ci"))
+
+
+def _auroc_text(row: Row) -> str:
+    return interval_text(row["result"]["auroc"], row["result"].get("auroc_ci"))
+
+
 def _params_text(row: Row) -> str:
     return count_text(row["model"]["cost"]["params"])
 
@@ -71,7 +79,7 @@ def _flags_or_none(row: Row) -> str | None:
     return flags_text(row) or None
 
 
-_AUROC = Column("auroc", "AUROC", "result.auroc", Kind.NUMBER, format=".4f", reason=why_no_auroc)
+_AUROC = Column("auroc", "AUROC", "result.auroc", Kind.NUMBER, format=_auroc_text, reason=why_no_auroc)
 _GFLOPS = Column("gflops", "GFLOPs", "model.cost.gflops", Kind.NUMBER, format=".3g")
 _PARAMS = Column("params", "parameters", "model.cost.params", Kind.INTEGER, format=",d")
 _SIZE = Column("size_mb", "size", "model.cost.size_mb", Kind.NUMBER, "MB", ".3g")
@@ -84,7 +92,7 @@ def leaderboard_columns(tags: Sequence[str], fpr: float) -> list[Column]:
         Column("rank", "rank", "rank", Kind.INTEGER),
         Column("model", "model", "model.name", Kind.TEXT),
         *tag_columns(tags),
-        Column("tpr", f"TPR at FPR {rate_text(fpr)}", "point.tpr", Kind.NUMBER, format=".4f", reason=why_no_rate),
+        Column("tpr", f"TPR at FPR {rate_text(fpr)}", "point.tpr", Kind.NUMBER, format=_tpr_text, reason=why_no_rate),
         _FLAGS,
         _AUROC,
         _GFLOPS,
@@ -94,11 +102,18 @@ def leaderboard_columns(tags: Sequence[str], fpr: float) -> list[Column]:
     ]
 
 
-def terminal_columns(fpr: float) -> list[Column]:
-    """Return the columns of the leaderboard for a terminal of 80 columns: short headings, no tags (names have them)."""
+def terminal_columns(fpr: float, *, intervals: bool) -> list[Column]:
+    """Return the columns of the leaderboard for a terminal of 80 columns: short headings, no tags (names have them).
+
+    An interval takes the room of the parameters; that of AUROC has none.
+    """
     short = {"rank": "#", "tpr": f"TPR@{rate_text(fpr)}", "params": "params", "size_mb": ""}
-    columns = [replace(c, title=short.get(c.name, c.title)) for c in leaderboard_columns((), fpr) if c.name != "status"]
-    return [replace(c, format=_params_text) if c.name == "params" else c for c in columns]
+    left_out = {"status", "params"} if intervals else {"status"}
+    columns = [
+        replace(c, title=short.get(c.name, c.title)) for c in leaderboard_columns((), fpr) if c.name not in left_out
+    ]
+    formats: dict[str, str | Callable[[Row], str]] = {"params": _params_text, "auroc": ".4f"}
+    return [replace(c, format=formats.get(c.name, c.format)) for c in columns]
 
 
 def _target_text(row: Row) -> str:
@@ -108,7 +123,7 @@ def _target_text(row: Row) -> str:
 THRESHOLD_COLUMNS = [
     Column("target", "target FPR", "point.target", Kind.NUMBER, format=_target_text),
     Column("fpr", "FPR", "point.fpr", Kind.NUMBER, format=_fpr_text, reason=why_no_rate),
-    Column("tpr", "TPR", "point.tpr", Kind.NUMBER, format=".4f", reason=why_no_rate),
+    Column("tpr", "TPR", "point.tpr", Kind.NUMBER, format=_tpr_text, reason=why_no_rate),
     Column("threshold", "threshold (cosine)", "point.threshold", Kind.NUMBER, "", _threshold_text, why_no_rate),
     Column("threshold_half", "threshold ((cosine + 1) / 2)", _half_threshold, Kind.NUMBER, "", _half_threshold_text),
     Column("next_impostor_score", "next impostor", "point.next_impostor_score", Kind.NUMBER, format=_next_text),
@@ -127,6 +142,9 @@ THRESHOLD_COLUMNS = [
     ),
     _FLAGS,
 ]
+
+# Shown where it is far from the TPR, and so says something else.
+BALANCED_COLUMN = Column("tpr_balanced", "TPR, labels alike", "point.tpr_balanced", Kind.NUMBER, format=".4f")
 
 # For one verification on a terminal; how many pairs there are stands above.
 SCORE_COLUMNS = [
@@ -178,6 +196,7 @@ def point_columns(tags: Sequence[str]) -> list[Column]:
         Column("true_positives", "true positives", "point.true_positives", integer),
         Column("tpr", "TPR", "point.tpr", number),
         *_ends("tpr_ci", ("point", "tpr_ci")),
+        Column("tpr_balanced", "TPR, labels alike", "point.tpr_balanced", number),
         Column("threshold", "threshold (cosine)", "point.threshold", number),
         Column("threshold_half", "threshold ((cosine + 1) / 2)", _half_threshold, number),
         Column("next_impostor_score", "next impostor score (cosine)", "point.next_impostor_score", number),

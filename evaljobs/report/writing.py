@@ -12,6 +12,8 @@ import pyarrow as pa
 from evaljobs.errors import RunFailedError
 from evaljobs.report.atomic import write_atomic
 from evaljobs.report.columns import Column
+from evaljobs.report.difference_tables import DIFFERENCE_COLUMNS
+from evaljobs.report.differences import run_differences
 from evaljobs.report.formats import to_csv, to_parquet
 from evaljobs.report.markdown import to_markdown_page
 from evaljobs.report.overlay import write_roc_figures
@@ -25,7 +27,7 @@ Tables = Mapping[Key, Mapping[str, pa.Table]]
 
 
 def write_results(results: Document, tables: Tables, out: Path) -> list[Path]:
-    """Write the tables, the ROC figures (PNG and SVG), results.csv, results.parquet, results.md; results.json last.
+    """Write tables, ROC figures (PNG and SVG), results and differences (CSV, Parquet), results.md; results.json last.
 
     All but ``execution`` in results.json is the same, byte for byte, for two equal runs.
 
@@ -58,6 +60,9 @@ def write_results(results: Document, tables: Tables, out: Path) -> list[Path]:
     written = [path for paths in (*figures.values(), *table_files.values()) for path in paths]
     written.append(write_atomic(out / "results.csv", to_csv(columns, rows)))
     written.append(write_atomic(out / "results.parquet", to_parquet(columns, rows)))
+    between = run_differences(results)
+    written.append(write_atomic(out / "differences.csv", to_csv(DIFFERENCE_COLUMNS, between)))
+    written.append(write_atomic(out / "differences.parquet", to_parquet(DIFFERENCE_COLUMNS, between)))
     written.append(write_atomic(out / "results.md", to_markdown_page(results, pictures).encode()))
     written.append(write_atomic(out / "results.json", to_json(results)))
     for path in before - set(written):

@@ -14,17 +14,29 @@ from evaljobs.engine import execution, todo
 from evaljobs.engine.decoding import DecodeReport, decode_shard
 from evaljobs.engine.device import Device
 from evaljobs.engine.embedding import Embedded, EmbedFailed
-from evaljobs.engine.evaluation import Assignment, Unevaluated, evaluate
 from evaljobs.engine.exclusion import Exclusion
 from evaljobs.engine.prepare import Prepared
 from evaljobs.engine.shards import Shard
+from evaljobs.engine.sharing import Sharing
 from evaljobs.errors import ImageErrorKind, ModelErrorKind
 from evaljobs.progress import Progress
 from evaljobs.run import setup
+from evaljobs.run.comparing import Comparing, Setting
 from evaljobs.schemas import FAILURES
 from raycluster.connect import Cluster
 from raycluster.plan import Plan
-from raycluster.pool import BlockLost, BlockMade, CellDone, Event, LoadFinished, LoadLost, Pool, TaskDone, TaskLost
+from raycluster.pool import (
+    BlockLost,
+    BlockMade,
+    CellDone,
+    Event,
+    LoadFinished,
+    LoadLost,
+    Pool,
+    TaskAdvanced,
+    TaskDone,
+    TaskLost,
+)
 
 # What follows from the model alone, whoever runs it: worth remembering. Memory, devices and crashes may be otherwise
 # tomorrow.
@@ -57,8 +69,7 @@ class Computation:
         memory = setup.block_memory(self._prepared, cluster)
         lacking = {evaluation.model.name for evaluation in wanted}
         models = [model for model in self._prepared.models if model.name in lacking]
-        # A model per core at a time; few models share the cores of a node.
-        threads = max(1, cluster.cpus // max(1, cluster.nodes) // len(wanted))
+        sharing = setup.make_sharing(cluster)
         complete = False
         while not complete:
             shards = todo.missing_shards(self._prepared, models, self._exclusion.digests, memory)
@@ -68,7 +79,7 @@ class Computation:
             with Pool(plan, work, setup.make_actors(self._prepared, cluster, device)) as pool:
                 if pool.note and shards:
                     self._progress.say(pool.note)
-                complete = self._pass(_Pass(pool, plan, shards, threads))
+                complete = self._pass(_Pass(pool, plan, shards, sharing))
             models = [model for model in models if model.name not in self._record.lost]
 
     def _pass(self, now: _Pass) -> bool:
@@ -94,13 +105,11 @@ class Computation:
                 self._search(now, _Suspects(now.shards[block].geometry, tuple(now.shards[block].images.tolist())))
             case CellDone() | LoadFinished() | LoadLost():
                 self._take_embedding(now, event)
-            case TaskDone(int() as number, answer):
-                self._evaluated(now.evaluations[number], answer)
-            case TaskLost(int() as number):
-                message = "the process that evaluated it died every time; there may be too little memory"
-                self._evaluated(now.evaluations[number], Unevaluated(ModelErrorKind.CRASHED, message))
             case TaskLost(_Suspects() as suspects):
                 self._search(now, suspects)
+            case TaskAdvanced(int() as number) | TaskDone(int() as number) | TaskLost(int() as number):
+                if now.comparing is not None:
+                    now.comparing.take(number, event)
 
     def _take_embedding(self, now: _Pass, event: CellDone | LoadFinished | LoadLost) -> None:
         match event:
@@ -154,39 +163,17 @@ class Computation:
         """Evaluate every model that is embedded, as soon as it is known which images are excluded."""
         if now.crashed or not now.plan.all_made:
             return
-        if not now.evaluations:
-            now.evaluations = todo.evaluations(self._prepared, self._exclusion.digests)
-            now.waiting = todo.without_result(self._prepared, now.evaluations)
-        ready = {number for number in now.waiting if now.evaluations[number].model.name not in now.embedding}
-        if ready and not now.comparing:
-            # Only now, so that the rates are those of comparing and not of waiting for the first model.
-            now.comparing = True
-            self._progress.start("models", len(now.waiting))
-            self._progress.start("pairs", sum(now.evaluations[number].pairs for number in now.waiting))
-        now.waiting = [number for number in now.waiting if number not in ready]
-        for number in sorted(ready):
-            if now.evaluations[number].model.name not in self._record.lost:
-                self._submit(now, number)
-
-    def _submit(self, now: _Pass, number: int) -> None:
-        evaluation = now.evaluations[number]
-        model_key = self._prepared.keys[evaluation.model.name]
-        members = now.pool.put(evaluation.job.name, evaluation.members)
-        assignment = Assignment(self._prepared.store.root, evaluation.job, model_key, evaluation.key, now.threads)
-        now.pool.submit(number, now.threads, evaluate, assignment, members)
-
-    def _evaluated(self, evaluation: todo.Evaluation, answer: float | Unevaluated) -> None:
-        if isinstance(answer, Unevaluated):
-            self._record.lost.setdefault(evaluation.model.name, {"kind": answer.kind, "message": answer.message})
-            self._progress.say(f"{evaluation.model.name}: {answer.message}")
-        else:
-            self._record.evaluated(evaluation.pairs, answer)
-        self._progress.advance("pairs", evaluation.pairs)
-        self._progress.advance("models")
+        if now.comparing is None:
+            prepared = self._prepared
+            evaluations = todo.evaluations(prepared, self._exclusion.digests)
+            waiting = todo.without_result(prepared, evaluations)
+            setting = Setting(prepared.store, prepared.keys, self._record, self._progress, now.sharing)
+            now.comparing = Comparing(setting, now.pool, evaluations, waiting)
+        now.comparing.begin(now.embedding)
 
     def _remember_lasting_errors(self, now: _Pass) -> None:
         """Keep what is wrong with a model as its result, so that the next run does not try it again."""
-        for evaluation in now.evaluations:
+        for evaluation in now.comparing.evaluations if now.comparing else ():
             error = self._record.lost.get(evaluation.model.name)
             if error is not None and error["kind"] in _LASTING:
                 self._prepared.store.add_result(evaluation.key, {"error": error}, {})
@@ -199,13 +186,11 @@ class _Pass:
     pool: Pool
     plan: Plan
     shards: list[Shard]
-    threads: int
+    sharing: Sharing
     # Models that still lack rows, by name.
     embedding: set[str] = dataclasses.field(default_factory=set)
-    # All of the run, once it is known which images are excluded; and those that have no result and wait for their rows.
-    evaluations: list[todo.Evaluation] = dataclasses.field(default_factory=list)
-    waiting: list[int] = dataclasses.field(default_factory=list)
-    comparing: bool = False
+    # Once it is known which images are excluded.
+    comparing: Comparing | None = None
     # Whether a shard was lost to an image that crashes its decoder: its other images are decoded in another pass.
     crashed: bool = False
 

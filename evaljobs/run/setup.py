@@ -12,6 +12,7 @@ from evaljobs.engine.device import Device
 from evaljobs.engine.embedding import Embedder, ModelLoad
 from evaljobs.engine.prepare import Prepared
 from evaljobs.engine.shards import Indices, Shard
+from evaljobs.engine.sharing import Sharing
 from evaljobs.errors import UsageError
 from evaljobs.images.geometry import Geometry
 from evaljobs.models.options import Device as DeviceName
@@ -88,6 +89,12 @@ def make_actors(prepared: Prepared, cluster: Cluster, device: Device) -> Actors:
         return Actors(build, count=settings.workers or cluster.gpus, cpus=1, gpus=1)
     slots = max(1, cluster.cpus // settings.threads)
     return Actors(build, count=settings.workers or slots, cpus=settings.threads)
+
+
+def make_sharing(cluster: Cluster) -> Sharing:
+    """Return the rules by which evaluations share the cluster's CPUs."""
+    slots = max(1, cluster.cpus)
+    return Sharing(slots, max(1, slots // max(1, cluster.nodes)))
 
 
 def _embedder(store: Path, device: DeviceName, threads: int) -> Embedder:

@@ -60,7 +60,7 @@ def test_help_and_version(command: Command) -> None:
     assert command("--version") == (0, f"evaljobs {evaljobs.__version__}\n", "")
     done = command("--help")
     assert done.code == 0
-    assert {"demo", "plan", "run", "schema", "score"} <= set(done.out.split())
+    assert {"compare", "demo", "plan", "run", "schema", "score"} <= set(done.out.split())
 
 
 def test_schema_is_a_json_schema(command: Command) -> None:

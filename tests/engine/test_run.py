@@ -47,7 +47,10 @@ def test_second_run_computes_nothing_and_writes_the_same(bench: Any, without_exe
     bench.model("b", seed=2)
     bench.run()
     assert bench.computed() == (30, 60, 2)
-    names = ["results.csv", "results.parquet", "results.md", "roc.png", "roc.svg", "samples.arrow", "failures.csv"]
+    names = [
+        *("results.csv", "results.parquet", "results.md", "roc.png", "roc.svg", "samples.arrow", "failures.csv"),
+        *("differences.csv", "differences.parquet"),
+    ]
     first = bench.results(), {name: (bench.out / name).read_bytes() for name in names}
     bench.run()
     assert bench.computed() == (0, 0, 0)

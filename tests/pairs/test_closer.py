@@ -10,12 +10,15 @@ import pytest
 from numpy.typing import NDArray
 
 from evaljobs.pairs import closer
+from evaljobs.pairs.bins import SCALE
 from evaljobs.pairs.closer import LISTED, Wanted
+from evaljobs.pairs.count import FOLD
 from evaljobs.pairs.findings import Findings
 from evaljobs.pairs.intervals import group_of_labels, group_of_samples
 from evaljobs.pairs.samples import factorise
 from evaljobs.pairs.verification import Verification
 
+BIN = FOLD / SCALE + 1e-5  # of the groups' counts
 TARGETS = (0.001, 0.01, 0.1, 1.0)
 WANTED = Wanted(hardest=15, by_label=True)
 # All scored at once; scanned; scanned in small tiles; with so little kept that more scans are needed.
@@ -117,15 +120,17 @@ def test_replicates_are_results_without_a_group(oracle: Any, verify_with: Any, s
     for group in (0, 7, 19):
         left = groups != group
         truth = oracle(rows[left], labels[left])
-        assert found.intervals.replicates_auroc[group] == pytest.approx(float(truth.auroc()), abs=2e-4)
+        assert found.intervals.replicates_auroc[group] == pytest.approx(float(truth.auroc()), abs=1e-3)
         for point, replicates in zip(found.points, found.intervals.replicates_tpr, strict=True):
             expected = truth.point(point.target)
-            # In one bin with the blocker, a pair may be taken for rejected.
-            near = 4e-5 if expected.next_impostor_score is not None else 0.0
-            beyond = -np.inf if expected.next_impostor_score is None else expected.next_impostor_score
-            least = int((truth.genuine > beyond + near).sum())
-            assert least <= round(replicates[group] * len(truth.genuine)) <= expected.true_positives
-    assert [p.tpr_ci is None for p in found.points] == [len(set(r)) == 1 for r in found.intervals.replicates_tpr]
+            # In one bin with the blocker, a share of the pairs is taken for accepted.
+            blocker = -np.inf if expected.next_impostor_score is None else expected.next_impostor_score
+            surely, perhaps = (int((truth.genuine > blocker + width).sum()) for width in (BIN, -BIN))
+            assert surely - 1e-9 <= replicates[group] * len(truth.genuine) <= perhaps + 1e-9
+    for point, replicates in zip(found.points, found.intervals.replicates_tpr, strict=True):
+        assert point.tpr_ci is None or point.tpr_ci[0] <= point.tpr <= point.tpr_ci[1]
+        assert point.tpr_ci is None or len(set(replicates)) > 1
+    assert any(point.tpr_ci for point in found.points)
     assert found.auroc_ci[0] < found.auroc < found.auroc_ci[1]
 
 

@@ -69,7 +69,7 @@ def test_kept_pairs_are_those_of_flagged_bins(samples: Samples, oracle: Any) -> 
     """The pool has the scores of every flagged bin, and says None for any other that is not empty."""
     middle = BINS.zero + 12_000
     scanned: Scanned = total(everything(slice(middle, None)), samples)
-    pool = Pool(samples, scanned)
+    pool = Pool(samples, scanned, BINS)
     truth = oracle(samples.rows[samples.order], samples.ends)
     found = pool.scores(middle, BINS.count - 1)
     assert found is not None
@@ -91,7 +91,7 @@ def test_a_pool_over_its_budget_keeps_nothing(samples: Samples) -> None:
         scanned = total(everything(budget=budget), samples)
         assert scanned.kept is None
         assert scanned.counts.all.sum() == n_pairs
-        assert Pool(samples, scanned).scores(0, BINS.count - 1) is None
+        assert Pool(samples, scanned, BINS).scores(0, BINS.count - 1) is None
 
 
 def works(samples: Samples) -> list[Work[Any]]:
@@ -106,7 +106,7 @@ def works(samples: Samples) -> list[Work[Any]]:
 def contents(evidence: Any) -> list[Any]:
     """Return what an evidence holds, kept pairs in order."""
     if isinstance(evidence, Scanned):
-        pairs = sorted((int(i), int(j), int(b)) for k in evidence.kept or () for i, j, b in zip(k.i, k.j, k.bin))  # noqa: B905 - three columns of a table
+        pairs = sorted(pair for k in evidence.kept or () for pair in np.stack((k.i, k.j, BINS.of(k.value)), 1).tolist())
         return [*contents(evidence.counts), pairs]
     if isinstance(evidence, Refined):
         return contents(evidence.counts) + [array.tolist() for array in vars(evidence.ladder).values()]

@@ -211,14 +211,14 @@ def test_digits(oracle: Any) -> None:
 def test_digits_by_the_filter(verify_with: Any) -> None:
     """The same set through the filter, with more than one tile size and thread: equal points, enclosing bounds."""
     rows, labels = load_digits(return_X_y=True)
-    expected = verify(rows, labels)
+    expected = verify(rows, labels, groups=0)
     for tile, threads in ((512, 1), (300, 2)):
         found = verify_with(
             rows, labels, tuple(p.target for p in expected.points), collected=0, tile=tile, threads=threads
         )
         assert found.points == expected.points
         assert found.auroc_bounds[0] <= expected.auroc <= found.auroc_bounds[1]
-        assert found.auroc_bounds[1] - found.auroc_bounds[0] < 2e-4
+        assert found.auroc_bounds[1] - found.auroc_bounds[0] < 4e-4
 
 
 def by_hand(rows: Rows, labels: Any, limits: Limits, order: int | None = None) -> tuple[Verification, list[Work[Any]]]:
@@ -309,7 +309,7 @@ def test_progress_counts_every_pair_once(ordinary: tuple[Rows, Any]) -> None:
         heard.append((done, known))
         lock.release()
 
-    verify(*ordinary, threads=2, tile=64, progress=listen)
+    verify(*ordinary, threads=2, tile=64, groups=0, progress=listen)
     n_pairs = 1500 * 1499 // 2
     assert len(heard) >= 8
     assert [done for done, _ in heard] == sorted(done for done, _ in heard)

@@ -133,6 +133,26 @@ def test_a_narrow_terminal_cuts_no_number(published: dict[str, Any]) -> None:
     assert [tpr for tpr in ("0.7840", "0.7720", "0.1410", "0.9968", "1.23M", "19.9") if tpr not in shown] == []
 
 
+def test_intervals_stand_beside_their_numbers(make: Make) -> None:
+    """TPR and AUROC with their brackets, on the page and where there is room on the terminal, and what they rest on."""
+    document = single(make, [make("point", 1e-4, 0.91234)], 0.987654)
+    result = document["evaluations"][0]["result"]
+    assert (cells(document, 1e-4)["tpr"], cells(document, 1e-4)["auroc"]) == ("0.9123", "0.9877")
+    assert "95% interval" not in terminal(document)
+    result["points"][0]["tpr_ci"], result["auroc_ci"] = [0.89651, 0.92501], [0.981, 0.992]
+    result["intervals"] = {"unit": "label", "groups": 20, "replicates": {"auroc": [0.9] * 20, "tpr": [[0.9] * 20]}}
+    assert cells(document, 1e-4)["tpr"] == "0.912 [0.897, 0.925]"
+    assert cells(document, 1e-4)["auroc"] == "0.988 [0.981, 0.992]"
+    about = "95% interval, from 20 groups of labels, each left out in turn"
+    shown = terminal(document, width=80)
+    assert max(len(line) for line in shown.splitlines()) <= 80
+    assert [part for part in ("0.912 [0.897, 0.925]", "0.9877", " 5.5 ", about) if part not in shown] == []
+    stream = io.StringIO()
+    Console(file=stream, width=100).print(render_verification(result))
+    assert "AUROC 0.987654, 95% interval 0.981000 to 0.992000" in stream.getvalue()
+    assert [part for part in ("0.912 [0.897, 0.925]", about) if part not in stream.getvalue()] == []
+
+
 def test_the_terminal_survives_a_run_without_results(make: Make) -> None:
     """No evaluation, or no model that worked, is said in words."""
     broken = make("model", "m", status="failed", error={"kind": "corrupt", "message": "x"})

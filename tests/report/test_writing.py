@@ -17,7 +17,10 @@ from evaljobs.report.overlay import file_name
 from evaljobs.report.writing import write_results
 
 Make = Callable[..., Any]
-FILES = {"results.csv", "results.parquet", "results.md", "results.json", "roc.png", "roc.svg"}
+FILES = {
+    *("results.csv", "results.parquet", "results.md", "results.json", "roc.png", "roc.svg"),
+    *("differences.csv", "differences.parquet"),
+}
 
 
 @pytest.fixture
@@ -110,6 +113,7 @@ def test_the_page_says_all_there_is_to_say(complete: tuple[Any, Any], tmp_path: 
     assert headings == [
         "# Results: ablation",
         "## Leaderboard",
+        "## Differences",
         "## Thresholds",
         "## What the flags mean",
         "## Models that failed",

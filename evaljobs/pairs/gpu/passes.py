@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from evaljobs.pairs.bins import Bins
 from evaljobs.pairs.count import Counts
 from evaljobs.pairs.gpu.rows import Rows
 from evaljobs.pairs.gpu.tally import Tally
@@ -96,10 +97,10 @@ class DeviceScanned(Scanned):
     rows: Rows | None = None
     near: torch.Tensor | None = None
 
-    def pool(self, samples: Samples) -> Pool:
+    def pool(self, samples: Samples, bins: Bins) -> Pool:
         """Return the kept pairs, to be scored on the device."""
         if self.rows is None or self.near is None:
-            return super().pool(samples)
+            return super().pool(samples, bins)
         return DevicePool(self.rows, self.near, self.counts)
 
 

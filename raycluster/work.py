@@ -1,0 +1,47 @@
+"""What a pool is given: the work that a plan's numbers stand for, and the actors that do it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+Builder = Callable[[], Callable[[Any, Any], Any]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Actors:
+    """How many actors at most, what each asks of the cluster, and what each holds.
+
+    `build` runs inside the actor and returns what processes a block: ``handler(load_argument, block)``.
+    """
+
+    build: Builder
+    count: int
+    cpus: float = 1
+    gpus: float = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Work:
+    """What the numbers of a plan stand for.
+
+    `make(*make_arguments(block))` runs in a task and returns ``(block, info, is_empty)``; the block stays there.
+    """
+
+    make: Callable[..., tuple[Any, Any, bool]]
+    make_arguments: Callable[[int], tuple[Any, ...]]
+    load_arguments: dict[int, Any]
+
+
+class _Worker:
+    """The actor: one handler, built where it runs."""
+
+    def __init__(self, build: Builder) -> None:
+        self._handler = build()
+
+    def ready(self) -> None:
+        """Answer as soon as the handler is built."""
+
+    def process(self, load_argument: Any, block: Any) -> Any:
+        return self._handler(load_argument, block)
