@@ -205,7 +205,7 @@ def listed_rounds(listed: Listed, targets: tuple[float, ...], wanted: Wanted) ->
         points,
         auroc.from_sorted(impostor, genuine),
         curve.from_sorted(impostor, genuine, points),
-        replicate(*_by_group(listed, scores), targets) if listed.n_groups else None,
+        replicate(*_by_group(listed, scores), points) if listed.n_groups else None,
         _closer(listed, scores, points, wanted) if wanted else None,
     )
 

@@ -125,7 +125,7 @@ def _collected(
     )
     scan = Scan(samples.tiles(limits.tile), bins, flags, limits.kept, samples.n_groups)
     scanned = yield from total_of(scan)
-    return (yield from _completed(samples, targets, scan, scanned, outcome, wanted))
+    return (yield from _completed(samples, scan, scanned, outcome, wanted))
 
 
 def _scanned(  # noqa: PLR0913, PLR0917 - as `rounds`
@@ -150,7 +150,7 @@ def _scanned(  # noqa: PLR0913, PLR0917 - as `rounds`
     points = _points(samples, targets, found)
     drawn = curve.from_counts(scanned.counts, bins, points)
     outcome = Outcome(points, auroc.from_counts(scanned.counts, bins.reach), drawn)
-    return (yield from _completed(samples, targets, scan, scanned, outcome, wanted))
+    return (yield from _completed(samples, scan, scanned, outcome, wanted))
 
 
 def _probe(samples: Samples, bins: Bins) -> Probe:
@@ -170,9 +170,8 @@ def _guess(  # noqa: PLR0913, PLR0917 - what was sampled, and what is to be foun
     return flags | both
 
 
-def _completed(  # noqa: PLR0913, PLR0917 - all that was found so far
+def _completed(
     samples: Samples,
-    targets: tuple[float, ...],
     scan: Scan,
     scanned: Scanned,
     outcome: Outcome,
@@ -180,7 +179,7 @@ def _completed(  # noqa: PLR0913, PLR0917 - all that was found so far
 ) -> Rounds[Outcome]:
     """Add to the outcome what the same scan tells beside the points."""
     if scanned.groups is not None:
-        outcome = dataclasses.replace(outcome, replicates=replicate(scanned.counts, scanned.groups, targets))
+        outcome = dataclasses.replace(outcome, replicates=replicate(scanned.counts, scanned.groups, outcome.points))
     if wanted:
         pool = scanned.pool(samples, scan.bins)
         closer = yield from look_closer(samples, scan, scanned.counts, pool, outcome.points, wanted)

@@ -195,10 +195,11 @@ def test_what_is_written_can_be_read(bench: Any) -> None:
     assert set(rows["tag.dim"].to_pylist()) == {"4"}
     assert (bench.out / "roc.png").read_bytes().startswith(b"\x89PNG")
     entry = bench.evaluation("a-d4")
-    assert entry["tables"]
-    for name in entry["tables"]:
-        table = pq.read_table(bench.out / name)
-        assert table.column_names == ["threshold", "fpr", "tpr"]
+    tables = {name.split(".")[-2]: pq.read_table(bench.out / name) for name in entry["tables"]}
+    assert set(tables) == {"roc", "hardest", "labels", "label_pairs"}
+    assert tables["roc"].column_names == ["threshold", "fpr", "tpr"]
+    assert tables["hardest"].column_names[-2:] == ["id_a", "id_b"]
+    assert all(table.num_rows for table in tables.values())
     assert entry["figures"]
     for name in entry["figures"]:
         assert (bench.out / name).stat().st_size > 0

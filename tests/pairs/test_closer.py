@@ -123,7 +123,7 @@ def test_replicates_are_results_without_a_group(oracle: Any, verify_with: Any, s
         assert found.intervals.replicates_auroc[group] == pytest.approx(float(truth.auroc()), abs=1e-3)
         for point, replicates in zip(found.points, found.intervals.replicates_tpr, strict=True):
             expected = truth.point(point.target)
-            # In one bin with the blocker, a share of the pairs is taken for accepted.
+            # In one bin with the blocker, a share of the pairs is taken for accepted; none where there are ties.
             blocker = -np.inf if expected.next_impostor_score is None else expected.next_impostor_score
             surely, perhaps = (int((truth.genuine > blocker + width).sum()) for width in (BIN, -BIN))
             assert surely - 1e-9 <= replicates[group] * len(truth.genuine) <= perhaps + 1e-9
