@@ -27,17 +27,11 @@ class Pool:
     def __init__(self, samples: Samples, scanned: Scanned, bins: Bins) -> None:
         none = np.empty(0, np.int32)
         kept = scanned.kept or ()
-        self._samples = samples
+        self._samples, self._counts = samples, scanned.counts
         self._i = np.concatenate([none, *(k.i for k in kept)])
         self._j = np.concatenate([none, *(k.j for k in kept)])
         self._value = np.concatenate([none.astype(np.float32), *(k.value for k in kept)])
         self._bin = bins.of(self._value)
-        self._is_genuine = samples.labels[self._i] == samples.labels[self._j]
-        counts = (scanned.counts.impostor, scanned.counts.genuine)
-        kinds = (self._bin[~self._is_genuine], self._bin[self._is_genuine])
-        self._complete = [
-            np.bincount(held, minlength=len(all_)) == all_ for held, all_ in zip(kinds, counts, strict=True)
-        ]
 
     def scores(self, first: int, last: int) -> tuple[Float64, Float64] | None:
         """Return the impostor and genuine scores of the bins from `first` to `last`, each ascending.
@@ -47,7 +41,7 @@ class Pool:
         here = self._between(first, last)
         if here is None:
             return None
-        scores, genuine = self._score(here), self._is_genuine[here]
+        scores, genuine = self._score(here), self._is_genuine(here)
         return np.sort(scores[~genuine]), np.sort(scores[genuine])
 
     def divide(self, first: int, last: int, rank: int) -> Found | None:
@@ -58,38 +52,46 @@ class Pool:
         which = self._between(first, last)
         if which is None:
             return None
+        genuine = self._is_genuine(which)
         above_: list[_Above] = []
         for estimate in (self._filtered, self._estimate):  # the second is slower, and leaves far fewer open
             near, error = estimate(which)
-            sure, which = _split(which, near, self._is_genuine[which], error, rank)
-            above_.append(sure)
-            rank -= int((~self._is_genuine[sure.which]).sum())
-        scores, genuine = self._score(which), self._is_genuine[which]
+            surely, open_ = _split(near, genuine, error, rank)
+            above_.append(_Above(which[surely], genuine[surely], near[surely], error))
+            rank -= int((~genuine[surely]).sum())
+            which, genuine = which[open_], genuine[open_]
+        scores = self._score(which)
         impostor = np.sort(scores[~genuine])
         blocker = float(impostor[len(impostor) - rank])
         accepted = above(impostor, blocker), above(np.sort(scores[genuine]), blocker)
-        surely = self._is_genuine[np.concatenate([sure.which for sure in above_])]
+        is_genuine = np.concatenate([sure.genuine for sure in above_])
         return Found(
             blocker,
             self._least_above(above_, least(*accepted)),
-            int((~surely).sum()) + len(accepted[0]),
-            int(surely.sum()) + len(accepted[1]),
+            int((~is_genuine).sum()) + len(accepted[0]),
+            int(is_genuine.sum()) + len(accepted[1]),
         )
 
     def holds(self, flags: NDArray[np.uint8]) -> bool:
-        """Return whether all pairs of flagged bins were kept: ``[2, bins]``, impostor and genuine."""
-        return all(bool(complete[kind == 1].all()) for complete, kind in zip(self._complete, flags, strict=True))
+        """Return whether all pairs of flagged bins were kept, ``[2, bins]``: impostor, genuine; each side by side."""
+        kinds = (self.among(kind, genuine=bool(number)) for number, kind in enumerate(flags) if kind.any())
+        return all(kept is not None for kept in kinds)
 
     def among(self, flags: NDArray[np.uint8], *, genuine: bool) -> Kept | None:
-        """Return the pairs of one kind in flagged bins, ``[bins]``, which lie side by side; None without any flag."""
+        """Return the pairs of one kind in flagged bins, ``[bins]``, which lie side by side; None without any flag.
+
+        None too where some of these pairs were not kept.
+        """
         flagged = np.flatnonzero(flags)
         return self.listed(int(flagged[0]), int(flagged[-1]), genuine=genuine) if len(flagged) else None
 
     def listed(self, first: int, last: int, *, genuine: bool) -> Kept | None:
         """Return the pairs of one kind in the bins from `first` to `last`; None where some were not kept."""
-        if not self._complete[genuine][first : last + 1].all():
+        here = self._within(first, last)
+        here = here[self._is_genuine(here) == genuine]
+        counts = self._counts.genuine if genuine else self._counts.impostor
+        if len(here) != int(counts[first : last + 1].sum()):
             return None
-        here = self._within(first, last) & (self._is_genuine == genuine)
         return Kept(self._i[here], self._j[here], self._value[here])
 
     def _least_above(self, above_: list[_Above], found: float | None) -> float | None:
@@ -103,13 +105,19 @@ class Pool:
                 found = score_ if found is None else min(found, score_)
         return found
 
-    def _within(self, first: int, last: int) -> Mask:
-        return (self._bin >= first) & (self._bin <= last)
+    def _within(self, first: int, last: int) -> Numbers:
+        return np.flatnonzero((self._bin >= first) & (self._bin <= last))
 
     def _between(self, first: int, last: int) -> Numbers | None:
-        if not all(complete[first : last + 1].all() for complete in self._complete):
-            return None
-        return np.flatnonzero(self._within(first, last))
+        """Return the kept pairs of some bins; None where others of these bins were not kept."""
+        here = self._within(first, last)
+        all_ = self._counts.impostor[first : last + 1].sum() + self._counts.genuine[first : last + 1].sum()
+        return here if len(here) == int(all_) else None
+
+    def _is_genuine(self, which: Numbers) -> Mask:
+        labels = self._samples.labels
+        found: Mask = labels[self._i[which]] == labels[self._j[which]]
+        return found
 
     def _filtered(self, which: Numbers) -> tuple[Float64, float]:
         """Return the filter's values of some pairs, and how far they can be from their scores."""
@@ -125,15 +133,16 @@ class Pool:
 
 
 class _Above(NamedTuple):
-    """Pairs that are surely above the blocker: their numbers, and estimates of their scores with the error of these."""
+    """Pairs that are surely above the blocker: their numbers, kinds, estimates of their scores, and the error of these."""
 
     which: Numbers
+    genuine: Mask
     near: Float64
     error: float
 
 
-def _split(which: Numbers, near: Float64, genuine: Mask, error: float, rank: int) -> tuple[_Above, Numbers]:
-    """Return the pairs that are surely above the impostor with a rank from the top, and those that may be or not.
+def _split(near: Float64, genuine: Mask, error: float, rank: int) -> tuple[Mask, Mask]:
+    """Return which pairs are surely above the impostor with a rank from the top, and which may be or not.
 
     Parameters
     ----------
@@ -143,5 +152,4 @@ def _split(which: Numbers, near: Float64, genuine: Mask, error: float, rank: int
     impostor = near[~genuine]
     # The score of that rank is no further than `error` from the estimate of that rank.
     guess = np.partition(impostor, len(impostor) - rank)[len(impostor) - rank]
-    surely = near > guess + 2 * error
-    return _Above(which[surely], near[surely], error), which[np.abs(near - guess) <= 2 * error]
+    return near > guess + 2 * error, np.abs(near - guess) <= 2 * error

@@ -6,7 +6,6 @@ A guess costs nothing but time where it is wrong: what was kept is checked again
 from __future__ import annotations
 
 import dataclasses
-import functools
 import math
 
 import numpy as np
@@ -17,15 +16,14 @@ from evaljobs.pairs.compiled import compiled
 from evaljobs.pairs.count import Counts
 from evaljobs.pairs.samples import Samples
 
-_SEED = 1
-_MARGIN = 5.0  # standard deviations of a rank in the sample
+_MARGIN = 4.0  # standard deviations of a rank in the sample
 _GAP_SHARE = 16  # part of a share that is spent above a window: the threshold may lie across a gap
 _BOTTOM = 8  # at FPR 1 the threshold is the lowest score: keep from the eighth lowest of the sample down
 
 
 @dataclasses.dataclass(frozen=True)
 class Probe:
-    """Count the pairs of blocks of shuffled positions, two by two: every sample equally often.
+    """Count the pairs of blocks of positions that are far apart, two by two: every sample equally often.
 
     Attributes
     ----------
@@ -34,8 +32,8 @@ class Probe:
     size
         Samples a block.
     gallery
-        Where the gallery begins; blocks are then of probes and of the gallery, and one in `size` of all pairs is
-        looked at. 0 for the pairs of all samples.
+        Where the gallery begins; blocks are then of the smaller of both, and of as many parts of the other. 0 for the
+        pairs of all samples.
     """
 
     n: int
@@ -51,7 +49,9 @@ class Probe:
     @property
     def couples(self) -> int:
         """Number of couples of blocks."""
-        return min(self.size, self.gallery, self.n - self.gallery) if self.gallery else max(1, self.blocks // 2)
+        if not self.gallery:
+            return max(1, self.blocks // 2)
+        return max(1, min(self.gallery, self.n - self.gallery) // self.size)
 
     def parts(self, at_least: int) -> list[range]:
         """Cut the couples into parts."""
@@ -62,46 +62,36 @@ class Probe:
         """Return 0: these pairs are looked at again, and progress counts them then."""
         return 0
 
-    @functools.cached_property
-    def _shuffled(self) -> NDArray[np.int64]:
-        random = np.random.default_rng(_SEED)
-        if not self.gallery:
-            return random.permutation(self.n)
-        return np.concatenate(
-            (random.permutation(self.gallery), random.permutation(self.n - self.gallery) + self.gallery)
-        )
-
     def run(self, samples: Samples, part: range, onto: Counts | None = None) -> Counts:
         """Count the pairs of some couples of blocks."""
         impostor, genuine = np.zeros(self.bins.count, np.int64), np.zeros(self.bins.count, np.int64)
         for couple in part:
             i, j = self.couple(couple)
             product = samples.unit[i] @ samples.unit[j].T
-            _count_sampled(product, i, j, samples.labels, *self.bins.affine, impostor, genuine)
+            _count_sampled(
+                product, i.start, i.step, j.start, j.step, samples.labels, *self.bins.affine, impostor, genuine
+            )
         found = Counts(impostor, genuine)
         return found if onto is None else onto + found
 
-    def couple(self, number: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return the positions of two blocks that are compared."""
-        if not self.gallery:
-            return self.positions(2 * number), self.positions((2 * number + 1) % self.blocks)
-        probes, gallery = self._shuffled[: self.gallery], self._shuffled[self.gallery :]
-        return _share(probes, number, self.couples), _share(gallery, number, self.couples)
+    def couple(self, number: int) -> tuple[slice, slice]:
+        """Return the positions of two blocks that are compared: evenly spread over all labels and groups."""
+        if not self.gallery:  # not neighbours, which are often of one label
+            return self.positions(number), self.positions((number + self.couples) % self.blocks)
+        return slice(number, self.gallery, self.couples), slice(self.gallery + number, self.n, self.couples)
 
-    def positions(self, block: int) -> NDArray[np.int64]:
+    def positions(self, block: int) -> slice:
         """Return the positions of a block of all samples."""
-        return self._shuffled[block * self.size : (block + 1) * self.size]
-
-
-def _share(positions: NDArray[np.int64], number: int, of: int) -> NDArray[np.int64]:
-    return positions[len(positions) * number // of : len(positions) * (number + 1) // of]
+        return slice(block, self.n, self.blocks)
 
 
 @compiled
 def _count_sampled(  # noqa: PLR0913, PLR0917 - a kernel takes arrays, not objects
     product: NDArray[np.float32],
-    i: NDArray[np.int64],
-    j: NDArray[np.int64],
+    i0: int,
+    i_step: int,
+    j0: int,
+    j_step: int,
     labels: NDArray[np.int64],
     scale: np.float32,
     zero: np.float32,
@@ -111,9 +101,10 @@ def _count_sampled(  # noqa: PLR0913, PLR0917 - a kernel takes arrays, not objec
     for r in range(product.shape[0]):
         for c in range(product.shape[1]):
             b = np.int32(product[r, c] * scale + zero)
-            if labels[i[r]] != labels[j[c]]:
+            i, j = i0 + r * i_step, j0 + c * j_step
+            if labels[i] != labels[j]:
                 impostor[b] += 1
-            elif i[r] != j[c]:
+            elif i != j:
                 genuine[b] += 1
 
 

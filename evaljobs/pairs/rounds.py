@@ -33,7 +33,8 @@ from evaljobs.pairs.work import Rounds, total_of
 DEFAULT_TILE = 896
 _COLLECT_TILE = 256  # its scores, in float64, fit the cache
 _REFINE_TILE = 256  # all its pairs may have to be scored
-_PROBE_SHARE = 256  # one pair in so many is probed
+_PROBE_SHARE = 256  # one pair in so many is probed; fewer of very large sets
+_PROBE_SIZE = 2048
 _NOTHING = Wanted()
 
 
@@ -154,7 +155,8 @@ def _scanned(  # noqa: PLR0913, PLR0917 - as `rounds`
 
 
 def _probe(samples: Samples, bins: Bins) -> Probe:
-    size = _PROBE_SHARE if samples.gallery else max(1, samples.n // _PROBE_SHARE)
+    smaller = min(samples.gallery, samples.n - samples.gallery) if samples.gallery else samples.n
+    size = max(1, min(smaller // _PROBE_SHARE, _PROBE_SIZE))
     return Probe(samples.n, size, bins, samples.gallery)
 
 

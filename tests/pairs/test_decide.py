@@ -60,12 +60,14 @@ class Pool(pool.Pool):
 
     def __init__(self, simulated: Simulated, missing: set[int]) -> None:
         self.simulated, self.missing = simulated, missing
-        self._is_genuine = simulated.genuine
 
     def _between(self, first: int, last: int) -> NDArray[np.int64] | None:
         s = self.simulated
         here = (s.bins >= first) & (s.bins <= last)
         return None if self.missing & set(s.bins[here].tolist()) else np.flatnonzero(here)
+
+    def _is_genuine(self, which: NDArray[np.int64]) -> NDArray[np.bool_]:
+        return self.simulated.genuine[which]
 
     def _filtered(self, which: NDArray[np.int64]) -> tuple[Float64, float]:
         return self._estimate(which, seed=1)

@@ -75,7 +75,8 @@ def probe(sheet: Sheet, work: Probe) -> Counts:
     width = -(-larger.size // 8) * 8
     product = torch.empty((larger.size, width), dtype=torch.float16, device=device)
     for block in range(min(larger.blocks, max(4, work.n // _SAMPLES_A_PROBE_BLOCK))):
-        i, j = (torch.tensor(larger.positions(b % larger.blocks), device=device) for b in (block, block + 1))
+        places = (larger.positions(b % larger.blocks) for b in (block, block + 1))
+        i, j = (torch.arange(p.start, p.stop, p.step, device=device)[: larger.size] for p in places)
         wide = torch.cat((j, j[:1].expand(width - larger.size)))
         rows.product(i, wide, product)
         tally.count(product, (0, 0), rows.ends[i], rows.ends[j], triangle=False)
