@@ -133,7 +133,7 @@ class Pool:
 
 
 class _Above(NamedTuple):
-    """Pairs that are surely above the blocker: their numbers, kinds, estimates of their scores, and the error of these."""
+    """Pairs that are surely above the blocker: their numbers and kinds, and estimates of their scores with an error."""
 
     which: Numbers
     genuine: Mask
