@@ -183,7 +183,7 @@ def _hardest(samples: Samples, kept: Kept | None, number: int, *, sign: int) -> 
     """Return so many of the kept pairs, by their score times the sign, ascending; ties by their rows."""
     if kept is None or not number:
         return None
-    near = sign * kept.value
+    near = sign * kept.value.astype(np.float64)  # bounds are no float32
     if len(near) > number:
         last = np.partition(near, number - 1)[number - 1] + 2 * filter_error(samples.rows.shape[1])
         kept = Kept(*(column[near <= last] for column in kept))
@@ -218,8 +218,9 @@ def _at_least(samples: Samples, kept: Kept, threshold: float) -> tuple[Int64, In
     """Return the kept pairs whose score is at least a threshold."""
     error = filter_error(samples.rows.shape[1])
     i, j = kept.i.astype(np.int64), kept.j.astype(np.int64)
-    accepted = kept.value > threshold + error
-    open_ = np.flatnonzero(np.abs(kept.value - threshold) <= error)
+    near = kept.value.astype(np.float64)  # a threshold is no float32
+    accepted = near > threshold + error
+    open_ = np.flatnonzero(np.abs(near - threshold) <= error)
     accepted[open_] = samples.score_pairs(i[open_], j[open_]) >= threshold
     return i[accepted], j[accepted]
 

@@ -68,13 +68,18 @@ class Tiles:
     @functools.cached_property
     def _n_rows(self) -> int:
         """Return the number of rows of tiles: of all of them, or of those of the probes."""
-        return bisect.bisect_left(self._cuts, self.gallery) if self.gallery else len(self._cuts) - 1
+        return bisect.bisect_left(self._cuts, self.gallery) if self.gallery else self._side
 
-    @property
+    @functools.cached_property
+    def _side(self) -> int:
+        """Return the number of intervals between cuts."""
+        return len(self._cuts) - 1
+
+    @functools.cached_property
     def count(self) -> int:
         """Number of tiles."""
-        side = len(self._cuts) - 1
-        return self._n_rows * (side - self._n_rows) if self.gallery else side * (side + 1) // 2
+        rows, side = self._n_rows, self._side
+        return rows * (side - rows) if self.gallery else side * (side + 1) // 2
 
     @functools.cached_property
     def area(self) -> int:
@@ -83,14 +88,18 @@ class Tiles:
 
     def place(self, tile: int) -> tuple[slice, slice]:
         """Return the positions i and j of a tile."""
-        side = len(self._cuts) - 1
+        a, b = self._intervals(tile)
+        return self._slice(a), self._slice(b)
+
+    def _intervals(self, tile: int) -> tuple[int, int]:
+        """Return the intervals between cuts in which the rows and the columns of a tile lie."""
         if self.gallery:
-            a, b = divmod(tile, side - self._n_rows)
-            return self._slice(a), self._slice(self._n_rows + b)
+            a, b = divmod(tile, self._side - self._n_rows)
+            return a, self._n_rows + b
         # Rows have side, side - 1, ... tiles; counted from the end they are triangular numbers.
         left = self.count - 1 - tile
         from_end = (math.isqrt(8 * left + 1) - 1) // 2
-        return self._slice(side - 1 - from_end), self._slice(side - 1 - (left - from_end * (from_end + 1) // 2))
+        return self._side - 1 - from_end, self._side - 1 - (left - from_end * (from_end + 1) // 2)
 
     def pieces(self, i: slice, j: slice) -> Iterator[Piece]:
         """Cut a tile where groups begin; on the diagonal, only what holds pairs i < j."""
@@ -106,11 +115,15 @@ class Tiles:
 
     def pairs(self, part: range) -> int:
         """Return the number of pairs in a part."""
-        total = 0
-        for tile in part:
-            rows, columns = self.place(tile)
-            height = rows.stop - rows.start
-            total += height * (height - 1) // 2 if rows == columns else height * (columns.stop - columns.start)
+        total, tile = 0, part.start
+        while tile < part.stop:  # row of tiles after row
+            a, b = self._intervals(tile)
+            end = min(self._side, b + part.stop - tile)
+            height = self._cuts[a + 1] - self._cuts[a]
+            total += height * (self._cuts[end] - self._cuts[b])
+            if a == b:
+                total -= height * (height + 1) // 2
+            tile += end - b
         return total
 
     def _slice(self, tile: int) -> slice:

@@ -41,3 +41,23 @@ def test_an_unusable_size_is_refused(size: int) -> None:
     """The message says what was found and what is possible."""
     with pytest.raises(InputError, match=f"found a tile of {size}; expected 1 to {MAX_TILE}"):
         Tiles(10, size)
+
+
+@given(st.integers(2, 40), st.integers(1, 12), st.lists(st.integers(1, 39), max_size=6), st.integers(0, 39))
+def test_pieces_hold_every_pair_once_and_are_of_one_group(n: int, size: int, starts: list[int], gallery: int) -> None:
+    """Wherever groups begin, and for probes against a gallery: every pair in one piece, which crosses no beginning."""
+    gallery = gallery if gallery < n else 0
+    begins = sorted({0, gallery, *(start for start in starts if start < n)})
+    tiles = Tiles(n, size, tuple(begins), gallery)
+    seen: list[tuple[int, int]] = []
+    for part in tiles.parts(3):
+        before = len(seen)
+        for tile in part:
+            place = tiles.place(tile)
+            assert all(side.stop - side.start <= size for side in place)
+            for i, j in tiles.pieces(*place):
+                assert not any(side.start < begin < side.stop for side in (i, j) for begin in begins)
+                seen += [(a, b) for a in range(i.start, i.stop) for b in range(j.start, j.stop) if gallery or a < b]
+        assert tiles.pairs(part) == len(seen) - before
+    rows, columns = (range(gallery), range(gallery, n)) if gallery else (range(n), range(n))
+    assert sorted(seen) == [(a, b) for a in rows for b in columns if gallery or a < b]
