@@ -95,7 +95,8 @@ class Spread:
         keys, number = np.unique(labels[0] * n_labels + labels[1], return_counts=True)
         most = np.lexsort((keys, -number))[:_LARGEST]
         largest = np.stack((*np.divmod(keys[most], n_labels), number[most]), axis=1)
-        return cls(len(keys), largest, np.bincount(labels.ravel(), minlength=n_labels))
+        twice = np.bincount(labels[0][labels[0] == labels[1]], minlength=n_labels)  # where a list says so
+        return cls(len(keys), largest, np.bincount(labels.ravel(), minlength=n_labels) - twice)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,7 +135,7 @@ def look_closer(  # noqa: PLR0913, PLR0917 - all that was found so far
 ) -> Rounds[Closer]:
     """Find what is wanted in the kept pairs, with another scan where they are not enough."""
     bins = scan.bins
-    impostor_from, genuine_to = _from_counts(bins, counts, points, wanted, scan.budget)
+    impostor_from, genuine_to, all_hardest = _from_counts(bins, counts, points, wanted, scan.budget)
     needed = flags_between(bins, impostor_from, genuine_to)
     if not pool.holds(needed):
         again = yield from total_of(dataclasses.replace(scan, flags=needed, n_groups=0))
@@ -143,7 +144,7 @@ def look_closer(  # noqa: PLR0913, PLR0917 - all that was found so far
     if wanted.by_label:
         accepted = yield from _accepted(samples, bins, points)
     return Closer(
-        _hardest(samples, pool.among(needed[0], genuine=False), wanted.hardest, sign=-1),
+        _hardest(samples, pool.among(needed[0], genuine=False) if all_hardest else None, wanted.hardest, sign=-1),
         _hardest(samples, pool.among(needed[1], genuine=True), wanted.hardest, sign=1),
         tuple(_spread(samples, pool, bins, needed[0], point) if wanted.by_label else None for point in points),
         accepted,
@@ -152,20 +153,25 @@ def look_closer(  # noqa: PLR0913, PLR0917 - all that was found so far
 
 def _from_counts(
     bins: Bins, counts: Counts, points: tuple[Point, ...], wanted: Wanted, budget: int
-) -> tuple[float | None, float | None]:
-    """Return the score from which impostors, and up to which genuine pairs are needed: no more than can be kept."""
+) -> tuple[float | None, float | None, bool]:
+    """Return the score from which impostors, and up to which genuine pairs are needed: no more than can be kept.
+
+    And whether these are all that may be among the hardest impostors.
+    """
     from_top, from_bottom = np.cumsum(counts.impostor[::-1]), np.cumsum(counts.genuine)
     genuine_to = None
     if wanted.hardest and from_bottom[-1]:
         genuine_to = bins.high(int(np.searchsorted(from_bottom, min(wanted.hardest, int(from_bottom[-1])))))
     candidates = [p.threshold for p in points if wanted.by_label and _is_listed(p) and p.threshold is not None]
+    hardest_from = None
     if wanted.hardest and from_top[-1]:
         rank = min(wanted.hardest, int(from_top[-1]))
-        candidates.append(bins.low(bins.count - 1 - int(np.searchsorted(from_top, rank))))
+        hardest_from = bins.low(bins.count - 1 - int(np.searchsorted(from_top, rank)))
+        candidates.append(hardest_from)
     if not _fits(bins, counts, None, genuine_to, budget // 2):
         genuine_to = None
     fitting = [c for c in candidates if _fits(bins, counts, c, genuine_to, budget)]
-    return min(fitting, default=None), genuine_to
+    return min(fitting, default=None), genuine_to, hardest_from in fitting
 
 
 def _fits(bins: Bins, counts: Counts, impostor_from: float | None, genuine_to: float | None, budget: int) -> bool:
@@ -220,7 +226,7 @@ def _at_least(samples: Samples, kept: Kept, threshold: float) -> tuple[Int64, In
     i, j = kept.i.astype(np.int64), kept.j.astype(np.int64)
     near = kept.value.astype(np.float64)  # a threshold is no float32
     accepted = near > threshold + error
-    open_ = np.flatnonzero(np.abs(near - threshold) <= error)
+    open_ = np.flatnonzero(~accepted & (near >= threshold - error))
     accepted[open_] = samples.score_pairs(i[open_], j[open_]) >= threshold
     return i[accepted], j[accepted]
 

@@ -119,8 +119,10 @@ def prepare_listed(  # noqa: PLR0913 - samples and pairs
     again = len(i) - len(np.unique(np.minimum(i, j) * len(rows) + np.maximum(i, j)))
     if again:
         notes += (f"{again} of {len(i)} pairs stand in the list again; each time counts",)
+    if labels is None and n_groups:
+        notes += ("there are no labels: the intervals take every sample for independent of all others",)
     grouping = grouped(codes, names, n_groups)
-    samples = arranged(rows, np.arange(len(rows)), codes, names, grouping, ids, notes)
+    samples = arranged(rows, np.arange(len(rows)), codes, names, grouping, ids, notes, for_filter=False)
     return Listed(**vars(samples), i=i, j=j, is_genuine=is_genuine, labelled=labels is not None)
 
 

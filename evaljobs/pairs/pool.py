@@ -152,4 +152,5 @@ def _split(near: Float64, genuine: Mask, error: float, rank: int) -> tuple[Mask,
     impostor = near[~genuine]
     # The score of that rank is no further than `error` from the estimate of that rank.
     guess = np.partition(impostor, len(impostor) - rank)[len(impostor) - rank]
-    return near > guess + 2 * error, np.abs(near - guess) <= 2 * error
+    surely = near > guess + 2 * error
+    return surely, ~surely & (near >= guess - 2 * error)

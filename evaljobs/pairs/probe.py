@@ -17,6 +17,7 @@ from evaljobs.pairs.count import Counts
 from evaljobs.pairs.samples import Samples
 
 _MARGIN = 4.0  # standard deviations of a rank in the sample
+_LARGEST = 4096  # samples of a block, at most about so many
 _GAP_SHARE = 16  # part of a share that is spent above a window: the threshold may lie across a gap
 _BOTTOM = 8  # at FPR 1 the threshold is the lowest score: keep from the eighth lowest of the sample down
 
@@ -78,7 +79,11 @@ class Probe:
         """Return the positions of two blocks that are compared: evenly spread over all labels and groups."""
         if not self.gallery:  # not neighbours, which are often of one label
             return self.positions(number), self.positions((number + self.couples) % self.blocks)
-        return slice(number, self.gallery, self.couples), slice(self.gallery + number, self.n, self.couples)
+        return self._share(0, self.gallery, number), self._share(self.gallery, self.n, number)
+
+    def _share(self, first: int, last: int, number: int) -> slice:
+        step = max(self.couples, (last - first) // _LARGEST)
+        return slice(first + number, last, step)
 
     def positions(self, block: int) -> slice:
         """Return the positions of a block of all samples."""

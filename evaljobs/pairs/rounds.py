@@ -126,7 +126,7 @@ def _collected(
     )
     scan = Scan(samples.tiles(limits.tile), bins, flags, limits.kept, samples.n_groups)
     scanned = yield from total_of(scan)
-    return (yield from _completed(samples, scan, scanned, outcome, wanted))
+    return (yield from _completed(samples, scan, scanned, scanned.pool(samples, bins), outcome, wanted))
 
 
 def _scanned(  # noqa: PLR0913, PLR0917 - as `rounds`
@@ -151,7 +151,7 @@ def _scanned(  # noqa: PLR0913, PLR0917 - as `rounds`
     points = _points(samples, targets, found)
     drawn = curve.from_counts(scanned.counts, bins, points)
     outcome = Outcome(points, auroc.from_counts(scanned.counts, bins.reach), drawn)
-    return (yield from _completed(samples, scan, scanned, outcome, wanted))
+    return (yield from _completed(samples, scan, scanned, pool, outcome, wanted))
 
 
 def _probe(samples: Samples, bins: Bins) -> Probe:
@@ -172,10 +172,11 @@ def _guess(  # noqa: PLR0913, PLR0917 - what was sampled, and what is to be foun
     return flags | both
 
 
-def _completed(
+def _completed(  # noqa: PLR0913, PLR0917 - all that was found so far
     samples: Samples,
     scan: Scan,
     scanned: Scanned,
+    pool: Pool,
     outcome: Outcome,
     wanted: Wanted,
 ) -> Rounds[Outcome]:
@@ -183,7 +184,6 @@ def _completed(
     if scanned.groups is not None:
         outcome = dataclasses.replace(outcome, replicates=replicate(scanned.counts, scanned.groups, outcome.points))
     if wanted:
-        pool = scanned.pool(samples, scan.bins)
         closer = yield from look_closer(samples, scan, scanned.counts, pool, outcome.points, wanted)
         outcome = dataclasses.replace(outcome, closer=closer)
     return outcome

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from evaljobs import verify_pairs
 from evaljobs.pairs import closer
 from evaljobs.pairs.bins import SCALE
 from evaljobs.pairs.closer import LISTED, Wanted
@@ -174,3 +175,32 @@ def test_tables_are_whole_where_there_is_nothing_to_tell(verify_with: Any) -> No
             assert tables["hardest"].num_rows == found.n_genuine + found.n_impostor
             assert found.intervals is None
             assert tables["labels"].column_names[0] == "target"
+
+
+@pytest.mark.parametrize("kept", [200, 400, 2000, 10**6])
+def test_hardest_pairs_are_all_or_none(oracle: Any, verify_with: Any, kept: int) -> None:
+    """Most impostors tie below a few duplicates, which alone can be kept: no list, rather than a short one."""
+    n = 60
+    rows = np.zeros((n, n + 1), np.float32)
+    rows[:, 0] = rows[np.arange(n), np.arange(n) + 1] = 1
+    rows[1:4] = rows[0]
+    labels = np.arange(n)
+    labels[-1] = labels[-2]
+    truth = oracle(rows, labels)
+    found = verify_with(rows, labels, (0.002, 1.0), wanted=WANTED, collected=0, kept=kept)
+    truth.check(found)
+    hardest = look(found).hardest_impostor
+    assert (hardest is None) == (kept < truth.impostor.size)
+    if hardest is not None:
+        assert [pair.score for pair in hardest] == np.sort(truth.impostor)[::-1][:15].tolist()
+
+
+def test_false_accept_within_a_label_counts_once_for_it() -> None:
+    """A list may call a pair of one label an impostor: that is one false positive of the label, not two."""
+    rows = np.random.default_rng(0).standard_normal((6, 4)).astype(np.float32)
+    found = verify_pairs(rows, [[0, 1], [2, 3], [0, 2]], list("aabbcc"), (1.0,), genuine=[0, 1, 1], by_label=True)
+    assert {row["label"]: row["false_positives"] for row in look(found).labels_table(found.points).to_pylist()} == {
+        "a": 1,
+        "b": 0,
+        "c": 0,
+    }
