@@ -43,8 +43,9 @@ def prepare_cross(  # noqa: PLR0913, PLR0917 - two of each
     NonFiniteError
         If a row is not finite, or all zero; rows of the gallery are counted after the probes.
     """
-    rows, notes = _stacked(as_rows(probes), as_rows(gallery))
-    n_probes = len(np.asarray(probes))
+    left, right = as_rows(probes), as_rows(gallery)
+    rows, notes = _stacked(left, right)
+    n_probes = len(left[0])
     labels = [
         *_listed(probe_labels, n_probes, "probe_labels"),
         *_listed(gallery_labels, len(rows) - n_probes, "gallery_labels"),
@@ -52,12 +53,7 @@ def prepare_cross(  # noqa: PLR0913, PLR0917 - two of each
     codes, names = factorise(labels)
     twins = _twins(probe_ids, gallery_ids, n_probes, len(rows) - n_probes)
     grouping = _with_twins(grouped(codes, names, n_groups), twins)
-    order = np.concatenate(
-        (
-            np.lexsort((codes[:n_probes], grouping.groups[:n_probes])),
-            np.lexsort((codes[n_probes:], grouping.groups[n_probes:])) + n_probes,
-        )
-    )
+    order = np.lexsort((codes, grouping.groups, np.arange(len(rows)) >= n_probes))
     ids = None if probe_ids is None or gallery_ids is None else [*probe_ids, *gallery_ids]
     samples = arranged(
         rows, order, codes, names, grouping, ids, notes, gallery=n_probes, twins=_by_position(twins, order, n_probes)

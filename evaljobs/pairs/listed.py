@@ -112,18 +112,27 @@ def prepare_listed(  # noqa: PLR0913 - samples and pairs
     codes, names = (np.zeros(len(rows), np.int64), [""]) if labels is None else factorise(labels)
     expect_lengths(len(rows), labels=len(codes), ids=len(rows) if ids is None else len(ids))
     is_genuine = codes[i] == codes[j] if genuine is None else _as_booleans(genuine, len(i))
-    if labels is not None and (contrary := int((is_genuine != (codes[i] == codes[j])).sum())):
-        notes += (
-            f"the genuine column says otherwise than the labels for {contrary} of {len(i)} pairs; the column was taken",
-        )
-    again = len(i) - len(np.unique(np.minimum(i, j) * len(rows) + np.maximum(i, j)))
-    if again:
-        notes += (f"{again} of {len(i)} pairs stand in the list again; each time counts",)
-    if labels is None and n_groups:
+    if labels is not None:
+        notes += _contradictions(is_genuine, codes[i] == codes[j])
+    elif n_groups:
         notes += ("there are no labels: the intervals take every sample for independent of all others",)
+    notes += _repetitions(i, j)
     grouping = grouped(codes, names, n_groups)
     samples = arranged(rows, np.arange(len(rows)), codes, names, grouping, ids, notes, for_filter=False)
     return Listed(**vars(samples), i=i, j=j, is_genuine=is_genuine, labelled=labels is not None)
+
+
+def _contradictions(is_genuine: Mask, same: Mask) -> tuple[str, ...]:
+    contrary = int((is_genuine != same).sum())
+    what = (
+        f"the genuine column says otherwise than the labels for {contrary} of {len(same)} pairs; the column was taken"
+    )
+    return (what,) if contrary else ()
+
+
+def _repetitions(i: Int64, j: Int64) -> tuple[str, ...]:
+    again = len(i) - len(np.unique(np.minimum(i, j) * (max(i.max(), j.max()) + 1) + np.maximum(i, j)))
+    return (f"{again} of {len(i)} pairs stand in the list again; each time counts",) if again else ()
 
 
 def _rows_of(pairs: object, n: int) -> tuple[Int64, Int64]:
