@@ -144,14 +144,21 @@ def _scanned(  # noqa: PLR0913, PLR0917 - as `rounds`
     found, pending = _decide(bins, scanned.counts, pool, allowed)
     flags = _flags(bins, pending)
     if pending and int(scanned.counts.all[flags == 1].sum()) <= limits.kept:
-        again = yield from total_of(dataclasses.replace(scan, flags=np.stack((flags, flags)), n_groups=0))
-        more, pending = _decide(bins, again.counts, again.pool(samples, bins), tuple(p.allowed for p in pending))
+        more, pending = yield from _scanned_again(samples, scan, flags, tuple(p.allowed for p in pending))
         found |= more
     found |= yield from _refined(samples.tiles(min(limits.tile, _REFINE_TILE)), fine, pending)
     points = _points(samples, targets, found)
     drawn = curve.from_counts(scanned.counts, bins, points)
     outcome = Outcome(points, auroc.from_counts(scanned.counts, bins.reach), drawn)
     return (yield from _completed(samples, scan, scanned, pool, outcome, wanted))
+
+
+def _scanned_again(
+    samples: Samples, scan: Scan, flags: NDArray[np.uint8], allowed: tuple[int, ...]
+) -> Rounds[tuple[dict[int, Found], tuple[Pending, ...]]]:
+    """Decide points by other pairs, which are held no longer than this takes."""
+    scanned = yield from total_of(dataclasses.replace(scan, flags=np.stack((flags, flags)), n_groups=0))
+    return _decide(scan.bins, scanned.counts, scanned.pool(samples, scan.bins), allowed)
 
 
 def _probe(samples: Samples, bins: Bins) -> Probe:
