@@ -1,0 +1,108 @@
+"""The commands that read a configuration: run, plan, schema; and demo, which writes one."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from evaljobs.cli.consoles import console, stdout
+from evaljobs.errors import ExitCode
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def config_options(command: F) -> F:
+    """Add what every command that reads a configuration takes."""
+    command = click.argument("config", type=click.Path(path_type=Path))(command)
+    return click.option(
+        "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key, such as cluster.workers=4."
+    )(command)
+
+
+def run_options(command: F) -> F:
+    """Add what every command that carries a configuration out takes."""
+    command = click.option("--out", type=click.Path(path_type=Path), help="Output folder.")(command)
+    command = click.option("--address", help="A running Ray cluster; by default a Ray of its own on this machine.")(
+        command
+    )
+    return click.option("--overwrite", is_flag=True, help="Replace another configuration's results in the folder.")(
+        command
+    )
+
+
+@click.command()
+@config_options
+@run_options
+def run(config: Path, overrides: tuple[str, ...], out: Path | None, address: str | None, overwrite: bool) -> ExitCode:
+    """Evaluate the models of CONFIG on its images; what is computed already is not computed again."""
+    from evaljobs.run import Options
+
+    return _run(config, overrides, Options(out, address, overwrite))
+
+
+@click.command()
+@config_options
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def plan(config: Path, overrides: tuple[str, ...], as_json: bool) -> None:
+    """Say what a run of CONFIG would do, and start nothing."""
+    from evaljobs.config import load
+    from evaljobs.engine.forecast import forecast
+    from evaljobs.progress import shown
+
+    with shown(console()) as progress:
+        found = forecast(load(config, overrides), config, progress)
+    click.echo(json.dumps(found.as_json(), indent=1) if as_json else found.as_text())
+
+
+@click.command()
+@click.option("--out", type=click.Path(path_type=Path), default=Path("demo"), show_default=True, help="Folder.")
+def demo(out: Path) -> ExitCode:
+    """Write real images, real models and a configuration into a folder, and run it."""
+    from evaljobs.demo.writing import write_demo
+    from evaljobs.run import Options
+
+    config = write_demo(out)
+    code = _run(config, (), Options())
+    click.echo(f"\nRun it again, nothing is computed twice:\n  {shlex.join([*_program(), 'run', str(config)])}")
+    return code
+
+
+def _program() -> list[str]:
+    """Return how this program was called, for a command that can be copied."""
+    called = Path(sys.argv[0])
+    if called.name == "__main__.py":
+        return [sys.executable, "-m", "evaljobs"]
+    found = shutil.which(called.name)
+    return [called.name if found and called.exists() and Path(found).samefile(called) else str(called)]
+
+
+@click.command()
+def schema() -> None:
+    """Print the JSON schema of the configuration, for editors."""
+    from evaljobs.jobs import config_schema
+
+    click.echo(json.dumps(config_schema(), indent=1))
+
+
+def _run(path: Path, overrides: tuple[str, ...], options: Any) -> ExitCode:
+    from evaljobs.config import load
+    from evaljobs.progress import shown
+    from evaljobs.report.leaderboard import render_terminal
+    from evaljobs.report.remarks import remarks
+    from evaljobs.run import run as carry_out
+
+    config = load(path, overrides)
+    with shown(console()) as progress:
+        finished = carry_out(config, path, progress, options)
+    stdout().print(render_terminal(finished.results))
+    click.echo(f"Results, tables and figures: {finished.out}")
+    for line in remarks(finished.results):
+        click.echo(line, err=True)
+    return finished.exit_code
