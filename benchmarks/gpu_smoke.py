@@ -33,7 +33,7 @@ from evaljobs.config import load
 from evaljobs.demo.writing import write_demo
 from evaljobs.images.decode import decode
 from evaljobs.models.model import Model
-from evaljobs.models.options import Device, provider_of, provider_options
+from evaljobs.models.options import Device, Runtime
 from evaljobs.models.resolve import resolve
 from evaljobs.models.session import Session
 
@@ -284,19 +284,19 @@ def breakdown(folder: Path, device: Device) -> None:
     block = np.stack([decode(path.read_bytes(), models[0].pixels.geometry) for path in images])
     notes = []
     for model in models:
-        session = Session(model, device=device, threads=1)
+        session = Session(model, Runtime(device))
         first = session.run(block)["embedding"]
         both = rate(lambda s=session: s.run(block), len(block))
         fed, alone = feed_rate(model, block), bare_rate(model, block, device)
         print(f"| {model.batch_size} | {fed:.0f} | {alone:.0f} | {both:.0f} |", flush=True)
         again = np.array_equal(first, session.run(block)["embedding"])
-        anew = np.array_equal(first, Session(model, device=device, threads=1).run(block)["embedding"])
+        anew = np.array_equal(first, Session(model, Runtime(device)).run(block)["embedding"])
         notes.append((f"batch {model.batch_size}: equal rows in a second call, and in a new session", again and anew))
     print()
     for name, holds in notes:
         check(name, holds)
-    on_cpu = Session(models[0], device="cpu", threads=os.cpu_count() or 1).run(block[: BATCHES[0]])["embedding"]
-    on_device = Session(models[0], device=device, threads=1).run(block[: BATCHES[0]])["embedding"]
+    on_cpu = Session(models[0], Runtime(threads=os.cpu_count() or 1)).run(block[: BATCHES[0]])["embedding"]
+    on_device = Session(models[0], Runtime(device)).run(block[: BATCHES[0]])["embedding"]
     print(f"- 1 - cosine between rows of the devices: at most {1 - (unit(on_device) * unit(on_cpu)).sum(1).min():.1e}")
 
 
@@ -315,8 +315,8 @@ def feed_rate(model: Model, block: NDArray[np.uint8]) -> float:
 
 def bare_rate(model: Model, block: NDArray[np.uint8], device: Device) -> float:
     """Return what the device alone does: its input lies there already, and its output stays there."""
-    size, provider = model.batch_size, provider_of(device)
-    session = onnxruntime.InferenceSession(model.path, providers=[(provider, provider_options(provider))])
+    size, runtime = model.batch_size, Runtime(device)
+    session = onnxruntime.InferenceSession(model.path, providers=[(runtime.provider, runtime.provider_options())])
     binding = session.io_binding()
     there = onnxruntime.OrtValue.ortvalue_from_numpy(feed(model, block[:size]), device, 0)
     binding.bind_ortvalue_input(model.input.name, there)

@@ -35,6 +35,7 @@ SECTIONS = {
     "Preprocessing": "preprocessing",
     "JobConfig": "jobs",
     "Cluster": "cluster",
+    "Gpu": "gpu",
 }
 
 

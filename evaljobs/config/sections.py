@@ -164,6 +164,21 @@ class JobConfig(pydantic.BaseModel):
         return dict(self.model_extra or {})
 
 
+class Gpu(Section):
+    """How GPUs are used. Batches always have the shape `batch_size`: the last one is filled up."""
+
+    actors: int = Field(
+        1, gt=0, le=64, description="embedding actors on one GPU, each with an equal share; they divide its memory"
+    )
+    memory_mb: int | None = Field(
+        None, gt=0, description="limit of one session's memory arena, in MiB; none where left out"
+    )
+    conv_search: Literal["heuristic", "exhaustive", "default"] = Field(
+        "heuristic", description="how cuDNN chooses convolutions; exhaustive takes gigabytes, and may differ by the day"
+    )
+    tf32: bool = Field(False, description="compute float32 with mantissas of 10 bits: faster, scores move")
+
+
 class Cluster(Section):
     """Where the work runs. It changes nothing that is asked; `device` and `threads` choose whose arithmetic answers."""
 
@@ -172,6 +187,7 @@ class Cluster(Section):
     workers: int | None = Field(None, gt=0, description="embedding actors; one per core or GPU where left out")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: cuda where the cluster has GPUs")
     threads: int = Field(1, gt=0, le=256, description="threads of one onnxruntime session on the CPU")
+    gpu: Gpu = Field(Gpu(), description="how GPUs are used")
     memory_mb: int | None = Field(
         None, ge=1, description="decoded images held at a time; a share of Ray's object store where left out"
     )
@@ -233,6 +249,8 @@ class Config(Section):
     def digest(self) -> str:
         """Return the sha256 of all that can change a result: the store, the output folder and the workers cannot."""
         data = self.model_dump(mode="json", exclude={"store", "out", "cluster"}, exclude_defaults=True)
-        # Whose arithmetic it is: another device or number of threads may change the last bits of an embedding.
-        data["cluster"] = self.cluster.model_dump(include={"device", "threads"}, exclude_defaults=True)
+        # Whose arithmetic it is: these may change the last bits of an embedding.
+        arithmetic = self.cluster.model_dump(include={"device", "threads", "gpu"}, exclude_defaults=True)
+        arithmetic.get("gpu", {}).pop("actors", None)
+        data["cluster"] = {name: value for name, value in arithmetic.items() if value != {}}
         return hashlib.sha256(canonical_json(data).encode()).hexdigest()

@@ -1,13 +1,14 @@
-"""Which device the sessions run on: decided once for a run, since its arithmetic is part of every model key."""
+"""What the sessions run on, and how: decided once for a run, since its arithmetic is part of every model key."""
 
 from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
 
+from evaljobs.config import Cluster
 from evaljobs.errors import UsageError
 from evaljobs.models.options import Device as DeviceName
-from evaljobs.models.options import provider_of
+from evaljobs.models.options import GpuOptions, Runtime
 
 # What an NVIDIA driver makes, on bare metal and under WSL.
 _DEVICE_FILES = (Path("/dev/nvidia0"), Path("/dev/dxg"))
@@ -20,10 +21,11 @@ class Device:
     name: DeviceName
     notes: tuple[str, ...] = ()
 
-    @property
-    def provider(self) -> str:
-        """The execution provider of onnxruntime."""
-        return provider_of(self.name)
+
+def runtime_of(settings: Cluster, device: Device) -> Runtime:
+    """Return how the sessions of a run are carried out."""
+    gpu = GpuOptions(settings.gpu.memory_mb, settings.gpu.conv_search, settings.gpu.tf32)
+    return Runtime(device.name, settings.threads, gpu)
 
 
 def choose_device(wanted: str, cluster_gpus: int | None) -> Device:

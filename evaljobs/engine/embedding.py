@@ -14,7 +14,7 @@ import pyarrow as pa
 from evaljobs.engine.decoding import Decoded
 from evaljobs.errors import ModelError, ModelErrorKind
 from evaljobs.models.model import Model
-from evaljobs.models.options import Device
+from evaljobs.models.options import Runtime
 from evaljobs.models.session import Session
 from evaljobs.schemas import DIGEST
 from evaljobs.store import Store
@@ -52,10 +52,9 @@ class Embedder:
     Every call is safe to repeat: the store keeps the first of two equal parts.
     """
 
-    def __init__(self, store: Path, device: Device, threads: int) -> None:
+    def __init__(self, store: Path, runtime: Runtime) -> None:
         self._store = Store(store)
-        self._device = device
-        self._threads = threads
+        self._runtime = runtime
         self._key: Mapping[str, Any] | None = None
         self._session: Session | None = None
 
@@ -81,6 +80,6 @@ class Embedder:
             # Freed first: two sessions of large models may not fit beside each other.
             self._session, self._key = None, None
             gc.collect()
-            self._session = Session(load.model, device=self._device, threads=self._threads)
+            self._session = Session(load.model, self._runtime)
             self._key = load.key
         return self._session

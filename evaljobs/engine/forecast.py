@@ -11,7 +11,7 @@ from typing import Any
 
 from evaljobs.config import Config
 from evaljobs.engine import todo
-from evaljobs.engine.device import choose_device
+from evaljobs.engine.device import choose_device, runtime_of
 from evaljobs.engine.exclusion import Exclusion
 from evaljobs.engine.prepare import Prepared, prepare
 from evaljobs.engine.shards import Shard
@@ -91,8 +91,8 @@ def forecast(config: Config, path: Path, progress: Progress) -> Forecast:
     UsageError, StoreError
         As a run would.
     """
-    device = choose_device(config.cluster.device, None)
-    prepared = prepare(config, path, progress, provider=device.provider)
+    runtime = runtime_of(config.cluster, choose_device(config.cluster.device, None))
+    prepared = prepare(config, path, progress, runtime)
     exclusion = Exclusion(prepared)
     evaluations = todo.evaluations(prepared, exclusion.digests)
     missing = [evaluations[number] for number in todo.without_result(prepared, evaluations)]
@@ -111,7 +111,7 @@ def forecast(config: Config, path: Path, progress: Progress) -> Forecast:
         embeddings=sum(len(shard.images) * len(shard.models) for shard in shards),
         pairs=sum(evaluation.pairs for evaluation in missing),
         seconds=_estimate(prepared, shards, missing),
-        provider=device.provider,
+        provider=runtime.provider,
         store=str(prepared.store.root),
     )
 

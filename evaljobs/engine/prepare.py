@@ -24,6 +24,7 @@ from evaljobs.jobs.job import Job
 from evaljobs.models import key
 from evaljobs.models.cached import CachedDigests
 from evaljobs.models.model import Model, Refused
+from evaljobs.models.options import Runtime
 from evaljobs.models.resolve import Resolved, resolve
 from evaljobs.pairs_file import ListedPairs, find_rows, read_pairs
 from evaljobs.progress import Progress
@@ -46,6 +47,8 @@ class Prepared:
 
     Attributes
     ----------
+    runtime
+        What the sessions run on, and how.
     keys
         By model name: the key of its embedding table.
     images
@@ -62,6 +65,7 @@ class Prepared:
     sets: dict[str, ImageSet]
     models: tuple[Model, ...]
     refused: tuple[Refused, ...]
+    runtime: Runtime
     keys: dict[str, dict[str, Any]]
     store: Store
     images: pa.Array
@@ -94,7 +98,7 @@ class Prepared:
         return ~lacking
 
 
-def prepare(config: Config, path: Path, progress: Progress, *, provider: str) -> Prepared:
+def prepare(config: Config, path: Path, progress: Progress, runtime: Runtime) -> Prepared:
     """Find and read everything that a configuration names.
 
     Parameters
@@ -105,8 +109,8 @@ def prepare(config: Config, path: Path, progress: Progress, *, provider: str) ->
         Its file: relative paths in it are relative to that file's folder.
     progress
         Told of the images looked at.
-    provider
-        The execution provider that the sessions will run on.
+    runtime
+        What the sessions will run on, and how.
 
     Raises
     ------
@@ -134,7 +138,8 @@ def prepare(config: Config, path: Path, progress: Progress, *, provider: str) ->
         sets=sets,
         models=resolved.models,
         refused=resolved.refused,
-        keys={m.name: key.key(m, provider=provider, threads=config.cluster.threads) for m in resolved.models},
+        runtime=runtime,
+        keys={m.name: key.key(m, runtime) for m in resolved.models},
         store=store,
         images=images,
         uris=uris,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from evaljobs.images.geometry import Geometry
 from evaljobs.models.model import Model
-from evaljobs.models.options import provider_options, session_options
+from evaljobs.models.options import Runtime
 from evaljobs.schemas import STORE_VERSION
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 EMBEDDING_VERSION = 1
 
 
-def key(model: Model, *, provider: str, threads: int) -> dict[str, Any]:
+def key(model: Model, runtime: Runtime) -> dict[str, Any]:
     """Return the model key as a JSON object.
 
     It holds no path, no name, no tag and no number of workers.
@@ -27,10 +27,8 @@ def key(model: Model, *, provider: str, threads: int) -> dict[str, Any]:
     ----------
     model
         The model.
-    provider
-        The execution provider that runs it, as `Session.provider` says.
-    threads
-        Threads of its session.
+    runtime
+        What its session runs on, and how.
     """
     normalisation = model.pixels.normalisation
     return {
@@ -49,9 +47,9 @@ def key(model: Model, *, provider: str, threads: int) -> dict[str, Any]:
         "input": {"name": model.input.name, "layout": model.input.layout, "dtype": model.input.dtype},
         "geometry": _pixels_of(model.pixels.geometry),
         "normalisation": normalisation.key() if normalisation else None,
-        "provider": provider,
-        "provider_options": provider_options(provider),
-        "session_options": session_options(threads),
+        "provider": runtime.provider,
+        "provider_options": runtime.provider_options(),
+        "session_options": runtime.session_options(),
         "onnxruntime": onnxruntime_version(),
         "batch_size": model.batch_size,
     }

@@ -21,7 +21,7 @@ from evaljobs.models.graph import cut, embed_shapes, follow_links
 from evaljobs.models.independence import rows_are_independent
 from evaljobs.models.inspect import read_proto
 from evaljobs.models.model import Model, Output
-from evaljobs.models.options import CPU_PROVIDER, CUDA_PROVIDER, Device, provider_of, provider_options, session_options
+from evaljobs.models.options import CPU_PROVIDER, CUDA_PROVIDER, Runtime
 from evaljobs.models.pooling import rows_of
 from evaljobs.models.runtime_errors import attempt, shorten
 
@@ -42,10 +42,8 @@ class Session:
     ----------
     model
         What to run.
-    device
-        ``cuda`` is never replaced by the CPU.
-    threads
-        Threads that compute one call on the CPU.
+    runtime
+        What it runs on, and how.
 
     Attributes
     ----------
@@ -59,16 +57,16 @@ class Session:
         onnxruntime lacks; PROVIDER, if the device cannot be used; OUT_OF_MEMORY.
     """
 
-    def __init__(self, model: Model, *, device: Device, threads: int) -> None:
+    def __init__(self, model: Model, runtime: Runtime) -> None:
         _check_unchanged(model)
         self._model = model
-        self._session = _load(model, device, threads)
+        self._session = _load(model, runtime)
         self.provider: str = self._session.get_providers()[0]
-        if self.provider != provider_of(device):
+        if self.provider != runtime.provider:
             raise _no_cuda("onnxruntime fell back to the CPU")
         self._widths: dict[str, int] = {}
         pixels = model.pixels.geometry, model.pixels.normalisation
-        self._identity = (model.digest, model.outputs, pixels, model.batch_size, device, threads)
+        self._identity = (model.digest, model.outputs, pixels, model.batch_size, runtime)
 
     def run(self, block: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
         """Embed a block of images.
@@ -180,18 +178,20 @@ def _check_unchanged(model: Model) -> None:
         )
 
 
-def _load(model: Model, device: Device, threads: int) -> Any:
-    if device == "cuda":
+def _load(model: Model, runtime: Runtime) -> Any:
+    if runtime.device == "cuda":
         _need_cuda()
-    options = _options(threads)
-    provider = provider_of(device)
+    options = _options(runtime)
     where = model.path, ModelErrorKind.CORRUPT, model.external_files
     source, data_folder = attempt(lambda: _source(model), *where)
     options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(data_folder))
-    providers = [(provider, provider_options(provider))]
-    if provider != CPU_PROVIDER:
-        providers.append((CPU_PROVIDER, {}))  # for the nodes that the device has no kernel for
-    return attempt(lambda: _open(source, options, providers), *where)
+    return attempt(lambda: _open(source, options, _providers(runtime)), *where)
+
+
+def _providers(runtime: Runtime) -> list[tuple[str, dict[str, str]]]:
+    """Return the providers in the order in which nodes are offered to them: the CPU takes what a device cannot run."""
+    wanted = (runtime.provider, runtime.provider_options())
+    return [wanted] if runtime.device == "cpu" else [wanted, (CPU_PROVIDER, {})]
 
 
 def _open(source: str | bytes, options: Any, providers: Sequence[tuple[str, dict[str, str]]]) -> Any:
@@ -215,8 +215,8 @@ def _source(model: Model) -> tuple[str | bytes, Path]:
     return proto.SerializeToString(), folder
 
 
-def _options(threads: int) -> Any:
-    values = session_options(threads)
+def _options(runtime: Runtime) -> Any:
+    values = runtime.session_options()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = values["intra_op_num_threads"]
     options.inter_op_num_threads = values["inter_op_num_threads"]
@@ -265,9 +265,7 @@ def _why_no_cuda() -> str | None:
     onnxruntime.set_default_logger_severity(_FATAL)
     missing = _preload()
     try:
-        session = _open(
-            _identity(), _options(1), [(name, provider_options(name)) for name in (CUDA_PROVIDER, CPU_PROVIDER)]
-        )
+        session = _open(_identity(), _options(Runtime("cuda")), _providers(Runtime("cuda")))
         session.run(None, {"x": np.zeros(1, np.float32)})
     except Exception as error:  # whatever a missing driver or library raises
         return shorten(str(error))

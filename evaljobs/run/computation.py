@@ -12,7 +12,6 @@ import pyarrow as pa
 
 from evaljobs.engine import execution, todo
 from evaljobs.engine.decoding import DecodeReport, decode_shard
-from evaljobs.engine.device import Device
 from evaljobs.engine.embedding import Embedded, EmbedFailed
 from evaljobs.engine.exclusion import Exclusion
 from evaljobs.engine.prepare import Prepared
@@ -64,7 +63,7 @@ class Computation:
         self._out = out
         self._progress = progress
 
-    def carry_out(self, wanted: Sequence[todo.Evaluation], cluster: Cluster, device: Device) -> None:
+    def carry_out(self, wanted: Sequence[todo.Evaluation], cluster: Cluster) -> None:
         """Compute everything, in one pass; in another where an image was found that crashes its decoder."""
         memory = setup.block_memory(self._prepared, cluster)
         lacking = {evaluation.model.name for evaluation in wanted}
@@ -73,10 +72,10 @@ class Computation:
         complete = False
         while not complete:
             shards = todo.missing_shards(self._prepared, models, self._exclusion.digests, memory)
-            self._progress.say(setup.announce(self._prepared, shards, len(wanted), cluster, device))
+            self._progress.say(setup.announce(self._prepared, shards, len(wanted), cluster))
             plan = setup.make_plan(self._prepared, shards, memory)
             work = setup.make_work(self._prepared, shards)
-            with Pool(plan, work, setup.make_actors(self._prepared, cluster, device)) as pool:
+            with Pool(plan, work, setup.make_actors(self._prepared, cluster)) as pool:
                 if pool.note and shards:
                     self._progress.say(pool.note)
                 complete = self._pass(_Pass(pool, plan, shards, sharing))

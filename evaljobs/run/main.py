@@ -9,7 +9,7 @@ from typing import Any
 
 from evaljobs.config import Config
 from evaljobs.engine import execution, output, todo
-from evaljobs.engine.device import choose_device
+from evaljobs.engine.device import choose_device, runtime_of
 from evaljobs.engine.exclusion import Exclusion
 from evaljobs.engine.prepare import Prepared, prepare, refuse_inside_images
 from evaljobs.engine.results import OK, assemble
@@ -84,10 +84,10 @@ def run(
         device = choose_device(config.cluster.device, None if cluster is None else cluster.gpus)
         for note in device.notes:
             progress.say(note)
-        prepared = prepare(config, path, progress, provider=device.provider)
+        prepared = prepare(config, path, progress, runtime_of(config.cluster, device))
         exclusion = Exclusion(prepared)
         exclusion.check(folder)
-        record = execution.Record(device.provider)
+        record = execution.Record(prepared.runtime.provider)
         evaluations = todo.evaluations(prepared, exclusion.digests)
         wanted = [evaluations[number] for number in todo.without_result(prepared, evaluations)]
         if wanted:
@@ -97,7 +97,7 @@ def run(
 
             try:
                 check_shared(prepared.store, cluster)
-                Computation(prepared, exclusion, record, folder, progress).carry_out(wanted, cluster, device)
+                Computation(prepared, exclusion, record, folder, progress).carry_out(wanted, cluster)
             except ClusterError as error:
                 raise RunFailedError(f"{error}. What was computed is kept: run the same command again") from error
         else:

@@ -8,14 +8,13 @@ from pathlib import Path
 
 from evaljobs.engine import todo
 from evaljobs.engine.decoding import decode_shard
-from evaljobs.engine.device import Device
 from evaljobs.engine.embedding import Embedder, ModelLoad
 from evaljobs.engine.prepare import Prepared
 from evaljobs.engine.shards import Indices, Shard
 from evaljobs.engine.sharing import Sharing
 from evaljobs.errors import UsageError
 from evaljobs.images.geometry import Geometry
-from evaljobs.models.options import Device as DeviceName
+from evaljobs.models.options import Runtime
 from evaljobs.store import Store
 from raycluster.connect import Cluster
 from raycluster.nodes import on_every_node
@@ -81,12 +80,14 @@ def make_work(prepared: Prepared, shards: Sequence[Shard]) -> Work:
     )
 
 
-def make_actors(prepared: Prepared, cluster: Cluster, device: Device) -> Actors:
-    """Return the pool of embedders: one a GPU, or one for each `threads` cores."""
+def make_actors(prepared: Prepared, cluster: Cluster) -> Actors:
+    """Return the pool of embedders: so many on each GPU, or one for each `threads` cores."""
     settings = prepared.config.cluster
-    build = functools.partial(_embedder, prepared.store.root, device.name, settings.threads)
-    if device.name == "cuda":
-        return Actors(build, count=settings.workers or cluster.gpus, cpus=1, gpus=1)
+    build = functools.partial(_embedder, prepared.store.root, prepared.runtime)
+    if prepared.runtime.device == "cuda":
+        # Exactly 1/n: Ray keeps books of parts of a GPU, and any other part would leave a rest that nobody can have.
+        each = settings.gpu.actors
+        return Actors(build, count=settings.workers or cluster.gpus * each, cpus=1, gpus=1 / each)
     slots = max(1, cluster.cpus // settings.threads)
     return Actors(build, count=settings.workers or slots, cpus=settings.threads)
 
@@ -97,16 +98,16 @@ def make_sharing(cluster: Cluster) -> Sharing:
     return Sharing(slots, max(1, slots // max(1, cluster.nodes)))
 
 
-def _embedder(store: Path, device: DeviceName, threads: int) -> Embedder:
-    return Embedder(store, device, threads)
+def _embedder(store: Path, runtime: Runtime) -> Embedder:
+    return Embedder(store, runtime)
 
 
-def announce(prepared: Prepared, shards: Sequence[Shard], evaluations: int, cluster: Cluster, device: Device) -> str:
+def announce(prepared: Prepared, shards: Sequence[Shard], evaluations: int, cluster: Cluster) -> str:
     """Say what is about to be done, and where."""
     decodes = sum(len(shard.images) for shard in shards)
     rows = sum(len(shard.images) * len(shard.models) for shard in shards)
     where = "this machine" if cluster.embedded else f"{cluster.nodes} node(s) of {cluster.address}"
     return (
         f"{len(prepared.images):,} images, {len(prepared.models):,} models: {decodes:,} to decode, {rows:,} to embed, "
-        f"{evaluations:,} evaluations, on {where} ({cluster.cpus} CPUs, {cluster.gpus} GPUs, {device.provider})"
+        f"{evaluations:,} evaluations, on {where} ({cluster.cpus} CPUs, {cluster.gpus} GPUs, {prepared.runtime.provider})"
     )

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from evaljobs import config
+from evaljobs.models.options import Runtime
 from evaljobs.models.resolve import Resolved, resolve
 from evaljobs.models.session import Session
 
@@ -126,7 +127,7 @@ class Network:
         """Load the written model on the CPU."""
         resolved = self.resolve({"path": "model.onnx", **entry})
         assert [r.message for r in resolved.refused] == []
-        return Session(resolved.models[0], device="cpu", threads=threads)
+        return Session(resolved.models[0], Runtime("cpu", threads))
 
     def embed(self, block: NDArray[np.uint8], **entry: Any) -> NDArray[np.float32]:
         """Return the rows of a block, and check their form."""

@@ -12,9 +12,7 @@ import pytest
 from evaljobs.config import canonical_json
 from evaljobs.models.key import key, onnxruntime_version
 from evaljobs.models.model import Output
-
-CPU = "CPUExecutionProvider"
-CUDA = "CUDAExecutionProvider"
+from evaljobs.models.options import GpuOptions, Runtime
 
 
 @pytest.fixture
@@ -23,8 +21,8 @@ def model(network):
     return network.resolve({"path": "model.onnx"}).models[0]
 
 
-def text_of(model, provider=CPU, threads=1):
-    return canonical_json(key(model, provider=provider, threads=threads))
+def text_of(model, device="cpu", threads=1):
+    return canonical_json(key(model, Runtime(device, threads)))
 
 
 def test_names_places_and_tags_are_not_in_the_key(network, model):
@@ -34,7 +32,7 @@ def test_names_places_and_tags_are_not_in_the_key(network, model):
     entry = {"path": "deep/other.onnx", "name": "another", "tags": {"a": "b"}}
     other = network.resolve(entry).models[0]
     assert text_of(other) == text_of(model)
-    text = json.dumps(key(model, provider=CPU, threads=1))
+    text = json.dumps(key(model, Runtime()))
     assert [word for word in (str(network.folder), "model.onnx", "another") if word in text] == []
 
 
@@ -56,13 +54,13 @@ def test_whatever_changes_the_rows_changes_the_key(model):
             model, pixels=dataclasses.replace(pixels, geometry=dataclasses.replace(pixels.geometry, color="bgr"))
         ),
     ]
-    keys = [text_of(model), text_of(model, CUDA), text_of(model, threads=2), *map(text_of, others)]
+    keys = [text_of(model), text_of(model, "cuda"), text_of(model, threads=2), *map(text_of, others)]
     assert len(set(keys)) == len(others) + 3
 
 
 def test_the_key_is_json(model):
     """It is written into every table, and read back as the same key."""
-    found = key(model, provider=CPU, threads=1)
+    found = key(model, Runtime())
     assert json.loads(json.dumps(found)) == found
     assert found["onnxruntime"] == onnxruntime_version()
     assert found["geometry"]["decoder"].startswith("pillow ")
@@ -80,6 +78,20 @@ def test_equal_keys_give_equal_bytes(network, model, block):
     from evaljobs.models.session import Session
 
     other = network.resolve({"path": "model.onnx", "name": "again"}).models[0]
-    first, second = (Session(m, device="cpu", threads=1).run(block)["embedding"] for m in (model, other))
+    first, second = (Session(m, Runtime()).run(block)["embedding"] for m in (model, other))
     assert text_of(other) == text_of(model)
     np.testing.assert_array_equal(first, second)
+
+
+def test_settings_of_a_gpu_change_its_keys_alone(model):
+    """What cuDNN may choose changes the rows on a GPU, and nothing on the CPU."""
+    settings = [GpuOptions(), GpuOptions(memory_mb=2048), GpuOptions(conv_search="exhaustive"), GpuOptions(tf32=True)]
+    on_gpu = [canonical_json(key(model, Runtime("cuda", gpu=gpu))) for gpu in settings]
+    assert len(set(on_gpu)) == len(settings)
+    assert len({canonical_json(key(model, Runtime(gpu=gpu))) for gpu in settings}) == 1
+    options = Runtime("cuda", gpu=GpuOptions(2048, "exhaustive", tf32=True)).provider_options()
+    assert options == {
+        "gpu_mem_limit": str(2048 * 2**20),
+        "cudnn_conv_algo_search": "EXHAUSTIVE",
+        "use_tf32": "1",
+    }

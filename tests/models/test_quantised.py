@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from evaljobs.errors import ModelErrorKind
+from evaljobs.models.options import Runtime
 from evaljobs.models.session import Session
 
 
@@ -68,13 +69,13 @@ def test_hidden_quantisation_is_found(network: Any, block: NDArray[np.uint8], wh
     """Exporters wrap layers into functions: the operators in them count as those of the graph."""
     write(network, "n")
     (plain,) = network.resolve({"path": "quantised.onnx"}).models
-    expected = Session(plain, device="cpu", threads=1).run(block)["embedding"]
+    expected = Session(plain, Runtime()).run(block)["embedding"]
     wrap(network, where)
     (model,) = network.resolve({"path": "quantised.onnx"}).models
     assert model.digest != plain.digest
     assert model.batch_size == 1
     assert any("DynamicQuantizeLinear" in note for note in model.notes)
-    rows = Session(model, device="cpu", threads=1).run(block)["embedding"]
+    rows = Session(model, Runtime()).run(block)["embedding"]
     assert rows.tobytes() == expected.tobytes()
 
 
@@ -84,7 +85,7 @@ def test_row_does_not_depend_on_the_other_images(network: Any, block: NDArray[np
     (model,) = network.resolve({"path": "quantised.onnx", "batch_size": "4"}).models
     assert model.batch_size == 1
     assert any("DynamicQuantizeLinear" in note and "batch_size 4 is not used" in note for note in model.notes)
-    session = Session(model, device="cpu", threads=1)
+    session = Session(model, Runtime())
     together = session.run(block)["embedding"]
     assert len(np.unique(together, axis=0)) == len(block)
     for i in range(len(block)):

@@ -16,6 +16,7 @@ from onnx import TensorProto, helper
 from evaljobs.errors import ModelErrorKind, UsageError
 from evaljobs.models.digest import model_digest
 from evaljobs.models.model import Input, Output
+from evaljobs.models.options import Runtime
 from evaljobs.models.session import Session
 
 
@@ -268,7 +269,7 @@ def test_the_documented_way_to_write_metadata_works(network, monkeypatch, extern
     model = only(network.resolve({"path": "model.onnx"}))
     assert model.metadata["signature"] == "s"
     assert model.pixels.geometry.height == 112
-    assert Session(model, device="cpu", threads=1).run(np.zeros((1, 112, 112, 3), np.uint8))["embedding"].shape == (
+    assert Session(model, Runtime()).run(np.zeros((1, 112, 112, 3), np.uint8))["embedding"].shape == (
         1,
         5,
     )

@@ -12,7 +12,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from evaljobs.errors import ModelError, ModelErrorKind
-from evaljobs.models.options import CPU_PROVIDER, CUDA_PROVIDER
+from evaljobs.models.options import CPU_PROVIDER, CUDA_PROVIDER, Runtime
 from evaljobs.models.session import Session, provider_devices
 
 TOLERANCE = {"rtol": 1e-4, "atol": 1e-5}
@@ -90,7 +90,7 @@ def test_models_in_download_caches_run(network, oracle, block, tensor):
         (network.folder / "snapshot" / name).rename(network.folder / content)
         (network.folder / "snapshot" / name).symlink_to(f"../{content}")
     resolved = network.resolve({"path": "snapshot/*.onnx", "output": tensor})
-    rows = Session(resolved.models[0], device="cpu", threads=1).run(block)["embedding"]
+    rows = Session(resolved.models[0], Runtime()).run(block)["embedding"]
     np.testing.assert_allclose(rows, oracle(block, tensor), **TOLERANCE)
 
 
@@ -210,12 +210,12 @@ def test_the_provider_is_the_one_that_ran(network, block):
     model = network.resolve({"path": "model.onnx"}).models[0]
     devices = provider_devices()
     if devices.why_no_cuda is None:
-        session = Session(model, device="cuda", threads=1)
+        session = Session(model, Runtime("cuda"))
         assert session.provider == CUDA_PROVIDER
         np.testing.assert_allclose(session.run(block)["embedding"], network.embed(block), **TOLERANCE)
     else:
         with pytest.raises(ModelError) as caught:
-            Session(model, device="cuda", threads=1)
+            Session(model, Runtime("cuda"))
         assert caught.value.kind is ModelErrorKind.PROVIDER
         assert devices.why_no_cuda in str(caught.value)
 

@@ -8,6 +8,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from evaljobs.errors import ModelError, ModelErrorKind
+from evaljobs.models.options import Runtime
 from evaljobs.models.runtime_errors import attempt
 from evaljobs.models.session import Session
 
@@ -130,7 +131,7 @@ def test_a_file_that_changes_under_a_run_is_refused(network, changed):
     path = network.folder / changed
     path.write_bytes(path.read_bytes() + b"\0")
     with pytest.raises(ModelError, match="was changed while the run used it"):
-        Session(model, device="cpu", threads=1)
+        Session(model, Runtime())
 
 
 def test_out_of_memory_is_told_from_other_failures(network):
