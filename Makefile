@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# With EXTRAS=test,test-torch the tests that need PyTorch run too; by itself it is several gigabytes on most machines.
+EXTRAS ?= test
 
 .PHONY: demo test check format reference benchmark clean
 
@@ -41,5 +43,5 @@ $(VENV)/installed: $(VENV)/created pyproject.toml
 	touch $@
 
 $(VENV)/installed-test: $(VENV)/installed
-	$(PIP) -e '.[test]'
+	$(PIP) -e '.[$(EXTRAS)]'
 	touch $@

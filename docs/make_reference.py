@@ -134,11 +134,22 @@ def _first_line(docstring: str | None) -> str:
     return (docstring or "").strip().splitlines()[0]
 
 
+def commands() -> dict[str, click.Command]:
+    """Return every command by its name; one of a group by both names, such as ``store ls``."""
+    found: dict[str, click.Command] = {}
+    for name, command in sorted(cli.cli.commands.items()):
+        if isinstance(command, click.Group):
+            found |= {f"{name} {inner}": one for inner, one in sorted(command.commands.items())}
+        else:
+            found[name] = command
+    return found
+
+
 def command_line() -> str:
     """Return the reference of every command and option."""
     blocks: list[str] = []
-    for name, command in sorted(cli.cli.commands.items()):
-        arguments = " ".join(p.name.upper() for p in command.params if isinstance(p, click.Argument) and p.name)
+    for name, command in commands().items():
+        arguments = " ".join(_argument(p) for p in command.params if isinstance(p, click.Argument))
         usage = " ".join(["evaljobs", name, "[OPTIONS]", arguments]).strip()
         lines = [f"## {name}", "", f"`{usage}`", "", _one_line(command.help), ""]
         options = [p for p in command.params if isinstance(p, click.Option)]
@@ -148,6 +159,11 @@ def command_line() -> str:
             lines.append("No options.")
         blocks.append("\n".join(lines))
     return "\n\n".join(blocks)
+
+
+def _argument(argument: click.Argument) -> str:
+    name = (argument.name or "").upper()
+    return name if argument.required else f"[{name}]"
 
 
 def _option_row(option: click.Option) -> str:

@@ -6,6 +6,8 @@ EvaljobsError                 exit code
 ├── ImageError                -    one image cannot be decoded: excluded, listed and counted
 ├── ModelError                -    one model cannot be used: refused by name, the others go on
 ├── StoreError                4    the store cannot be read or written (full disk, not shared)
+├── RemoteError               4    an object on S3 cannot be read or written
+├── ExportError               4    one checkpoint cannot be exported; the others go on
 └── RunFailedError            4    no valid results
 
 A message names what was found, what was expected and what to do next.
@@ -70,6 +72,30 @@ class NonFiniteError(InputError):
 
 class StoreError(EvaljobsError):
     """The store cannot be read or written."""
+
+
+class RemoteErrorKind(enum.StrEnum):
+    """Why S3 does not do what it was asked for."""
+
+    DENIED = "denied"
+    NO_BUCKET = "no_bucket"
+    UNREACHABLE = "unreachable"
+    FAILED = "failed"
+
+
+class RemoteError(EvaljobsError):
+    """An object on S3 cannot be read or written. No message names a credential's value."""
+
+    def __init__(self, kind: RemoteErrorKind, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+    def __reduce__(self) -> tuple[type[RemoteError], tuple[RemoteErrorKind, str]]:
+        return type(self), (self.kind, str(self))
+
+
+class ExportError(EvaljobsError):
+    """One checkpoint cannot become an ONNX file; nothing was written for it."""
 
 
 class RunFailedError(EvaljobsError):

@@ -19,7 +19,20 @@ LISTING = pa.schema(
         pa.field("label", pa.string(), nullable=False),
         pa.field("uri", pa.string(), nullable=False),
         pa.field("size", pa.int64()),  # bytes of the encoded image; null where it cannot be known
-        pa.field("mtime_ns", pa.int64()),
+        pa.field("mtime_ns", pa.int64()),  # of a local file; of the container where the image is inside one
+        pa.field("etag", pa.string()),  # of an object on S3; of the container where the image is inside one
+    ]
+)
+
+# What a container (Parquet file or tar) lists, remembered by its version.
+ENTRIES = pa.schema(
+    [
+        pa.field("container", pa.string(), nullable=False),  # its uri and etag
+        pa.field("name", pa.string()),  # id, path or key; null where the container gives none
+        pa.field("label", pa.string()),  # null where it has none
+        pa.field("origin", pa.string()),  # what the label was taken from; why there is no image
+        pa.field("uri", pa.string()),  # null where there is no image
+        pa.field("size", pa.int64()),  # bytes of the encoded image; null where it cannot be known
     ]
 )
 
@@ -33,13 +46,14 @@ SAMPLES = pa.schema(
         pa.field("height", pa.int32()),
         pa.field("frames", pa.int32()),  # pictures in the file: above 1 for animations and pages
     ],
-    metadata={"evaljobs.schema": "samples/1"},
+    metadata={"evaljobs.schema": "samples/2"},
 )
 
-# Digests of model files by what tells that they have not changed (evaljobs.models.cached).
-MODEL_DIGESTS = pa.schema(
-    [pa.field("key", pa.string(), nullable=False), pa.field("digest", pa.string(), nullable=False)]
-)
+# What was found out about model files, as JSON, by what tells that they have not changed (evaljobs.models.known).
+MODEL_FACTS = pa.schema([pa.field("key", pa.string(), nullable=False), pa.field("facts", pa.string(), nullable=False)])
+
+# Model keys whose batch did not fit the memory (evaljobs.engine.batches).
+TOO_LARGE_BATCHES = pa.schema([pa.field("key", pa.string(), nullable=False)])
 
 # What cannot be decoded, per geometry.
 FAILURES = pa.schema(

@@ -1,4 +1,4 @@
-"""What all tests share: one Ray for the session, and a mode in which nothing may be skipped."""
+"""What all tests share: one Ray and one S3 server for the session, and a mode in which nothing may be skipped."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 import ray
 
 from raycluster.connect import Cluster, connect
+from tests.s3_server import S3Server
 
 NO_SKIP = os.environ.get("EVALJOBS_NO_SKIP") == "1"
 
@@ -29,3 +30,23 @@ def cluster() -> Iterator[Cluster]:
     assert not ray.is_initialized()
     with connect(cpus=2, object_store_mb=256) as connected:
         yield connected
+
+
+@pytest.fixture(scope="session", autouse=True)
+def s3_server() -> Iterator[S3Server]:
+    """An S3 server that is not started yet; its address stands in the environment before Ray's processes inherit it."""
+    server = S3Server()
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("AWS_")]:
+            patch.delenv(name)
+        for name, value in server.environment.items():
+            patch.setenv(name, value)
+        yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def s3(s3_server: S3Server) -> S3Server:
+    """A real S3 server, started once: `bucket()` is a fresh place in it. Whoever stops it starts it again."""
+    s3_server.start()
+    return s3_server

@@ -88,10 +88,19 @@ def test_every_key_is_in_the_reference(reference: ModuleType) -> None:
     assert [f"{name}.{key}" for name, key, node in keys if "description" not in node] == []
 
 
-@pytest.mark.parametrize("name", sorted(cli.cli.commands))
+def all_commands() -> dict[str, click.Command]:
+    """Return every command by its name; groups, and their commands by both names."""
+    found: dict[str, click.Command] = dict(cli.cli.commands)
+    for name, command in cli.cli.commands.items():
+        if isinstance(command, click.Group):
+            found |= {f"{name} {inner}": one for inner, one in command.commands.items()}
+    return found
+
+
+@pytest.mark.parametrize("name", sorted(all_commands()))
 def test_every_command_and_option_has_help(name: str) -> None:
     """A command says what it does and what its arguments are; an option says what it changes."""
-    command = cli.cli.commands[name]
+    command = all_commands()[name]
     assert command.help
     assert command.help[0].isupper()
     assert command.help.rstrip().endswith(".")
@@ -205,7 +214,9 @@ def commands_shown() -> list[str]:
 def test_commands_shown_exist(line: str) -> None:
     """Every command that a page shows has that name and takes these options."""
     _, name, *arguments = line.split()
-    command = cli.cli.commands[name]
+    if isinstance(cli.cli.commands[name], click.Group):
+        name = f"{name} {arguments.pop(0)}"
+    command = all_commands()[name]
     with command.make_context(name, arguments) as context:
         assert context.command is command
 

@@ -14,7 +14,7 @@ from typing import NoReturn
 import click
 
 import evaljobs
-from evaljobs.cli import running, tables
+from evaljobs.cli import exporting, models, running, stores, tables
 from evaljobs.errors import EvaljobsError, ExitCode
 
 
@@ -27,7 +27,17 @@ def cli() -> None:
     """
 
 
-for command in (running.run, running.plan, running.demo, running.schema, tables.score, tables.compare):
+for command in (
+    running.run,
+    running.plan,
+    running.demo,
+    running.schema,
+    tables.score,
+    tables.compare,
+    stores.store,
+    models.inspect,
+    exporting.export,
+):
     cli.add_command(command)
 
 

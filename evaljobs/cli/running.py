@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import click
 
 from evaljobs.cli.consoles import console, stdout
+from evaljobs.cli.paths import LOCAL_FILE
 from evaljobs.errors import ExitCode
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -20,7 +21,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def config_options(command: F) -> F:
     """Add what every command that reads a configuration takes."""
-    command = click.argument("config", type=click.Path(path_type=Path))(command)
+    command = click.argument("config", type=LOCAL_FILE)(command)
     return click.option(
         "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key, such as cluster.workers=4."
     )(command)
@@ -28,7 +29,7 @@ def config_options(command: F) -> F:
 
 def run_options(command: F) -> F:
     """Add what every command that carries a configuration out takes."""
-    command = click.option("--out", type=click.Path(path_type=Path), help="Output folder.")(command)
+    command = click.option("--out", metavar="FOLDER", help="Output folder, or s3://bucket/prefix.")(command)
     command = click.option("--address", help="A running Ray cluster; by default a Ray of its own on this machine.")(
         command
     )
@@ -40,7 +41,7 @@ def run_options(command: F) -> F:
 @click.command()
 @config_options
 @run_options
-def run(config: Path, overrides: tuple[str, ...], out: Path | None, address: str | None, overwrite: bool) -> ExitCode:
+def run(config: Path, overrides: tuple[str, ...], out: str | None, address: str | None, overwrite: bool) -> ExitCode:
     """Evaluate the models of CONFIG on its images; what is computed already is not computed again."""
     from evaljobs.run import Options
 
@@ -62,7 +63,7 @@ def plan(config: Path, overrides: tuple[str, ...], as_json: bool) -> None:
 
 
 @click.command()
-@click.option("--out", type=click.Path(path_type=Path), default=Path("demo"), show_default=True, help="Folder.")
+@click.option("--out", type=LOCAL_FILE, default=Path("demo"), show_default=True, help="Folder.")
 def demo(out: Path) -> ExitCode:
     """Write real images, real models and a configuration into a folder, and run it."""
     from evaljobs.demo.writing import write_demo

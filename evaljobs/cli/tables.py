@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import click
 
 from evaljobs.cli.consoles import console, stdout
+from evaljobs.cli.paths import LOCAL_FILE
 
 
 @click.command()
-@click.argument("table", type=click.Path(path_type=Path))
+@click.argument("table", type=LOCAL_FILE)
 @click.option("--fpr", multiple=True, metavar="RATE", help="Target false-positive rate, such as 1e-4; repeatable.")
 @click.option("--embedding", default="embedding", show_default=True, help="Column of the vectors.")
 @click.option("--label", default="label", show_default=True, help="Column of the labels.")
 @click.option("--id", "id_", default="id", show_default=True, help="Column of the sample ids, if there is one.")
-@click.option("--gallery", type=click.Path(path_type=Path), help="Compare the rows of TABLE with those of this table.")
-@click.option(
-    "--pairs", type=click.Path(path_type=Path), help="Compare the pairs this CSV or Parquet file lists by id."
-)
+@click.option("--gallery", type=LOCAL_FILE, help="Compare the rows of TABLE with those of this table.")
+@click.option("--pairs", type=LOCAL_FILE, help="Compare the pairs this CSV or Parquet file lists by id.")
 @click.option("--groups", type=int, default=20, show_default=True, help="Groups for the 95% intervals; 0 for none.")
 @click.option("--hardest", type=int, default=0, show_default=True, help="How many hardest pairs of each kind to list.")
 @click.option("--self-check", type=int, default=0, show_default=True, help="Check on so many rows with scikit-learn.")
@@ -57,29 +55,29 @@ def _targets(_context: click.Context, _option: click.Parameter, rates: tuple[str
 
 
 @click.command()
-@click.argument("run_a", type=click.Path(path_type=Path))
-@click.argument("run_b", type=click.Path(path_type=Path))
+@click.argument("run_a")
+@click.argument("run_b")
 @click.option("--job", help="Name of the job; by default all that both runs have.")
 @click.option("--set", "set_", help="Name of the set; by default all that both runs have.")
 @click.option("--fpr", multiple=True, callback=_targets, metavar="RATE", help="Target of both runs; repeatable.")
 @click.option("--model", multiple=True, help="A model of RUN_A; by default those that both runs have.")
 @click.option("--with", "with_", multiple=True, help="The model of RUN_B for each --model; by default of its name.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.option("--out", type=click.Path(path_type=Path), help="File to write too: .csv, .parquet or .md.")
+@click.option("--out", metavar="FILE", help="File to write too: .csv, .parquet or .md.")
 def compare(
-    run_a: Path,
-    run_b: Path,
+    run_a: str,
+    run_b: str,
     job: str | None,
     set_: str | None,
     fpr: tuple[float, ...],
     model: tuple[str, ...],
     with_: tuple[str, ...],
     as_json: bool,
-    out: Path | None,
+    out: str | None,
 ) -> None:
     """Say which models of RUN_B differ from those of RUN_A on the same images, with paired 95% intervals.
 
-    A run is its folder or its results.json; both may be the same one.
+    A run is its folder or its results.json, here or on S3; both may be the same one.
     """
     from evaljobs.report.comparison import compare as compare_runs
     from evaljobs.report.comparison_page import render_comparison, to_document, write_comparison

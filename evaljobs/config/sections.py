@@ -58,30 +58,56 @@ Channels = Annotated[_Channels, BeforeValidator(_as_list, json_schema_input_type
 
 
 class Images(Section):
-    """One image set: a folder, or a manifest with a column of uris and one of labels."""
+    """One image set: a folder, a manifest, Parquet files that hold images, or WebDataset tars; local or ``s3://``."""
 
     folder: PathText | None = Field(None, description="folder, searched with its subfolders")
-    manifest: PathText | None = Field(None, description="CSV or Parquet file with a row per image")
-    label: Literal["folder", "prefix"] = Field(
-        "folder", description="folder sets: label from the parent folder, or from the file name up to `separator`"
+    manifest: PathText | None = Field(None, description="CSV or Parquet file with a row per image that names its file")
+    parquet: PathText | None = Field(
+        None, description="Parquet that holds the images, as Hugging Face datasets writes it: a file, folder or glob"
+    )
+    tar: PathText | None = Field(
+        None, description="WebDataset tars: a file, folder or glob, ranges such as {000..012} included"
+    )
+    label: Literal["folder", "prefix", "cls", "json"] | None = Field(
+        None,
+        description="folders and tars: label from the parent `folder`, or as `prefix` from the file name up to "
+        "`separator`; tars: from the member `cls` or `json`. Left out: folder; in tars the first of cls, json, folder",
     )
     separator: str = Field("_", min_length=1, description="with `label: prefix`: where the label ends")
     uri_column: str = Field("uri", description="manifests: column of the files")
-    label_column: str = Field("label", description="manifests: column of the labels")
-    id_column: str | None = Field(None, description="manifests: column of sample ids; the uri where absent")
+    image_column: str = Field("image", description="Parquet: column of the images")
+    label_column: str = Field("label", description="manifests, Parquet: column of the labels; tars: key of the json")
+    id_column: str | None = Field(None, description="manifests, Parquet: column of sample ids; else the uri or path")
     extensions: Annotated[tuple[str, ...], BeforeValidator(_as_list, json_schema_input_type=tuple[str, ...] | str)] = (
         Field(
             (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".pgm", ".tif", ".tiff", ".webp"),
-            description="folder sets: which files are images (upper or lower case)",
+            description="folders and tars: which files are images (upper or lower case)",
         )
     )
     limit: int | None = Field(None, gt=0, description="quick look: at most so many images, spread over the labels")
 
     @model_validator(mode="after")
     def _one_source(self) -> Images:
-        if (self.folder is None) == (self.manifest is None):
-            raise ValueError("give either `folder` or `manifest`, one of them")
+        given = [name for name in _SOURCES if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError("give one of `folder`, `manifest`, `parquet` and `tar`")
+        if self.label in {"cls", "json"} and self.tar is None:
+            raise ValueError(f"`label: {self.label}` belongs to `tar`; the label is to be `folder` or `prefix`")
         return self
+
+    @property
+    def kind(self) -> Literal["folder", "manifest", "parquet", "tar"]:
+        """Which of the sources it is."""
+        return next(name for name in _SOURCES if getattr(self, name) is not None)
+
+    @property
+    def location(self) -> str:
+        """The source as it is written."""
+        location: str = getattr(self, self.kind)
+        return location
+
+
+_SOURCES: tuple[Literal["folder", "manifest", "parquet", "tar"], ...] = ("folder", "manifest", "parquet", "tar")
 
 
 class Set(Section):
@@ -108,6 +134,11 @@ class Preprocessing(Section):
         None, description="Pillow's filter; bilinear where left out"
     )
     exif_orientation: bool | None = Field(None, description="turn the image as its EXIF says; off where left out")
+    decoder: Literal["exact", "draft"] | None = Field(
+        None,
+        description="exact where left out: torchvision's pixels; draft: large JPEGs are scaled while they are decoded, "
+        "which is faster, and their pixels differ",
+    )
     divisor: float | None = Field(None, gt=0, description="255 where left out")
     mean: Channels | None = Field(None, description="ImageNet's where left out")
     std: Channels | None = Field(None, description="ImageNet's where left out")
@@ -213,8 +244,12 @@ class Config(Section):
     )
     max_failed_images: float = Field(0.01, ge=0, le=1, description="share that may fail before the run ends")
     max_image_pixels: int = Field(178_956_970, gt=0, description="larger images are refused as bombs")
-    store: PathText | None = Field(None, description="shared by runs; the user's cache folder where left out")
-    out: PathText | None = Field(None, description="results and figures; <name>-results where left out")
+    store: PathText | None = Field(
+        None, description="local or `s3://`, shared by runs; the user's cache folder where left out"
+    )
+    out: PathText | None = Field(
+        None, description="local or `s3://`, for results and figures; <name>-results where left out"
+    )
     cluster: Cluster = Field(Cluster(), description="where the work runs")
 
     @pydantic.field_validator("version", mode="before")

@@ -6,7 +6,6 @@ import dataclasses
 import gc
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -52,7 +51,7 @@ class Embedder:
     Every call is safe to repeat: the store keeps the first of two equal parts.
     """
 
-    def __init__(self, store: Path, runtime: Runtime) -> None:
+    def __init__(self, store: str, runtime: Runtime) -> None:
         self._store = Store(store)
         self._runtime = runtime
         self._key: Mapping[str, Any] | None = None

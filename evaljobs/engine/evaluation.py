@@ -6,7 +6,6 @@ import dataclasses
 import hashlib
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -75,13 +74,15 @@ class Assignment:
 
     Attributes
     ----------
+    store
+        Where it is.
     threads
         How many compare at a time in the worker's process, where the evaluation is not spread.
     spread
         How it is cut into tasks of its own, if it is.
     """
 
-    store: Path
+    store: str
     job: Job
     model_key: Mapping[str, Any]
     key: Mapping[str, Any]

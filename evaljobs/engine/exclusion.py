@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from evaljobs.engine.output import failures_csv
+from evaljobs.engine.output import Output, failures_csv
 from evaljobs.engine.prepare import ImageSet, Prepared
 from evaljobs.errors import RunFailedError
-from evaljobs.report.atomic import write_atomic
 from evaljobs.schemas import DIGEST
+
+_FILE = "failures.csv"
 
 Row = tuple[str, str, str, str, str]
 
@@ -52,7 +52,7 @@ class Exclusion:
             for sample, uri, digest in zip(*columns, strict=True)
         ]
 
-    def check(self, out: Path) -> None:
+    def check(self, out: Output) -> None:
         """Write failures.csv; end the run when too many images failed, or none is left of a set.
 
         Raises
@@ -61,20 +61,20 @@ class Exclusion:
             Naming how many, the first, and what to do.
         """
         by_set = {name: self.rows(image_set) for name, image_set in self._prepared.sets.items()}
-        write_atomic(out / "failures.csv", failures_csv(row for rows in by_set.values() for row in rows))
+        out.write(_FILE, failures_csv(row for rows in by_set.values() for row in rows))
         for name, rows in by_set.items():
             total = self._prepared.sets[name].samples.num_rows
             limit = self._prepared.config.max_failed_images
             if len(rows) > limit * total or len(rows) == total:
                 allowed = "none is left" if len(rows) == total else f"more than the {limit:.2%} allowed"
-                raise RunFailedError(_too_many(name, rows, total, allowed, out))
+                raise RunFailedError(_too_many(name, rows, total, allowed, out.name_of(_FILE)))
 
 
-def _too_many(name: str, rows: list[Row], total: int, allowed: str, out: Path) -> str:
+def _too_many(name: str, rows: list[Row], total: int, allowed: str, listed: str) -> str:
     kinds = ", ".join(f"{n} {kind}" for kind, n in Counter(row[3] for row in rows).most_common())
     first = "\n".join(f"  {sample}: {message}" for _, sample, _, _, message in rows[:5])
     return (
         f"{len(rows):,} of {total:,} images of the set {name!r} cannot be used ({kinds}), {allowed}. "
-        f"The first:\n{first}\nAll are listed in {out / 'failures.csv'}. Mend or remove them, or raise "
+        f"The first:\n{first}\nAll are listed in {listed}. Mend or remove them, or raise "
         "`max_failed_images`; what was computed is kept"
     )

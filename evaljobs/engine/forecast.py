@@ -112,7 +112,7 @@ def forecast(config: Config, path: Path, progress: Progress) -> Forecast:
         pairs=sum(evaluation.pairs for evaluation in missing),
         seconds=_estimate(prepared, shards, missing),
         provider=runtime.provider,
-        store=str(prepared.store.root),
+        store=prepared.store.location,
     )
 
 
@@ -125,10 +125,11 @@ def _estimate(prepared: Prepared, shards: Sequence[Shard], missing: Sequence[tod
             embeddings[model] += len(shard.images)
     for evaluation in missing:
         pairs[evaluation.job.kind] += evaluation.pairs
-    store, geometries, models = prepared.store, prepared.geometries, prepared.models
+    store, geometries = prepared.store, prepared.geometries
+    keys = [prepared.keys[prepared.models[number].name] for number in embeddings]
     parts = [
         *((steps, store.rate("decode", geometries[number].key())) for number, steps in decodes.items()),
-        *((steps, store.rate("embed", prepared.keys[models[number].name])) for number, steps in embeddings.items()),
+        *zip(embeddings.values(), store.rates("embed", keys), strict=True),
         *((steps, store.rate("evaluate", {"kind": kind})) for kind, steps in pairs.items()),
     ]
     seconds = [steps * rate for steps, rate in parts if rate is not None]

@@ -1,4 +1,4 @@
-"""The output folder: claimed by one run at a time, and never taken over from another configuration."""
+"""Where a run's files go: claimed by one run at a time, and never taken over from another configuration."""
 
 from __future__ import annotations
 
@@ -13,20 +13,90 @@ import filelock
 import pyarrow as pa
 
 from evaljobs.errors import UsageError
+from evaljobs.remote import is_remote
+from evaljobs.report.atomic import write_atomic
+from evaljobs.report.reading import NAME
 
 _LOCK = ".evaljobs.lock"
 FAILURES_HEADER = ("set", "sample_id", "uri", "kind", "message")
 
 
+class Output:
+    """A folder that files are written into, and the place that they are for: here the folder itself.
+
+    Attributes
+    ----------
+    location
+        The place, for people: a local folder or ``s3://bucket/prefix``.
+    folder
+        A local folder.
+    """
+
+    def __init__(self, location: str, folder: Path) -> None:
+        self.location = location
+        self.folder = folder
+
+    def write(self, name: str, data: bytes) -> None:
+        """Write a file that is of use while the run is still at work.
+
+        Raises
+        ------
+        RunFailedError
+            If it cannot be written.
+        """
+        write_atomic(self.folder / name, data)
+
+    def publish(self) -> None:
+        """Bring all files where they are for, ``results.json`` last.
+
+        Raises
+        ------
+        RunFailedError, RemoteError
+            If that cannot be done; the results that stood there then still stand.
+        """
+
+    def name_of(self, name: str) -> str:
+        """Return where a file is, for people."""
+        return f"{self.location}/{name}"
+
+
 @contextlib.contextmanager
-def claimed(out: Path, config_digest: str, *, overwrite: bool) -> Iterator[Path]:
-    """Make the folder, hold its lock, and yield it.
+def claimed(location: str | Path, config_digest: str, *, overwrite: bool) -> Iterator[Output]:
+    """Claim a folder, local or on S3, for this run, and yield it.
 
     Raises
     ------
     UsageError
         If it cannot be written, another run holds it, or it holds another configuration's results.
     """
+    location = str(location)
+    if not is_remote(location):
+        with _locked(Path(location)):
+            if not overwrite:
+                refuse_other_results(location, _read(Path(location) / NAME), config_digest)
+            yield Output(location, Path(location))
+        return
+    # It loads the S3 library.
+    from evaljobs.engine.remote_output import claimed_on_s3
+
+    with claimed_on_s3(location) as output:
+        if not overwrite:
+            refuse_other_results(location, output.results_before, config_digest)
+        yield output
+
+
+def _read(results: Path) -> bytes | None:
+    try:
+        return results.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError:  # a folder of that name, another user's
+        return b""
+
+
+@contextlib.contextmanager
+def _locked(out: Path) -> Iterator[None]:
+    """Make the folder and hold its lock, which ends with this process."""
     try:
         out.mkdir(parents=True, exist_ok=True)
         lock = filelock.FileLock(out / _LOCK, blocking=False)
@@ -40,28 +110,37 @@ def claimed(out: Path, config_digest: str, *, overwrite: bool) -> Iterator[Path]
             f"cannot write to the output folder {out}: {error.strerror or error}; name another with --out"
         ) from None
     try:
-        if not overwrite:
-            _refuse_other_results(out, config_digest)
-        yield out
+        yield
     finally:
         lock.release()
 
 
-def _refuse_other_results(out: Path, config_digest: str) -> None:
-    results = out / "results.json"
-    if not results.exists():
+def refuse_other_results(location: str, results: bytes | None, config_digest: str) -> None:
+    """Refuse a folder whose results are those of another configuration.
+
+    Parameters
+    ----------
+    results
+        Its ``results.json``, if it has one.
+
+    Raises
+    ------
+    UsageError
+        If they are, or are no results at all.
+    """
+    if results is None:
         return
     try:
-        found = json.loads(results.read_bytes()).get("config_digest")
-    except (OSError, ValueError, AttributeError):
+        found = json.loads(results).get("config_digest")
+    except (ValueError, AttributeError):
         raise UsageError(
-            f"{results} is there and is no result of evaljobs; name another folder with --out, "
+            f"{location}/{NAME} is there and is no result of evaljobs; name another folder with --out, "
             "or replace it with --overwrite"
         ) from None
     if found != config_digest:
         raise UsageError(
-            f"{out} holds the results of another configuration, and nothing in it was changed. Name another folder "
-            "with --out, or replace them with --overwrite (what was computed is kept in the store either way)"
+            f"{location} holds the results of another configuration, and nothing in it was changed. Name another "
+            "folder with --out, or replace them with --overwrite (what was computed is kept in the store either way)"
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,22 +13,25 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from evaljobs.config import Config, Images
+from evaljobs.engine.batches import fitting, remember_too_large, too_large
 from evaljobs.engine.evaluation import Members
 from evaljobs.engine.shards import Mask
 from evaljobs.errors import UsageError
 from evaljobs.images.geometry import Geometry
-from evaljobs.images.listing import list_images
+from evaljobs.images.listing import list_images, searched_folder
 from evaljobs.images.looking import KNOWN, Unreadable, look
+from evaljobs.images.places import reading_order
 from evaljobs.jobs import build_jobs
 from evaljobs.jobs.job import Job
 from evaljobs.models import key
-from evaljobs.models.cached import CachedDigests
+from evaljobs.models.known import Known
 from evaljobs.models.model import Model, Refused
 from evaljobs.models.options import Runtime
 from evaljobs.models.resolve import Resolved, resolve
 from evaljobs.pairs_file import ListedPairs, find_rows, read_pairs
 from evaljobs.progress import Progress
-from evaljobs.schemas import FAILURES, MODEL_DIGESTS
+from evaljobs.remote import is_remote, locate
+from evaljobs.schemas import FAILURES, MODEL_FACTS
 from evaljobs.store import Store
 
 
@@ -47,12 +50,15 @@ class Prepared:
 
     Attributes
     ----------
+    asked, models
+        With the batch sizes of the configuration, and with those that fit the memory.
     runtime
         What the sessions run on, and how.
     keys
         By model name: the key of its embedding table.
     images
-        ``[n]`` digests of the distinct readable images of all sets, in order of first appearance.
+        ``[n]`` digests of the distinct readable images of all sets, in order of first appearance; those inside a
+        container in the order in which they lie there.
     uris
         ``[n]``, one of the places where each of them is.
     listed
@@ -63,6 +69,7 @@ class Prepared:
     name: str
     jobs: tuple[Job, ...]
     sets: dict[str, ImageSet]
+    asked: tuple[Model, ...]
     models: tuple[Model, ...]
     refused: tuple[Refused, ...]
     runtime: Runtime
@@ -71,6 +78,13 @@ class Prepared:
     images: pa.Array
     uris: pa.Array
     listed: Mapping[tuple[str, str], ListedPairs]
+
+    def with_smaller_batch(self, name: str) -> Prepared:
+        """Return the same with smaller batches of one model, whose own did not fit; remembered in the store."""
+        (model,) = [model for model in self.models if model.name == name]
+        remember_too_large(self.store, model, self.runtime)
+        models = _fitting(self.asked, self.runtime, self.store)
+        return dataclasses.replace(self, models=models, keys=_keys(models, self.runtime))
 
     @property
     def geometries(self) -> list[Geometry]:
@@ -91,11 +105,11 @@ class Prepared:
         mask: Mask = _takes_part(self.sets[name].samples, excluded).to_numpy()
         return mask
 
-    def wanted(self, model: Model, undecodable: pa.Array) -> Mask:
-        """Return ``[n]`` bool: the images whose rows the model's table lacks and can be given."""
-        there = pa.concat_arrays([self.store.table(self.keys[model.name]).digests(), undecodable])
-        lacking: Mask = pc.is_in(self.images, value_set=there).to_numpy(zero_copy_only=False)
-        return ~lacking
+    def wanted(self, models: Iterable[Model], undecodable: pa.Array) -> list[Mask]:
+        """Return for each model ``[n]`` bool: the images whose rows its table lacks and can be given."""
+        tables = self.store.digests([self.keys[model.name] for model in models])
+        there = (pa.concat_arrays([digests, undecodable]) for digests in tables)
+        return [~pc.is_in(self.images, value_set=each).to_numpy(zero_copy_only=False) for each in there]
 
 
 def prepare(config: Config, path: Path, progress: Progress, runtime: Runtime) -> Prepared:
@@ -121,25 +135,30 @@ def prepare(config: Config, path: Path, progress: Progress, runtime: Runtime) ->
     """
     base = path.resolve().parent
     jobs = build_jobs(config)
-    listings = {name: list_images(images, base, name) for name, images in _needed_sets(config, jobs).items()}
+    store = Store(store_location(config, base)).open()
+    listings = {
+        name: list_images(images, base, name, cache=store, tell=progress.say)
+        for name, images in _needed_sets(config, jobs).items()
+    }
     # Before the images are read, which may take long.
     listed = _listed(jobs, listings, base)
-    store = Store(store_folder(config, base)).open()
     resolved = _resolve(config, base, store)
     sets = {
         name: _look(name, listing, _source(config.image_sets()[name], base), store, progress)
         for name, listing in listings.items()
     }
+    models = _fitting(resolved.models, runtime, store)
     images, uris = _distinct(sets)
     return Prepared(
         config=config,
         name=config.name or path.stem,
         jobs=jobs,
         sets=sets,
-        models=resolved.models,
+        asked=resolved.models,
+        models=models,
         refused=resolved.refused,
         runtime=runtime,
-        keys={m.name: key.key(m, runtime) for m in resolved.models},
+        keys=_keys(models, runtime),
         store=store,
         images=images,
         uris=uris,
@@ -147,8 +166,8 @@ def prepare(config: Config, path: Path, progress: Progress, runtime: Runtime) ->
     )
 
 
-def refuse_inside_images(config: Config, path: Path, out: Path) -> None:
-    """Refuse an output folder or a store inside an image folder: the next run would take its pictures for images.
+def refuse_inside_images(config: Config, path: Path, out: str) -> None:
+    """Refuse an output folder or a store inside a folder of images: the next run would take its files for images.
 
     Raises
     ------
@@ -156,35 +175,59 @@ def refuse_inside_images(config: Config, path: Path, out: Path) -> None:
         Naming both.
     """
     base = path.resolve().parent
-    own = {"output folder": out.resolve(), "store": store_folder(config, base).resolve()}
+    own = {"output folder": out, "store": store_location(config, base)}
     for name, images in config.image_sets().items():
-        if images.folder is None:
-            continue
-        folder = (base / Path(images.folder).expanduser()).resolve()
+        folder = searched_folder(images, base)
         for what, place in own.items():
-            if place.is_relative_to(folder):
+            if folder is not None and _lies_in(place, folder):
                 raise UsageError(
-                    f"the {what} {place} lies in the image folder {folder} of the set {name!r}, where its pictures "
+                    f"the {what} {place} lies in the image folder {folder} of the set {name!r}, where its files "
                     "would be taken for images; move the images into a folder of their own, or name another place"
                 )
 
 
-def store_folder(config: Config, base: Path) -> Path:
-    """Return the store that a configuration names, or the one in the user's cache folder."""
-    if config.store is not None:
-        return base / Path(config.store).expanduser()
+def _lies_in(place: str, folder: str) -> bool:
+    if is_remote(place) or is_remote(folder):
+        return f"{place}/".startswith(f"{folder}/")
+    return Path(place).resolve().is_relative_to(Path(folder).resolve())
+
+
+def store_location(config: Config | None, base: Path) -> str:
+    """Return the store that a configuration names, or the one in the user's cache folder: a folder, or ``s3://``."""
+    if config is not None and config.store is not None:
+        return locate(config.store, base)
     cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(cache).expanduser() / "evaljobs"
+    return locate(f"{cache}/evaljobs", base)
+
+
+def models_of(config: Config, path: Path, store: Store) -> frozenset[str]:
+    """Return the digests of the model files that a configuration names, those of refused models aside.
+
+    Raises
+    ------
+    UsageError
+        If it names models that are not there.
+    """
+    return frozenset(model.digest for model in _resolve(config, path.resolve().parent, store).models)
 
 
 def _resolve(config: Config, base: Path, store: Store) -> Resolved:
-    """Find the models; files that were hashed before and have not changed are not read again."""
-    table = store.listing("models", MODEL_DIGESTS)
-    known = dict(zip(table["key"].to_pylist(), table["digest"].to_pylist(), strict=True))
+    """Find the models; files that were read before and have not changed are not read again."""
+    table = store.listing("model facts", MODEL_FACTS)
+    known = dict(zip(table["key"].to_pylist(), table["facts"].to_pylist(), strict=True))
     fresh: dict[str, str] = {}
-    resolved = resolve(config, base, CachedDigests(known.get, fresh.__setitem__))
-    store.add_listing("models", pa.table([list(fresh), list(fresh.values())], schema=MODEL_DIGESTS))
+    resolved = resolve(config, base, Known(known.get, fresh.__setitem__))
+    store.add_listing("model facts", pa.table([list(fresh), list(fresh.values())], schema=MODEL_FACTS))
     return resolved
+
+
+def _fitting(models: Iterable[Model], runtime: Runtime, store: Store) -> tuple[Model, ...]:
+    known = too_large(store)
+    return tuple(fitting(model, runtime, known) for model in models)
+
+
+def _keys(models: Iterable[Model], runtime: Runtime) -> dict[str, dict[str, Any]]:
+    return {model.name: key.key(model, runtime) for model in models}
 
 
 def _needed_sets(config: Config, jobs: tuple[Job, ...]) -> Mapping[str, Images]:
@@ -198,13 +241,16 @@ def _listed(jobs: tuple[Job, ...], listings: Mapping[str, pa.Table], base: Path)
     for job in jobs:
         for role, path in job.listed().items():
             name = job.sets()[role]
+            if is_remote(path):
+                raise UsageError(f"the job {job.name!r} lists pairs on S3, {path}; expected a local file: copy it here")
             pairs = read_pairs(base / Path(path).expanduser())
             found[job.name, role] = find_rows(pairs, listings[name]["sample_id"], f"the set {name!r}")
     return found
 
 
 def _source(images: Images, base: Path) -> str:
-    return str((base / Path(images.folder or images.manifest or "").expanduser()).resolve())
+    """Return the name under which looks are kept; its number changes with what they hold."""
+    return f"looks/2 {images.kind} {locate(images.location, base)}"
 
 
 def _look(name: str, listing: pa.Table, source: str, store: Store, progress: Progress) -> ImageSet:
@@ -212,13 +258,17 @@ def _look(name: str, listing: pa.Table, source: str, store: Store, progress: Pro
     known = store.listing(source, KNOWN)
     progress.start(stage, listing.num_rows)
     looked = look(
-        listing, known, threads=min(32, 4 * (os.cpu_count() or 1)), progress=lambda n: progress.advance(stage, n)
+        listing,
+        known,
+        threads=min(32, 4 * (os.cpu_count() or 1)),
+        progress=lambda n: progress.advance(stage, n),
+        keep=lambda fresh: store.add_listing(source, fresh),
     )
-    store.add_listing(source, looked.fresh)
     return ImageSet(name, looked.samples, looked.failures)
 
 
 def _distinct(sets: Mapping[str, ImageSet]) -> tuple[pa.Array, pa.Array]:
+    """Return digests and uris of the distinct images, so that what lies in one container stands together."""
     columns = ["image_digest", "uri"]
     rows = pa.concat_tables(image_set.samples.select(columns) for image_set in sets.values())
     rows = rows.filter(rows["image_digest"].is_valid())
@@ -227,8 +277,9 @@ def _distinct(sets: Mapping[str, ImageSet]) -> tuple[pa.Array, pa.Array]:
         .group_by("image_digest")
         .aggregate([("row", "min")])
     )
-    order = np.sort(first["row_min"].to_numpy())
-    return rows["image_digest"].take(order).combine_chunks(), rows["uri"].take(order).combine_chunks()
+    rows = rows.take(np.sort(first["row_min"].to_numpy()))
+    rows = rows.take(reading_order(rows["uri"]))
+    return rows["image_digest"].combine_chunks(), rows["uri"].combine_chunks()
 
 
 def _takes_part(samples: pa.Table, excluded: pa.Array) -> pa.ChunkedArray:

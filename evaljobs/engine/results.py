@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -17,6 +17,7 @@ from evaljobs.images.notices import count_notices
 from evaljobs.models.model import Model
 from evaljobs.report.writing import Tables
 from evaljobs.schemas import RESULTS_VERSION
+from evaljobs.store.store import Result
 
 OK, FAILED, REFUSED = "ok", "failed", "refused"
 Error = dict[str, Any]
@@ -42,9 +43,12 @@ def assemble(
     entries: list[dict[str, Any]] = []
     tables: dict[tuple[str, str, str], Mapping[str, pa.Table]] = {}
     errors = dict(lost)
+    kept = [evaluation for evaluation in evaluations if evaluation.model.name not in lost]
+    stored = prepared.store.results(evaluation.key for evaluation in kept)
     for evaluation in evaluations:
         name = evaluation.model.name
-        entry, found = _entry(prepared, evaluation, lost.get(name))
+        outcome, found = ({"error": lost[name]}, {}) if name in lost else _checked(evaluation, next(stored))
+        entry = _entry(evaluation, outcome, found)
         entries.append(entry)
         tables[(entry["job"], entry["set"], name)] = found
         if entry["status"] != OK:
@@ -60,12 +64,9 @@ def assemble(
     return results, tables
 
 
-def _entry(
-    prepared: Prepared, evaluation: Evaluation, lost: Error | None
-) -> tuple[dict[str, Any], Mapping[str, pa.Table]]:
-    outcome, tables = ({"error": lost}, {}) if lost else _stored(prepared, evaluation)
+def _entry(evaluation: Evaluation, outcome: Mapping[str, Any], tables: Iterable[str]) -> dict[str, Any]:
     error = outcome.get("error")
-    entry = {
+    return {
         "job": evaluation.job.name,
         "kind": evaluation.job.kind,
         "set": evaluation.set_name,
@@ -76,11 +77,9 @@ def _entry(
         "tables": sorted(tables),
         "figures": [],
     }
-    return entry, tables
 
 
-def _stored(prepared: Prepared, evaluation: Evaluation) -> tuple[dict[str, Any], Mapping[str, pa.Table]]:
-    stored = prepared.store.result(evaluation.key)
+def _checked(evaluation: Evaluation, stored: Result | None) -> Result:
     if stored is None:
         raise RunFailedError(
             f"the result of {evaluation.model.name!r} vanished from the store; run the same command again"
@@ -135,20 +134,28 @@ def _model(model: Model, error: Error | None) -> dict[str, Any]:
         "digest": model.digest,
         "tags": model.tags,
         "metadata": model.metadata,
-        "cost": {
-            "size_mb": model.size_bytes / 1e6,
-            "params": model.parameters,
-            "gmacs": None,
-            "gflops": None,
-        },
-        "preprocessing": _preprocessing(model),
+        "cost": cost_of(model),
+        "dropout": model.dropout._asdict(),
+        "preprocessing": preprocessing_of(model),
+        "batch_size": model.batch_size,
         "notes": list(model.notes),
         "status": FAILED if error else OK,
         "error": error,
     }
 
 
-def _preprocessing(model: Model) -> dict[str, Any]:
+def cost_of(model: Model) -> dict[str, Any]:
+    """Return what a model weighs, and what an image costs it; null where that is not known."""
+    return {
+        "size_mb": model.size_bytes / 1e6,
+        "params": model.parameters,
+        "gmacs": model.cost.gmacs,
+        "gflops": model.cost.gflops,
+    }
+
+
+def preprocessing_of(model: Model) -> dict[str, Any]:
+    """Return how an image becomes the input of a model, and who decided that."""
     pixels = model.pixels
     normalisation = dataclasses.asdict(pixels.normalisation) if pixels.normalisation else None
     return {**dataclasses.asdict(pixels.geometry), "normalisation": normalisation, "sources": pixels.sources}
@@ -162,7 +169,9 @@ def _refused(prepared: Prepared) -> list[dict[str, Any]]:
             "tags": refused.tags,
             "metadata": {},
             "cost": {"size_mb": None, "params": None, "gmacs": None, "gflops": None},
+            "dropout": None,
             "preprocessing": None,
+            "batch_size": None,
             "notes": [],
             "status": REFUSED,
             "error": {"kind": refused.kind, "message": refused.message},

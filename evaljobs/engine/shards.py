@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -33,16 +34,25 @@ class Shard:
     models: tuple[int, ...]
 
 
-def images_per_shard(image_bytes: int, shard_bytes: int = SHARD_BYTES) -> int:
-    """Return how many decoded images make a shard: a multiple of 32 where they are small, at least one."""
-    fit = min(SHARD_IMAGES, shard_bytes // image_bytes)
-    return max(1, fit // 32 * 32 if fit >= 32 else fit)
+def images_per_shard(image_bytes: int, batch_sizes: Iterable[int], shard_bytes: int = SHARD_BYTES) -> int:
+    """Return how many decoded images make a shard, at least one.
+
+    A multiple of all batch sizes where one fits, else of the largest that does: a batch that is filled up costs as much
+    as a full one.
+    """
+    sizes = sorted(batch_sizes)
+    fit = max(1, min(max(SHARD_IMAGES, sizes[-1]), shard_bytes // image_bytes))
+    sizes = [size for size in sizes if size <= fit]
+    common = math.lcm(*sizes)
+    unit = common if common <= fit else sizes[-1]
+    return fit // unit * unit
 
 
 def cut(
     missing: Mapping[int, Mask],
     geometry_of: Mapping[int, int],
     image_bytes: Sequence[int],
+    batch_size_of: Mapping[int, int],
     shard_bytes: int = SHARD_BYTES,
 ) -> list[Shard]:
     """Cut the missing rows into shards, each wanted as a whole by each of its models.
@@ -55,27 +65,28 @@ def cut(
         By model: its geometry.
     image_bytes
         By geometry: bytes of one decoded image.
+    batch_size_of
+        By model: images in one call of its session.
     shard_bytes
         Most that a shard of several images takes.
     """
     shards: list[Shard] = []
     for geometry, size in enumerate(image_bytes):
         models = sorted(m for m, g in geometry_of.items() if g == geometry and missing[m].any())
-        if models:
-            shards += _cut_one(geometry, models, missing, images_per_shard(size, shard_bytes))
+        for images, lacking in _groups(models, missing):
+            length = images_per_shard(size, (batch_size_of[m] for m in lacking), shard_bytes)
+            shards += [Shard(geometry, images[i : i + length], lacking) for i in range(0, len(images), length)]
     return shards
 
 
-def _cut_one(geometry: int, models: Sequence[int], missing: Mapping[int, Mask], length: int) -> list[Shard]:
-    # Images with equal bits are lacked by the same models: after an undisturbed run all, later usually few groups.
+def _groups(models: Sequence[int], missing: Mapping[int, Mask]) -> Iterator[tuple[Indices, tuple[int, ...]]]:
+    """Yield images with the models that lack them: all in one group after an undisturbed run, later usually in few."""
+    if not models:
+        return
     bits = np.packbits(np.stack([missing[m] for m in models]), axis=0)
     patterns, group = np.unique(bits, axis=1, return_inverse=True)
-    shards: list[Shard] = []
     for number in range(patterns.shape[1]):
         wanted = np.unpackbits(patterns[:, number], count=len(models)).astype(bool)
-        if not wanted.any():
-            continue
-        images = np.flatnonzero(group.reshape(-1) == number)
-        lacking = tuple(m for m, w in zip(models, wanted, strict=True) if w)
-        shards += [Shard(geometry, images[i : i + length], lacking) for i in range(0, len(images), length)]
-    return shards
+        if wanted.any():
+            lacking = tuple(m for m, w in zip(models, wanted, strict=True) if w)
+            yield np.flatnonzero(group.reshape(-1) == number), lacking

@@ -15,7 +15,7 @@ from evaljobs.images.geometry import Geometry
 from evaljobs.jobs.job import Job
 from evaljobs.models.model import Model
 
-# Two windows of four: enough for every core to find something to do.
+# So many fit at a time: enough for every core to find something to do.
 _SHARDS_IN_MEMORY = 8
 
 
@@ -70,7 +70,8 @@ def _digest(job: Job, role: str, members: Members, digests: Mapping[str, str]) -
 
 def without_result(prepared: Prepared, wanted: list[Evaluation]) -> list[int]:
     """Return the numbers of the evaluations that the store has no result of."""
-    return [number for number, evaluation in enumerate(wanted) if prepared.store.result(evaluation.key) is None]
+    found = prepared.store.results(evaluation.key for evaluation in wanted)
+    return [number for number, result in enumerate(found) if result is None]
 
 
 def image_bytes(geometry: Geometry) -> int:
@@ -91,9 +92,11 @@ def missing_shards(
     geometries = prepared.geometries
     numbers = {model.name: number for number, model in enumerate(prepared.models)}
     lacking = [(numbers[model.name], model) for model in models]
+    wanted = prepared.wanted(models, undecodable)
     return cut(
-        {number: prepared.wanted(model, undecodable) for number, model in lacking},
+        {number: mask for (number, _), mask in zip(lacking, wanted, strict=True)},
         {number: geometries.index(model.pixels.geometry) for number, model in lacking},
         [image_bytes(geometry) for geometry in geometries],
+        {number: model.batch_size for number, model in lacking},
         SHARD_BYTES if memory_bytes is None else min(SHARD_BYTES, memory_bytes // _SHARDS_IN_MEMORY),
     )

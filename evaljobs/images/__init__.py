@@ -1,10 +1,14 @@
 """From a listing to pixels.
 
-listing (folder, manifest, quick)   which images there are, with their labels
-reading                             the bytes of one image
-looking                             digests and header facts of a listing
-pillow                              the guarded door to the decoder
-geometry, decode                    pixels, equal to torchvision's
-normalise                           what the network sees
-notices                             what happens silently elsewhere, named
+listing (folder, manifest, quick)     which images there are, with their labels
+containers (expand, tar_index,        images inside tars and Parquet files
+  webdataset, parquet)
+labels, columns, versions             what names say; tables that people bring; what tells a change
+places, files, reading (rows)         where the bytes of images lie; reading them, local or on S3
+looking                               digests and header facts of a listing
+pillow                                the guarded door to the decoder
+geometry, decode                      pixels, equal to torchvision's
+draft                                 pixels of large JPEGs, faster and not equal
+normalise                             what the network sees
+notices                               what happens silently elsewhere, named
 """

@@ -6,6 +6,7 @@ image, before ``ToTensor``: https://docs.pytorch.org/vision/stable/transforms.ht
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -16,8 +17,9 @@ from PIL import Image, ImageOps
 from evaljobs.errors import ImageError, ImageErrorKind
 from evaljobs.images import geometry as geometry_module
 from evaljobs.images import pillow
+from evaljobs.images.draft import Box, draft, scaled_size
 from evaljobs.images.geometry import Geometry
-from evaljobs.images.reading import digest_of, read_bytes
+from evaljobs.images.reading import digest_of, read_images
 
 __all__ = ["Block", "Failure", "Geometry", "decode", "decode_block"]
 
@@ -95,13 +97,17 @@ def decode_block(uris: Sequence[str], digests: Sequence[bytes], geometry: Geomet
     ----------
     uris, digests
         Where each image was and the digest its bytes had when they were looked at; equal lengths.
+
+    Raises
+    ------
+    RemoteError
+        If S3 denies an image or does not answer: that is no property of the image.
     """
     pixels = np.empty((len(uris), geometry.height, geometry.width, geometry.channels), np.uint8)
     block = Block(pixels, [], [], [])
-    with pillow.guarded(geometry.max_pixels):
-        for uri, digest in zip(uris, digests, strict=True):
-            data = _unchanged(uri, digest)
-            if data is None:
+    with pillow.guarded(geometry.max_pixels), contextlib.closing(read_images(uris)) as answers:
+        for uri, digest, data in zip(uris, digests, answers, strict=True):
+            if isinstance(data, ImageError) or digest_of(data) != digest:
                 block.changed.append(uri)
                 continue
             try:
@@ -112,35 +118,37 @@ def decode_block(uris: Sequence[str], digests: Sequence[bytes], geometry: Geomet
     return block._replace(pixels=pixels[: len(block.digests)])
 
 
-def _unchanged(uri: str, digest: bytes) -> bytes | None:
-    try:
-        data = read_bytes(uri)
-    except ImageError:
-        return None
-    return data if digest_of(data) == digest else None
-
-
 def _pixels(image: Image.Image, geometry: Geometry) -> npt.NDArray[np.uint8]:
+    opened = image.size
+    box = draft(image, geometry) if geometry.decoder == "draft" else None
     image.load()
+    # Loading turns some TIFF files.
+    full = image.size if box is None else opened
     if geometry.exif_orientation:
-        image = ImageOps.exif_transpose(image)
+        stored = image
+        image = ImageOps.exif_transpose(stored)
+        if image is not stored:
+            # Turned, the box might begin elsewhere; it leaves out less than a pixel.
+            box, full = None, (full if image.size == stored.size else full[::-1])
     # The conversion carries this entry along, warning about it, and no pixel depends on it.
     image.info.pop("transparency", None)
-    image = _resized(image.convert("L" if geometry.color == "gray" else "RGB"), geometry)
+    image = _resized(image.convert("L" if geometry.color == "gray" else "RGB"), geometry, full, box)
     pixels = np.asarray(image, np.uint8).reshape(geometry.height, geometry.width, geometry.channels)
     return np.ascontiguousarray(pixels[..., ::-1] if geometry.color == "bgr" else pixels)
 
 
-def _resized(image: Image.Image, geometry: Geometry) -> Image.Image:
+def _resized(image: Image.Image, geometry: Geometry, full: tuple[int, int], box: Box | None) -> Image.Image:
+    """Resize an image of full (width, height), of which `box` shows all where it was decoded smaller."""
     resample = _FILTERS[geometry.interpolation]
     size = geometry.width, geometry.height
+    scaled = scaled_size(*full, geometry)
+    if geometry.resize == "crop":
+        pillow.check_pixels(*scaled, geometry.max_pixels, "scaled for the crop it has")
+        resized = image.resize(scaled, resample, box)
+        return resized.crop(geometry_module.centre_crop_box(*scaled, *size))
+    resized = image.resize(scaled, resample, box)
     if geometry.resize == "stretch":
-        return image.resize(size, resample)
-    if geometry.resize == "pad":
-        fitted = image.resize(geometry_module.fit(*image.size, *size), resample)
-        padded = Image.new(image.mode, size, (geometry.pad_value,) * len(image.getbands()))
-        padded.paste(fitted, (round((size[0] - fitted.width) * 0.5), round((size[1] - fitted.height) * 0.5)))
-        return padded
-    scaled = geometry_module.shorter_to(*image.size, geometry.shorter_side or max(size))
-    pillow.check_pixels(*scaled, geometry.max_pixels, "scaled for the crop it has")
-    return image.resize(scaled, resample).crop(geometry_module.centre_crop_box(*scaled, *size))
+        return resized
+    padded = Image.new(image.mode, size, (geometry.pad_value,) * len(image.getbands()))
+    padded.paste(resized, (round((size[0] - resized.width) * 0.5), round((size[1] - resized.height) * 0.5)))
+    return padded

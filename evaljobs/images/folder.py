@@ -1,10 +1,10 @@
-"""Images in a folder and its subfolders."""
+"""Images in a folder and its subfolders, on a disk or on S3."""
 
 from __future__ import annotations
 
 import collections
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,46 +12,93 @@ import pyarrow.compute as pc
 
 from evaljobs.config import Images
 from evaljobs.errors import UsageError
+from evaljobs.images.labels import as_names, label_of_path, suffix, wanted_suffixes
+from evaljobs.remote import is_remote, objects
 
 _Inode = tuple[int, int]
 
 
-def list_folder(root: Path, images: Images, where: str) -> pa.Table:
-    """List the images below a folder: sample_id (relative path), label, uri; unsorted.
+def list_folder(root: str, images: Images, where: str) -> pa.Table:
+    """List the images below a folder: sample_id (relative path), label, uri; unsorted. On S3 also size and etag.
 
     Hidden files and folders are left out, and so is what is neither a file nor a link to one. Links to folders are
     followed, but not to one that is being walked already. A link to nothing is listed, and will fail when it is read.
+
+    Parameters
+    ----------
+    root
+        Absolute path, or ``s3://bucket/prefix``.
+    images, where
+        The set's entry in the configuration, and what messages begin with.
 
     Raises
     ------
     UsageError
         If the folder or one below it cannot be read, holds no image, or an image has no label.
+    RemoteError
+        If S3 denies it or does not answer.
     """
-    root = Path(os.path.abspath(root))  # noqa: PTH100 - links are to stay as they are written
-    wanted = _suffixes(images.extensions)
-    others: collections.Counter[str] = collections.Counter()
-    ids: list[str] = []
-    labels: list[str] = []
-    unlabelled: list[str] = []
-    for parent, names in _walk(root, where):
-        taken = [name for name in names if _suffix(name) in wanted]
-        if len(taken) < len(names):
-            others.update(suffix for name in names if (suffix := _suffix(name)) not in wanted)
-        found = _labels(parent, taken, images)
-        unlabelled += [parent + name for name, label in zip(taken, found, strict=True) if not label]
-        ids += [parent + name for name in taken]
-        labels += found
-    if unlabelled:
-        raise UsageError(_no_label(unlabelled, root, images, where))
-    if not ids:
-        raise UsageError(_no_images(others, wanted, root, where))
-    sample_ids = _text(ids, where)
-    prefix = pa.scalar(str(root / "_")[:-1])  # with its separator, which a root like / has already
-    uris = pc.binary_join_element_wise(prefix, sample_ids, "")
-    return pa.table({"sample_id": sample_ids, "label": _text(labels, where), "uri": uris})
+    if is_remote(root):
+        return _list_objects(root, images, where)
+    chosen = _Chosen(images)
+    for parent, names in walk(Path(root), where):
+        chosen.add([parent + name for name in names])
+    return chosen.table(root, where)
 
 
-def _walk(root: Path, where: str) -> Iterator[tuple[str, list[str]]]:
+def _list_objects(root: str, images: Images, where: str) -> pa.Table:
+    found = {item.uri[len(root) + 1 :]: item for item in objects.find(root)}
+    chosen = _Chosen(images)
+    chosen.add([path for path in found if not hidden(path)])
+    table = chosen.table(root, where)
+    taken = [found[path] for path in chosen.ids]
+    sizes, etags = [item.size for item in taken], [item.etag for item in taken]
+    times = pa.nulls(len(taken), pa.int64())
+    return table.append_column("size", [sizes]).append_column("mtime_ns", times).append_column("etag", [etags])
+
+
+class _Chosen:
+    """The images among the files of a folder, with their labels, and what else was there."""
+
+    def __init__(self, images: Images) -> None:
+        self._images = images
+        self._wanted = wanted_suffixes(images.extensions)
+        self._others: collections.Counter[str] = collections.Counter()
+        self.ids: list[str] = []
+
+    def add(self, paths: list[str]) -> None:
+        """Look at files, by their paths below the root."""
+        taken = [path for path in paths if suffix(path) in self._wanted]
+        if len(taken) < len(paths):
+            self._others.update(end for path in paths if (end := suffix(path)) not in self._wanted)
+        self.ids += taken
+
+    def table(self, root: str, where: str) -> pa.Table:
+        """Return sample_id, label and uri.
+
+        Raises
+        ------
+        UsageError
+            If there is no image, or one without a label.
+        """
+        labels = [label_of_path(path, self._images) for path in self.ids]
+        if not all(labels):
+            unlabelled = [path for path, label in zip(self.ids, labels, strict=True) if not label]
+            raise UsageError(_no_label(unlabelled, root, self._images, where))
+        if not self.ids:
+            raise UsageError(_no_images(self._others, self._wanted, root, where))
+        sample_ids = as_names(self.ids, where)
+        # A root like / ends in its separator already.
+        uris = pc.binary_join_element_wise(pa.scalar(root.rstrip("/") + "/"), sample_ids, "")
+        return pa.table({"sample_id": sample_ids, "label": as_names(labels, where), "uri": uris})
+
+
+def hidden(path: str) -> bool:
+    """Say whether a file below a root, or a folder on the way to it, is hidden."""
+    return path.startswith(".") or "/." in path
+
+
+def walk(root: Path, where: str) -> Iterator[tuple[str, list[str]]]:
     """Yield (path of a folder below the root, ending in a slash; names of its files)."""
     stack: list[tuple[str, frozenset[_Inode]]] = [("", frozenset())]
     while stack:
@@ -89,30 +136,6 @@ def _is_file(entry: os.DirEntry[str]) -> bool:
         return True
 
 
-def _suffixes(extensions: Iterable[str]) -> frozenset[str]:
-    return frozenset("." + extension.lower().removeprefix(".") for extension in extensions)
-
-
-def _suffix(name: str) -> str:
-    return os.path.splitext(name)[1].lower()  # noqa: PTH122 - a million Path objects would take longer than the walk
-
-
-def _labels(parent: str, names: list[str], images: Images) -> list[str]:
-    """Return the label of each file, empty where it has none."""
-    if images.label == "folder":
-        return [parent.rstrip("/").rpartition("/")[2]] * len(names)
-    parts = (name.partition(images.separator) for name in names)
-    return [label if separator else "" for label, separator, _ in parts]
-
-
-def _text(values: list[str], where: str) -> pa.Array:
-    try:
-        return pa.array(values, pa.string())
-    except UnicodeEncodeError:
-        bad = next(value for value in values if any("\ud800" <= c <= "\udfff" for c in value))
-        raise UsageError(f"{where}: the file name {os.fsencode(bad)!r} is not valid UTF-8; rename the file") from None
-
-
 def _unreadable(root: Path, parent: str, error: OSError, where: str) -> str:
     if not parent and isinstance(error, FileNotFoundError):
         return f"{where}: no folder {root}; check `folder`, which is relative to the configuration file"
@@ -121,9 +144,9 @@ def _unreadable(root: Path, parent: str, error: OSError, where: str) -> str:
     return f"{where}: cannot read the folder {root / parent}: {error.strerror}"
 
 
-def _no_label(unlabelled: list[str], root: Path, images: Images, where: str) -> str:
+def _no_label(unlabelled: list[str], root: str, images: Images, where: str) -> str:
     shown = ", ".join(repr(sample_id) for sample_id in sorted(unlabelled)[:3])
-    if images.label == "folder":
+    if images.label != "prefix":
         return (
             f"{where}: {len(unlabelled):,} image(s) lie in {root} itself, where no folder names their label: {shown}; "
             "move them into folders named by label, or use `label: prefix`"
@@ -134,10 +157,11 @@ def _no_label(unlabelled: list[str], root: Path, images: Images, where: str) -> 
     )
 
 
-def _no_images(others: collections.Counter[str], wanted: frozenset[str], root: Path, where: str) -> str:
+def _no_images(others: collections.Counter[str], wanted: frozenset[str], root: str, where: str) -> str:
     looked_for = ", ".join(sorted(wanted)) or "nothing, as `extensions` is empty"
     if not others:
-        return f"{where}: no images in {root}: it holds no files (looked for {looked_for})"
+        hint = "; check the bucket and the prefix" if is_remote(root) else ""
+        return f"{where}: no images in {root}: it holds no files (looked for {looked_for}){hint}"
     found = ", ".join(f"{count:,} {suffix or 'without extension'}" for suffix, count in others.most_common(5))
     return (
         f"{where}: no images in {root}: none of its {others.total():,} file(s) has an extension looked for "

@@ -10,9 +10,20 @@ from typing import Literal, get_args
 Color = Literal["rgb", "bgr", "gray"]
 Resize = Literal["stretch", "crop", "pad"]
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"]
+Decoder = Literal["exact", "draft"]
 
 # Twice Pillow's own default warning level: where Pillow by itself refuses an image.
 DEFAULT_MAX_PIXELS = 178_956_970
+
+
+# Said of every model whose images are decoded so.
+DRAFT_NOTE = (
+    "decoded with draft: JPEGs far larger than the model's input are decoded at 1/2, 1/4 or 1/8 of their size, and "
+    "their pixels differ from torchvision's"
+)
+
+
+_WORDS = {"color": Color, "resize": Resize, "interpolation": Interpolation, "decoder": Decoder}
 
 
 @functools.cache
@@ -41,6 +52,8 @@ class Geometry:
         Pillow's filter of that name; its support grows with the scale (antialiasing), ``nearest`` aside.
     exif_orientation
         Turn the image upright as its EXIF data say.
+    decoder
+        ``exact``, or ``draft``: large JPEGs are scaled down while they are decoded, and pixels differ.
     max_pixels
         An image of more, as it is or scaled for the crop, is refused.
 
@@ -58,10 +71,11 @@ class Geometry:
     pad_value: int = 0
     interpolation: Interpolation = "bilinear"
     exif_orientation: bool = False
+    decoder: Decoder = "exact"
     max_pixels: int = DEFAULT_MAX_PIXELS
 
     def __post_init__(self) -> None:
-        for name, words in (("color", Color), ("resize", Resize), ("interpolation", Interpolation)):
+        for name, words in _WORDS.items():
             if getattr(self, name) not in get_args(words):
                 raise ValueError(f"{name} is {getattr(self, name)!r}; expected one of {', '.join(get_args(words))}")
         shorter_side = (self.shorter_side or max(self.height, self.width)) if self.resize == "crop" else None
@@ -79,7 +93,7 @@ class Geometry:
 
     def key(self) -> dict[str, str | int | bool | None]:
         """Return all that determines the pixels, and which images have none: JSON, the decoder's version included."""
-        return {"decoder": decoder(), **asdict(self)}
+        return {**asdict(self), "decoder": decoder() + ("" if self.decoder == "exact" else f" {self.decoder}")}
 
 
 def shorter_to(width: int, height: int, side: int) -> tuple[int, int]:

@@ -1,13 +1,10 @@
-"""Which images a set has: folders and manifests become one table, sorted by sample id."""
+"""Which images a set has: whatever its source, they become one table, sorted by sample id."""
 
 from __future__ import annotations
 
 import itertools
-import os
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -15,16 +12,20 @@ import pyarrow.compute as pc
 from evaljobs import schemas
 from evaljobs.config import Images
 from evaljobs.errors import UsageError
+from evaljobs.images.containers import Cache, list_containers
+from evaljobs.images.expand import container_folder
 from evaljobs.images.folder import list_folder
 from evaljobs.images.manifest import list_manifest
 from evaljobs.images.quick import quick_look
+from evaljobs.images.versions import versions
+from evaljobs.remote import locate
 
-# A network file system answers many questions at a time; more threads gain little on a local one.
-_STAT_THREADS = 8
-_STAT_CHUNK = 2048
+_VERSION_COLUMNS = ("size", "mtime_ns", "etag")
 
 
-def list_images(images: Images, base: Path, name: str) -> pa.Table:
+def list_images(
+    images: Images, base: Path, name: str, *, cache: Cache | None = None, tell: Callable[[str], None] | None = None
+) -> pa.Table:
     """List the images of a set.
 
     Parameters
@@ -35,28 +36,54 @@ def list_images(images: Images, base: Path, name: str) -> pa.Table:
         Folder of the configuration file: relative paths start here; ``~`` is the user's home.
     name
         Of the set, for messages.
+    cache
+        Of what containers hold: those that are known and unchanged are not opened.
+    tell
+        Told what is left out.
 
     Returns
     -------
-    schemas.LISTING, sorted by sample_id: the path below the folder, or the manifest's id, else its uri as written.
-    ``uri`` is absolute. ``size`` and ``mtime_ns`` are null where the file cannot be asked; it fails when it is read.
+    schemas.LISTING, sorted by sample_id: the path below the folder; the manifest's or Parquet file's id, else uri or
+    path; the key in the tar. ``uri`` is as `evaljobs.images.places` has it. ``size``, ``mtime_ns`` and ``etag`` are
+    null where the file cannot be asked; it fails when it is read.
 
     Raises
     ------
     UsageError
-        If there is no such folder or manifest, no image, no label, or an id twice.
+        If there is no such source, no image, no label, or an id twice.
+    RemoteError
+        If S3 denies it or does not answer.
     """
-    if images.folder is not None:
-        rows = list_folder(base / Path(images.folder).expanduser(), images, f"set {name!r}")
+    location = locate(images.location, base)
+    where = f"set {name!r}"
+    if images.kind == "folder":
+        rows = list_folder(location, images, where)
+    elif images.kind == "manifest":
+        rows = list_manifest(location, images, where)
     else:
-        rows = list_manifest(base / Path(images.manifest or "").expanduser(), images, f"set {name!r}")
+        rows = list_containers(location, images, where, cache, tell or (lambda _: None))
     rows = rows.sort_by("sample_id")
     _refuse_duplicates(rows["sample_id"], images, name)
     if images.limit is not None:
         rows = rows.take(quick_look(rows["label"], images.limit))
-    sizes, mtimes = _stat_all(rows["uri"].to_pylist())
-    columns = [*(rows[column] for column in ("sample_id", "label", "uri")), sizes, mtimes]
-    return pa.Table.from_arrays(columns, schema=schemas.LISTING)
+    if "etag" not in rows.column_names:
+        rows = _with_versions(rows)
+    return pa.Table.from_arrays([rows[column] for column in schemas.LISTING.names], schema=schemas.LISTING)
+
+
+def searched_folder(images: Images, base: Path) -> str | None:
+    """Return the folder in which a set's files are looked for by their names; None where each is named."""
+    location = locate(images.location, base)
+    if images.kind == "folder":
+        return location
+    return None if images.kind == "manifest" else container_folder(location)
+
+
+def _with_versions(rows: pa.Table) -> pa.Table:
+    columns = list(zip(*versions(rows["uri"].to_pylist()), strict=True))
+    for name, values in zip(_VERSION_COLUMNS, columns, strict=True):
+        rows = rows.append_column(name, pa.array(values, schemas.LISTING.field(name).type))
+    return rows
 
 
 def _refuse_duplicates(sample_ids: pa.ChunkedArray, images: Images, name: str) -> None:
@@ -68,27 +95,6 @@ def _refuse_duplicates(sample_ids: pa.ChunkedArray, images: Images, name: str) -
     column = images.id_column or images.uri_column
     hint = "" if images.id_column else "; if that is meant, name a column of unique ids as `id_column`"
     raise UsageError(
-        f"set {name!r}: {len(twice):,} sample id(s) stand more than once in column {column!r} of {images.manifest}: "
+        f"set {name!r}: {len(twice):,} sample id(s) stand more than once in column {column!r} of {images.location}: "
         f"{shown}; each image is to stand there once{hint}"
     )
-
-
-class _Stat(NamedTuple):
-    size: int | None
-    mtime_ns: int | None
-
-
-def _stat(uri: str) -> _Stat:
-    try:
-        status = os.stat(uri)  # noqa: PTH116 - a million Path objects would take longer than the question
-    except (OSError, ValueError):
-        return _Stat(None, None)
-    return _Stat(status.st_size, status.st_mtime_ns)
-
-
-def _stat_all(uris: Sequence[str]) -> tuple[pa.Array, pa.Array]:
-    """Return sizes in bytes and modification times in ns."""
-    chunks = [uris[i : i + _STAT_CHUNK] for i in range(0, len(uris), _STAT_CHUNK)]
-    with ThreadPoolExecutor(_STAT_THREADS) as pool:
-        answers = list(itertools.chain.from_iterable(pool.map(lambda chunk: [_stat(uri) for uri in chunk], chunks)))
-    return pa.array([a.size for a in answers], pa.int64()), pa.array([a.mtime_ns for a in answers], pa.int64())

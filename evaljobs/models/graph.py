@@ -11,11 +11,21 @@ import onnx
 
 # No shape has more elements; initializers up to here may be needed to know shapes.
 LARGEST_SHAPE = 1024
+# Resize has factors for its axes, Range its ends: few numbers that are no integers.
+_LARGEST_SCALES = 16
+# Attributes that hold neither a tensor nor a graph; old files name no types.
+_PLAIN = frozenset(
+    getattr(onnx.AttributeProto, name) for name in ("FLOAT", "INT", "STRING", "FLOATS", "INTS", "STRINGS")
+)
+_VALUES = ("float_data", "int32_data", "string_data", "int64_data", "double_data", "uint64_data")
+_INTEGERS = frozenset({onnx.TensorProto.INT32, onnx.TensorProto.INT64, onnx.TensorProto.BOOL})
 
 
 def attribute_tensors(node: onnx.NodeProto) -> Iterator[onnx.TensorProto]:
     """Yield the tensors that a node holds itself."""
     for attribute in node.attribute:
+        if attribute.type in _PLAIN:
+            continue
         if attribute.HasField("t"):
             yield attribute.t
         if attribute.HasField("sparse_tensor"):
@@ -26,6 +36,8 @@ def attribute_tensors(node: onnx.NodeProto) -> Iterator[onnx.TensorProto]:
 def subgraphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
     """Yield the bodies of a node: branches of an If, the body of a Loop or Scan."""
     for attribute in node.attribute:
+        if attribute.type in _PLAIN:
+            continue
         if attribute.HasField("g"):
             yield attribute.g
         yield from attribute.graphs
@@ -70,6 +82,14 @@ def is_external(tensor: onnx.TensorProto) -> bool:
     return tensor.data_location == onnx.TensorProto.EXTERNAL
 
 
+def has_values(tensor: onnx.TensorProto) -> bool:
+    """Return whether a tensor's values are in the model, all of them."""
+    if is_external(tensor):
+        return False
+    stored = len(tensor.raw_data) or sum(len(getattr(tensor, name)) for name in _VALUES)
+    return stored > 0 or elements(tensor) == 0
+
+
 def elements(tensor: onnx.TensorProto) -> int:
     """Return the number of elements."""
     return math.prod(tensor.dims)
@@ -104,6 +124,14 @@ def _read_external(tensor: onnx.TensorProto, folder: Path) -> bytes:
     if len(data) != length:
         raise ValueError(f"{where['location']} ends within the tensor {tensor.name!r}: {len(data)} of {length} bytes")
     return data
+
+
+def drop_values(model: onnx.ModelProto) -> None:
+    """Drop the values of all tensors that no shape follows from, in place: their types and shapes stay."""
+    for tensor in tensors(model):
+        limit = LARGEST_SHAPE if tensor.data_type in _INTEGERS else _LARGEST_SCALES
+        if elements(tensor) > limit:
+            tensor.CopyFrom(onnx.TensorProto(name=tensor.name, data_type=tensor.data_type, dims=tensor.dims))
 
 
 def follow_links(model: onnx.ModelProto, folder: Path) -> Path:

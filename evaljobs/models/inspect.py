@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import difflib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # onnx types its messages, protobuf does not
 
 from evaljobs.errors import ModelError, ModelErrorKind
+from evaljobs.models.dropout import count_dropout
 from evaljobs.models.graph import LARGEST_SHAPE, all_nodes, attribute_tensors, elements, is_external, tensors
+from evaljobs.models.model import Dropout
 
 Dim = int | str | None
 
@@ -34,6 +39,15 @@ class Tensor:
         axes = "of unknown rank" if self.shape is None else f"[{', '.join(str(d or '?') for d in self.shape)}]"
         return f"{self.name!r} {self.dtype} {axes}"
 
+    def to_json(self) -> dict[str, Any]:
+        """Return what `from_json` takes."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Tensor:
+        """Return the tensor that was written as JSON."""
+        return cls(data["name"], data["dtype"], None if data["shape"] is None else tuple(data["shape"]))
+
 
 @dataclass(frozen=True)
 class Graph:
@@ -45,12 +59,8 @@ class Graph:
         The real ones: initializers, which old files list among the inputs, left out.
     parameters
         Elements of all stored weights (initializers and constants), apart from int64, bool and text.
-    size_bytes
-        The file with its external data.
-    external_files
-        Sorted by their location in the file.
-    tensor_names
-        Every tensor that a node of the main graph makes, in the order of the file.
+    external
+        The files of its external data, as locations relative to the file's folder, in it or below, sorted.
     op_types
         Of all nodes, those of bodies and functions included.
     """
@@ -60,23 +70,40 @@ class Graph:
     metadata: dict[str, str]
     opset: int
     parameters: int
-    size_bytes: int
-    external_files: tuple[Path, ...]
-    tensor_names: tuple[str, ...]
+    external: tuple[str, ...]
     op_types: frozenset[str]
+    dropout: Dropout
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what `from_json` takes."""
+        return {**asdict(self), "op_types": sorted(self.op_types)}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Graph:
+        """Return the facts that were written as JSON."""
+        return cls(
+            inputs=tuple(map(Tensor.from_json, data["inputs"])),
+            outputs=tuple(map(Tensor.from_json, data["outputs"])),
+            metadata=data["metadata"],
+            opset=data["opset"],
+            parameters=data["parameters"],
+            external=tuple(data["external"]),
+            op_types=frozenset(data["op_types"]),
+            dropout=Dropout(*data["dropout"]),
+        )
 
 
 def inspect(path: Path) -> Graph:
-    """Read the facts of an ONNX file; external data is looked for, not read.
+    """Read the facts of an ONNX file; its external data is not looked for.
 
     Raises
     ------
     ModelError
-        CORRUPT, if it cannot be read, is no ONNX model, or lacks its external data.
+        CORRUPT, if it cannot be read, is no ONNX model, or names external data outside its folder.
     """
     proto = read_proto(path)
-    external = _external_files(path, proto)
-    weights = [t for t in tensors(proto) if t.data_type not in _NO_PARAMETERS]
+    stored_tensors, nodes = list(tensors(proto)), list(all_nodes(proto))
+    weights = [t for t in stored_tensors if t.data_type not in _NO_PARAMETERS]
     stored = {t.name for t in proto.graph.initializer} | {t.values.name for t in proto.graph.sparse_initializer}
     return Graph(
         inputs=tuple(_tensor(v) for v in proto.graph.input if v.name not in stored),
@@ -84,10 +111,9 @@ def inspect(path: Path) -> Graph:
         metadata={_text(entry.key): _text(entry.value) for entry in proto.metadata_props},
         opset=next((o.version for o in proto.opset_import if o.domain in {"", "ai.onnx"}), 0),
         parameters=sum(elements(t) for t in weights),
-        size_bytes=sum(file.stat().st_size for file in (path, *external)),
-        external_files=external,
-        tensor_names=tuple(dict.fromkeys(name for node in proto.graph.node for name in node.output if name)),
-        op_types=frozenset(node.op_type for node in all_nodes(proto)),
+        external=_external_locations(path, stored_tensors),
+        op_types=frozenset(node.op_type for node in nodes),
+        dropout=count_dropout(proto),
     )
 
 
@@ -125,9 +151,12 @@ def infer_tensor(path: Path, name: str) -> Tensor:
     Raises
     ------
     ModelError
-        CORRUPT, if the file cannot be read.
+        CORRUPT, if the file cannot be read; UNSUPPORTED_OUTPUT, if no node makes such a tensor.
     """
     proto = read_proto(path)
+    made = {made for node in proto.graph.node for made in node.output if made}
+    if name not in made:
+        raise _no_tensor(name, [output.name for output in proto.graph.output], sorted(made))
     _drop_weights(proto.graph)
     try:
         inferred = onnx.shape_inference.infer_shapes(proto).graph
@@ -137,6 +166,19 @@ def infer_tensor(path: Path, name: str) -> Tensor:
         if value.name == name:
             return _tensor(value)
     return Tensor(name, "unknown", None)
+
+
+def _no_tensor(name: str, outputs: Sequence[str], made: Sequence[str]) -> ModelError:
+    near = difflib.get_close_matches(name, dict.fromkeys([*outputs, *made]), n=3, cutoff=0.5)
+    hint = (
+        f"the nearest names are {', '.join(map(repr, near))}"
+        if near
+        else f"its outputs are {', '.join(map(repr, outputs))}"
+    )
+    return ModelError(
+        ModelErrorKind.UNSUPPORTED_OUTPUT,
+        f"there is no tensor {name!r} among the {len(made)} of the graph; {hint}",
+    )
 
 
 def _corrupt(message: str) -> ModelError:
@@ -168,16 +210,16 @@ def dtype_name(elem_type: int) -> str:
     return str(onnx.helper.tensor_dtype_to_np_dtype(elem_type))
 
 
-def _external_files(path: Path, proto: onnx.ModelProto) -> tuple[Path, ...]:
-    """Return the files of external data, sorted by location; refuse those outside the model's folder or missing."""
+def _external_locations(path: Path, stored: Sequence[onnx.TensorProto]) -> tuple[str, ...]:
+    """Return the files of external data, sorted by location; refuse those outside the model's folder."""
     locations = {
         _text(entry.value)
-        for tensor in tensors(proto)
+        for tensor in stored
         if is_external(tensor)
         for entry in tensor.external_data
         if entry.key == "location"
     }
-    return tuple(_external_file(path, location) for location in sorted(locations))
+    return tuple(_external_location(path, location) for location in sorted(locations))
 
 
 def _text(value: str | bytes) -> str:
@@ -185,16 +227,11 @@ def _text(value: str | bytes) -> str:
     return value.decode(errors="replace") if isinstance(value, bytes) else value
 
 
-def _external_file(path: Path, location: str) -> Path:
+def _external_location(path: Path, location: str) -> str:
     relative = PurePosixPath(location.replace("\\", "/"))
     if not location or relative.is_absolute() or ":" in location or ".." in relative.parts:
         raise _corrupt(f"{path.name} points to external data outside its folder ({location!r}); it is not opened")
-    file = path.parent / relative
-    if not file.is_file():
-        raise _corrupt(
-            f"{path.name} needs its external data {location!r}, which is not beside it; copy that file there too"
-        )
-    return file
+    return relative.as_posix()
 
 
 def _drop_weights(graph: onnx.GraphProto) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
 from evaljobs.errors import ModelErrorKind
 from evaljobs.images.decode import Geometry
@@ -58,6 +58,61 @@ class Pixels:
     notes: tuple[str, ...] = ()
 
 
+class Dropout(NamedTuple):
+    """Dropout nodes of a graph, and how many of them are in training mode: those drop when the model runs."""
+
+    nodes: int
+    active: int
+
+
+@dataclass(frozen=True)
+class Cost:
+    """The work for one image, and the outputs that come of it.
+
+    Attributes
+    ----------
+    macs
+        Multiply-accumulates, see `evaljobs.models.macs.node_macs`; null where they are not known.
+    unknown
+        Why not; empty where they are.
+    shapes
+        Of the outputs, by their names, for a batch of one or the graph's fixed batch; without those that are not known.
+    """
+
+    macs: float | None
+    unknown: str
+    shapes: dict[str, tuple[int, ...]]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what `from_json` takes."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Cost:
+        """Return the cost that was written as JSON."""
+        shapes = {name: tuple(shape) for name, shape in data["shapes"].items()}
+        return cls(data["macs"], data["unknown"], shapes)
+
+    @property
+    def gmacs(self) -> float | None:
+        """Return 10^9 multiply-accumulates."""
+        return None if self.macs is None else self.macs / 1e9
+
+    @property
+    def gflops(self) -> float | None:
+        """Return 10^9 floating-point operations: a multiplication and an addition for each multiply-accumulate."""
+        return None if self.macs is None else 2 * self.macs / 1e9
+
+
+class Source(NamedTuple):
+    """One version of an object that is a file of a model, and where it lies relative to the ONNX file's folder."""
+
+    location: str
+    uri: str
+    etag: str
+    size: int
+
+
 @dataclass(frozen=True)
 class Model:
     """A model that can be run; picklable, and all that a worker needs beside the file itself.
@@ -66,6 +121,9 @@ class Model:
     ----------
     name
         Unique in the run; told apart by tags where files have equal names.
+    path, external_files
+        Its files on this machine. Of a model on S3 they are relative to a folder that each machine has for itself, see
+        `evaljobs.models.fetching.localised`.
     digest
         Of the file with its external data, see `evaljobs.models.digest`.
     metadata
@@ -74,8 +132,12 @@ class Model:
         The outputs that the file declares; `outputs` may name others.
     batch_size
         Rows of every call of the session; shorter batches are padded.
+    cost, dropout
+        What is told about it in the results.
     notes
         What was decided for lack of a word in the config, in plain sentences.
+    sources
+        The objects on S3 that its files are copies of, the ONNX file first; none for local files.
     """
 
     name: str
@@ -92,15 +154,18 @@ class Model:
     graph_outputs: tuple[str, ...]
     pixels: Pixels
     batch_size: int
+    cost: Cost
+    dropout: Dropout
     notes: tuple[str, ...] = ()
+    sources: tuple[Source, ...] = ()
 
 
 @dataclass(frozen=True)
 class Refused:
-    """A model that cannot be used, and why."""
+    """A model that cannot be used, and why; ``location`` is its path or uri."""
 
     name: str
-    path: Path
+    location: str
     tags: dict[str, str]
     kind: ModelErrorKind
     message: str

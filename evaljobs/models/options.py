@@ -14,7 +14,9 @@ CUDA_PROVIDER = "CUDAExecutionProvider"
 
 @dataclass(frozen=True)
 class GpuOptions:
-    """What is set on a GPU alone. https://onnxruntime.ai/docs/execution-providers/CUDA-ExecutionProvider.html
+    """What is set on a GPU alone.
+
+    The options are those of https://onnxruntime.ai/docs/execution-providers/CUDA-ExecutionProvider.html, in our units.
 
     Attributes
     ----------

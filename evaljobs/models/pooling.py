@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -47,6 +49,15 @@ def rows_of(values: object, output: Output, batch_size: int) -> NDArray[np.float
     pooled = values if values.ndim == 2 else _pool(values, output)
     with np.errstate(over="ignore"):  # beyond float32 it becomes infinite, which is found and counted later
         return np.ascontiguousarray(pooled, dtype=np.float32)
+
+
+def width_of(shape: tuple[int, ...], output: Output) -> int | None:
+    """Return the dimension d of the rows that an output of a shape becomes; None where it becomes none."""
+    if len(shape) < 2 or (len(shape) > 2 and output.pooling is None):
+        return None
+    if output.pooling == "flatten":
+        return math.prod(shape[1:])
+    return shape[1] if len(shape) > 3 and not output.channels_last else shape[-1]
 
 
 def _pool(values: NDArray[np.floating], output: Output) -> NDArray[np.floating]:

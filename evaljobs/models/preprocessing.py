@@ -11,6 +11,7 @@ import numpy as np
 from evaljobs import config
 from evaljobs.errors import ModelError, ModelErrorKind, UsageError
 from evaljobs.images.decode import Geometry
+from evaljobs.images.geometry import DRAFT_NOTE
 from evaljobs.images.normalise import Normalisation
 from evaljobs.models.model import Input, Pixels
 
@@ -32,6 +33,7 @@ _DEFAULTS = {
     "pad_value": 0,
     "interpolation": "bilinear",
     "exif_orientation": False,
+    "decoder": "exact",
     "divisor": 255.0,
 }
 
@@ -76,6 +78,8 @@ def resolve_preprocessing(
         rest["shorter_side"] = max(height, width)
     if rest["resize"] != "pad":
         rest["pad_value"] = choice.unused("pad_value", 0, "it belongs to `resize: pad`")
+    if rest["decoder"] == "draft":
+        choice.notes.append(DRAFT_NOTE)
     geometry = Geometry(height=height, width=width, color=color, max_pixels=max_pixels, **rest)
     normalisation: Normalisation | None = None
     if image_input.dtype == "uint8":

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from evaljobs import config
-from evaljobs.errors import ModelError, ModelErrorKind
-from evaljobs.models.digest import model_digest
+from evaljobs.errors import ModelError, ModelErrorKind, RemoteError, RemoteErrorKind
 from evaljobs.models.files import Candidate, find_models
-from evaljobs.models.inspect import inspect
-from evaljobs.models.model import DEFAULT_BATCH_SIZE, Input, Model, Refused
+from evaljobs.models.known import Known
+from evaljobs.models.model import DEFAULT_BATCH_SIZE, Cost, Input, Model, Pixels, Refused
+from evaljobs.models.places import files_of
 from evaljobs.models.preprocessing import METADATA_KEY, resolve_preprocessing
+from evaljobs.models.shapes import Shape
 from evaljobs.models.tensors import pick_input, pick_output
-
-DigestOf = Callable[[Path, tuple[Path, ...]], str]
 
 # Each holds a file in the memory while it parses it.
 _THREADS = 4
+# What one object may have by itself; anything else is wrong with all of them.
+_ONE_OBJECT = frozenset({RemoteErrorKind.DENIED, RemoteErrorKind.FAILED})
 # Operators that measure the range of all they are given, the other images of the batch included.
 _OVER_THE_BATCH = frozenset({"DynamicQuantizeLinear", "DynamicQuantizeMatMul", "DynamicQuantizeLSTM"})
 
@@ -33,7 +33,7 @@ class Resolved:
     refused: tuple[Refused, ...]
 
 
-def resolve(run: config.Config, base: Path, digest_of: DigestOf = model_digest) -> Resolved:
+def resolve(run: config.Config, base: Path, known: Known | None = None) -> Resolved:
     """Find, read and check every model of a config. A model that cannot be used is refused; the others go on.
 
     Parameters
@@ -42,54 +42,75 @@ def resolve(run: config.Config, base: Path, digest_of: DigestOf = model_digest) 
         The config.
     base
         The folder that relative paths start from: the config file's.
-    digest_of
-        Gives the digest of a file with its external data, in several threads; a cache may stand here.
+    known
+        What earlier runs found out about the files.
 
     Raises
     ------
     UsageError
         If a path matches nothing, a tag pattern is malformed, or two models have one name.
+    RemoteError
+        If S3 does not answer, or lists nothing.
     """
     candidates = find_models(run.models, base)
+    answers = known or Known()
     with ThreadPoolExecutor(min(_THREADS, os.cpu_count() or 1), thread_name_prefix="resolve") as pool:
-        found = list(pool.map(lambda candidate: _resolve_or_refuse(candidate, run, digest_of), candidates))
+        found = list(pool.map(lambda candidate: resolve_or_refuse(candidate, run, answers), candidates))
     return Resolved(
         tuple(model for model in found if isinstance(model, Model)),
         tuple(model for model in found if isinstance(model, Refused)),
     )
 
 
-def _resolve_or_refuse(candidate: Candidate, run: config.Config, digest_of: DigestOf) -> Model | Refused:
+def resolve_or_refuse(candidate: Candidate, run: config.Config, known: Known) -> Model | Refused:
+    """Decide everything about one model, or say why it cannot be used.
+
+    Raises
+    ------
+    RemoteError
+        If S3 does not answer at all.
+    """
     try:
-        return resolve_one(candidate, run, digest_of)
+        return resolve_one(candidate, run, known)
     except ModelError as error:
-        return Refused(candidate.name, candidate.path, candidate.tags, error.kind, str(error))
+        kind, message = error.kind, str(error)
+    except RemoteError as error:
+        if error.kind not in _ONE_OBJECT:
+            raise
+        kind, message = ModelErrorKind.CORRUPT, str(error)
+    return Refused(candidate.name, str(candidate.file), candidate.tags, kind, message)
 
 
-def resolve_one(candidate: Candidate, run: config.Config, digest_of: DigestOf = model_digest) -> Model:
+def resolve_one(candidate: Candidate, run: config.Config, known: Known) -> Model:
     """Decide everything about one model.
 
     Raises
     ------
     ModelError
         If it cannot be used; the kind says why.
+    RemoteError
+        If it is on S3 and cannot be read.
     """
-    path, entry = candidate.path, candidate.entry
-    graph = inspect(path)
+    entry = candidate.entry
+    graph = known.graph(candidate.file)
+    files = files_of(candidate.file, graph.external)
     image, input_notes = pick_input(graph)
-    output, output_notes = pick_output(path, graph, entry, image)
+    output, output_notes = pick_output(graph, lambda name: known.tensor(candidate.file, name), entry, image)
     pixels = resolve_preprocessing(
         entry.preprocessing, run.preprocessing, graph.metadata.get(METADATA_KEY), image, run.max_image_pixels
     )
     batch_size, batch_notes = _batch_size(image, entry.batch_size, graph.op_types)
+    digest = known.digest(files)
+    cost = known.cost(files, digest, image.name, _input_shape(image, pixels), (output.tensor,))
+    path, external = files.named()
     return Model(
         name=candidate.name,
         path=path,
-        digest=digest_of(path, graph.external_files),
-        external_files=graph.external_files,
+        digest=digest,
+        external_files=external,
         tags=candidate.tags,
         metadata=graph.metadata,
-        size_bytes=graph.size_bytes,
+        size_bytes=files.size_bytes(),
         parameters=graph.parameters,
         opset=graph.opset,
         input=image,
@@ -97,8 +118,23 @@ def resolve_one(candidate: Candidate, run: config.Config, digest_of: DigestOf = 
         graph_outputs=tuple(tensor.name for tensor in graph.outputs),
         pixels=pixels,
         batch_size=batch_size,
-        notes=(*candidate.notes, *input_notes, *output_notes, *pixels.notes, *batch_notes),
+        cost=cost,
+        dropout=graph.dropout,
+        notes=(*candidate.notes, *input_notes, *output_notes, *pixels.notes, *batch_notes, *_cost_notes(cost)),
+        sources=files.sources(),
     )
+
+
+def _input_shape(image: Input, pixels: Pixels) -> Shape:
+    """Return the shape of the input for one image, or for the fixed batch of the graph."""
+    geometry = pixels.geometry
+    sizes = geometry.height, geometry.width
+    axes = (geometry.channels, *sizes) if image.layout == "nchw" else (*sizes, geometry.channels)
+    return image.batch or 1, *axes
+
+
+def _cost_notes(cost: Cost) -> tuple[str, ...]:
+    return (f"its MACs are not known: {cost.unknown}",) if cost.unknown else ()
 
 
 def _batch_size(image: Input, configured: int | None, op_types: frozenset[str]) -> tuple[int, tuple[str, ...]]:

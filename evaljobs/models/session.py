@@ -6,7 +6,7 @@ import contextlib
 import functools
 import io
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from evaljobs.errors import ModelError, ModelErrorKind
 from evaljobs.models.digest import model_digest
+from evaljobs.models.fetching import localised
 from evaljobs.models.graph import cut, embed_shapes, follow_links
 from evaljobs.models.independence import rows_are_independent
 from evaljobs.models.inspect import read_proto
@@ -58,6 +59,7 @@ class Session:
     """
 
     def __init__(self, model: Model, runtime: Runtime) -> None:
+        model = localised(model)
         _check_unchanged(model)
         self._model = model
         self._session = _load(model, runtime)
@@ -149,6 +151,38 @@ class Session:
                 ModelErrorKind.UNSUPPORTED_OUTPUT,
                 f"the output {output.tensor!r} has {width} dimensions here and had {first} before; expected the same",
             )
+
+
+def sample_with_dropout(path: Path, feed: Mapping[str, NDArray[Any]], times: int) -> Iterator[NDArray[Any]]:
+    """Run a model on the CPU again and again with its dropout in it, which onnxruntime takes out by itself otherwise.
+
+    Parameters
+    ----------
+    path
+        An ONNX file with one output.
+    feed
+        Its inputs by name.
+
+    Yields
+    ------
+    The output of each run.
+
+    Raises
+    ------
+    ModelError
+        CORRUPT, if it cannot be loaded; FAILED, if it cannot run.
+    """
+    runtime = Runtime()
+    session = attempt(
+        lambda: onnxruntime.InferenceSession(
+            str(path), _options(runtime), providers=[CPU_PROVIDER], disabled_optimizers=["EliminateDropout"]
+        ),
+        path,
+        ModelErrorKind.CORRUPT,
+    )
+    for _ in range(times):
+        (values,) = attempt(lambda: session.run(None, dict(feed)), path, ModelErrorKind.FAILED)
+        yield values
 
 
 def _fill(batch: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import get_args
 
 from evaljobs import config
 from evaljobs.errors import ModelError, ModelErrorKind
-from evaljobs.models.inspect import Dim, Graph, Tensor, infer_tensor
+from evaljobs.models.inspect import Dim, Graph, Tensor
 from evaljobs.models.model import Input, InputType, Layout, Output
 
 _CHANNELS = {1, 3}
@@ -60,18 +58,31 @@ def _bad_input(message: str) -> ModelError:
     return ModelError(ModelErrorKind.UNSUPPORTED_INPUT, f"the model's input cannot be fed with images: {message}")
 
 
-def pick_output(path: Path, graph: Graph, entry: config.Models, image: Input) -> tuple[Output, tuple[str, ...]]:
+def pick_output(
+    graph: Graph, tensor_of: Callable[[str], Tensor], entry: config.Models, image: Input
+) -> tuple[Output, tuple[str, ...]]:
     """Return the tensor that is the embedding, and notes on how it is pooled.
 
     Pooling acts on [N, T, d] over T; on [N, c, h, w] over h and w; on an output [N, h, w, c] of a model that takes
     channels last over h and w. (Inside a graph channels are on axis 1 whatever the layout of its input.)
+
+    Parameters
+    ----------
+    graph
+        What the file holds.
+    tensor_of
+        Looks up a tensor that is no output, see `infer_tensor`.
+    entry
+        The model's entry in the config.
+    image
+        Its input.
 
     Raises
     ------
     ModelError
         UNSUPPORTED_OUTPUT, if it cannot be found or is no batch of vectors.
     """
-    tensor = _find(path, graph, entry.output)
+    tensor = _find(graph, tensor_of, entry.output)
     found = f"the output {tensor.describe()}"
     if tensor.dtype not in _FLOATS:
         raise _bad_output(f"{found} is not of a floating type; name another tensor with `output`")
@@ -97,7 +108,7 @@ def _other_batch(rows: Dim, batch: int | None) -> bool:
     return isinstance(rows, int) and batch is not None and rows != batch
 
 
-def _find(path: Path, graph: Graph, name: str | None) -> Tensor:
+def _find(graph: Graph, tensor_of: Callable[[str], Tensor], name: str | None) -> Tensor:
     outputs = {tensor.name: tensor for tensor in graph.outputs}
     if name is None:
         if len(outputs) > 1:
@@ -106,15 +117,7 @@ def _find(path: Path, graph: Graph, name: str | None) -> Tensor:
         return graph.outputs[0]
     if name in outputs:
         return outputs[name]
-    if name in graph.tensor_names:
-        return infer_tensor(path, name)
-    near = difflib.get_close_matches(name, [*outputs, *graph.tensor_names], n=3, cutoff=0.5)
-    hint = (
-        f"the nearest names are {', '.join(map(repr, near))}"
-        if near
-        else f"its outputs are {', '.join(map(repr, outputs))}"
-    )
-    raise _bad_output(f"there is no tensor {name!r} among the {len(graph.tensor_names)} of the graph; {hint}")
+    return tensor_of(name)
 
 
 def _bad_output(message: str) -> ModelError:

@@ -11,6 +11,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from evaljobs.errors import UsageError
+from evaljobs.remote import is_remote, locate
 from evaljobs.report.atomic import write_atomic
 from evaljobs.report.columns import Column, Kind, Row, used_columns
 from evaljobs.report.comparison import Comparison
@@ -83,19 +84,31 @@ _FORMATS: dict[str, Callable[[Comparison], bytes]] = {
 }
 
 
-def write_comparison(path: Path, found: Comparison) -> None:
+def write_comparison(place: str | Path, found: Comparison) -> None:
     """Write a comparison in the format of the file's ending.
+
+    Parameters
+    ----------
+    place
+        A local file, or ``s3://bucket/key``.
 
     Raises
     ------
     UsageError
         If no format is known by that ending, or there is no such folder.
-    RunFailedError
+    RunFailedError, RemoteError
         If the file cannot be written.
     """
+    path = Path(place)
     encode = _FORMATS.get(path.suffix)
     if encode is None:
-        raise UsageError(f"{path}: no format is known by the ending {path.suffix!r}; expected {', '.join(_FORMATS)}")
+        raise UsageError(f"{place}: no format is known by the ending {path.suffix!r}; expected {', '.join(_FORMATS)}")
+    if is_remote(place):
+        # It loads the S3 library.
+        from evaljobs.remote import objects
+
+        objects.replace(locate(str(place), Path()), encode(found))
+        return
     if not path.parent.is_dir():
         raise UsageError(f"no folder {path.parent} to write {path.name} to; make it, or name another --out")
     write_atomic(path, encode(found))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from evaljobs.errors import UsageError
+from evaljobs.remote import is_remote, locate
 from evaljobs.report.results import OK, VERIFICATION, Document
 from evaljobs.schemas import RESULTS_VERSION
 
@@ -22,22 +23,24 @@ _KEYS = {
 _RESULT = ("protocol", "n_samples", "n_genuine", "n_impostor", "auroc", "auroc_exact", "auroc_bounds", "points")
 
 
-def read_results(run: Path) -> Document:
+def read_results(run: str | Path) -> Document:
     """Read ``results.json`` of a run.
 
     Parameters
     ----------
     run
-        The run's folder, or the file itself.
+        The run's folder, or the file itself; local, or ``s3://``.
 
     Raises
     ------
     UsageError
         If it is not there, is no results document, or is one of another version.
+    RemoteError
+        If it is on S3, which denies it or does not answer.
     """
-    path = run / NAME if run.is_dir() else run
+    path = results_file(run)
     try:
-        document = json.loads(path.read_bytes())
+        document = json.loads(_bytes(path))
     except FileNotFoundError:
         raise UsageError(f"no {path}; expected the folder of a run, or its {NAME}") from None
     except (OSError, ValueError, RecursionError) as error:
@@ -55,10 +58,33 @@ def read_results(run: Path) -> Document:
     return document
 
 
-def same_run(a: Path, b: Path) -> bool:
+def results_file(run: str | Path) -> str:
+    """Return the file that holds the results of a run, given its folder or that file."""
+    if is_remote(run):
+        place = locate(str(run), Path())
+        return place if place.endswith(".json") else f"{place}/{NAME}"
+    path = Path(run)
+    return str(path / NAME if path.is_dir() else path)
+
+
+def same_run(a: str | Path, b: str | Path) -> bool:
     """Return whether two paths name one run: the same folder or file, or a folder and the file in it."""
-    files = [run / NAME if run.is_dir() else run for run in (a, b)]
-    return files[0].resolve() == files[1].resolve()
+    files = [results_file(run) for run in (a, b)]
+    if any(is_remote(file) for file in files):
+        return files[0] == files[1]
+    return Path(files[0]).resolve() == Path(files[1]).resolve()
+
+
+def _bytes(path: str) -> bytes:
+    if not is_remote(path):
+        return Path(path).read_bytes()
+    # It loads the S3 library.
+    from evaljobs.remote import objects
+
+    data = objects.read(path)
+    if data is None:
+        raise FileNotFoundError(path)
+    return data
 
 
 def _missing(document: Mapping[str, Any]) -> Iterator[str]:

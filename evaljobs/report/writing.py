@@ -51,7 +51,7 @@ def write_results(results: Document, tables: Tables, out: Path) -> list[Path]:
     RunFailedError
         If a file cannot be written; results.json is then the one that stood there before, if any.
     """
-    before = _files_of(out)
+    before = {out / name for name in named_files(_read(out / "results.json"))}
     columns, rows = point_rows(results)
     figures = write_roc_figures(results, tables, out)
     pictures = {key: paths[0].name for key, paths in figures.items()}
@@ -70,14 +70,32 @@ def write_results(results: Document, tables: Tables, out: Path) -> list[Path]:
     return written
 
 
-def _files_of(out: Path) -> set[Path]:
-    """Return the tables and figures that the results which stand in a folder name: ours, and nothing else there is."""
+def named_files(results: bytes | None) -> set[str]:
+    """Return the tables and figures that a ``results.json`` names: ours, and nothing else there is in its folder.
+
+    Parameters
+    ----------
+    results
+        Its bytes, whatever they are; None where there is no such file.
+
+    Returns
+    -------
+    set of str
+        Relative to its folder.
+    """
     try:
-        evaluations = json.loads((out / "results.json").read_bytes())["evaluations"]
+        evaluations = json.loads(results or b"")["evaluations"]
         names = {str(name) for entry in evaluations for name in [*entry["tables"], *entry["figures"]]}
-    except (OSError, ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError):
         return set()
-    return {out / name for name in names if ".." not in name and name.startswith((f"{FOLDER}/", "roc"))}
+    return {name for name in names if ".." not in name and name.startswith((f"{FOLDER}/", "roc"))}
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None
 
 
 def _with_files(

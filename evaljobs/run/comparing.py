@@ -119,7 +119,7 @@ class Comparing:
         evaluation, pool = self.evaluations[number], self._pool
         share = self._sharing.share(evaluation.pairs, self._unfinished)
         assignment = Assignment(
-            self._setting.store.root,
+            self._setting.store.location,
             evaluation.job,
             self._setting.keys[evaluation.model.name],
             evaluation.key,

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from evaljobs.engine import execution, todo
+from evaljobs.engine.batches import can_shrink
 from evaljobs.engine.decoding import DecodeReport, decode_shard
 from evaljobs.engine.embedding import Embedded, EmbedFailed
 from evaljobs.engine.exclusion import Exclusion
+from evaljobs.engine.output import Output
 from evaljobs.engine.prepare import Prepared
 from evaljobs.engine.shards import Shard
 from evaljobs.engine.sharing import Sharing
@@ -31,6 +32,7 @@ from raycluster.pool import (
     Event,
     LoadFinished,
     LoadLost,
+    NodesChanged,
     Pool,
     TaskAdvanced,
     TaskDone,
@@ -55,7 +57,7 @@ class Computation:
     """Embeds what is missing and evaluates what has no result; one bad model or image ends that one alone."""
 
     def __init__(
-        self, prepared: Prepared, exclusion: Exclusion, record: execution.Record, out: Path, progress: Progress
+        self, prepared: Prepared, exclusion: Exclusion, record: execution.Record, out: Output, progress: Progress
     ) -> None:
         self._prepared = prepared
         self._exclusion = exclusion
@@ -63,23 +65,32 @@ class Computation:
         self._out = out
         self._progress = progress
 
-    def carry_out(self, wanted: Sequence[todo.Evaluation], cluster: Cluster) -> None:
-        """Compute everything, in one pass; in another where an image was found that crashes its decoder."""
+    def carry_out(self, wanted: Sequence[todo.Evaluation], cluster: Cluster) -> Prepared:
+        """Compute everything: in one pass, unless a bad image or a batch that does not fit is found out on the way.
+
+        An image that crashes its decoder is excluded, a model whose batch does not fit gets a smaller one; what lacks
+        rows by that is computed in another pass.
+
+        Returns
+        -------
+        What was prepared, with the batches that fit.
+        """
         memory = setup.block_memory(self._prepared, cluster)
         lacking = {evaluation.model.name for evaluation in wanted}
-        models = [model for model in self._prepared.models if model.name in lacking]
         sharing = setup.make_sharing(cluster)
         complete = False
         while not complete:
+            lacking -= set(self._record.lost)
+            models = [model for model in self._prepared.models if model.name in lacking]
             shards = todo.missing_shards(self._prepared, models, self._exclusion.digests, memory)
             self._progress.say(setup.announce(self._prepared, shards, len(wanted), cluster))
             plan = setup.make_plan(self._prepared, shards, memory)
             work = setup.make_work(self._prepared, shards)
-            with Pool(plan, work, setup.make_actors(self._prepared, cluster)) as pool:
+            with Pool(plan, work, setup.make_actors(self._prepared)) as pool:
                 if pool.note and shards:
                     self._progress.say(pool.note)
                 complete = self._pass(_Pass(pool, plan, shards, sharing))
-            models = [model for model in models if model.name not in self._record.lost]
+        return self._prepared
 
     def _pass(self, now: _Pass) -> bool:
         """Carry one pass out; return whether everything is done by it."""
@@ -93,7 +104,9 @@ class Computation:
             self._take(now, event)
             self._evaluate_ready(now)
         self._remember_lasting_errors(now)
-        return not now.crashed
+        for name in now.too_large:
+            self._prepared = self._prepared.with_smaller_batch(name)
+        return not now.crashed and not now.too_large
 
     def _take(self, now: _Pass, event: Event) -> None:
         match event:
@@ -104,6 +117,8 @@ class Computation:
                 self._search(now, _Suspects(now.shards[block].geometry, tuple(now.shards[block].images.tolist())))
             case CellDone() | LoadFinished() | LoadLost():
                 self._take_embedding(now, event)
+            case NodesChanged(note):
+                self._progress.say(note)
             case TaskLost(_Suspects() as suspects):
                 self._search(now, suspects)
             case TaskAdvanced(int() as number) | TaskDone(int() as number) | TaskLost(int() as number):
@@ -113,7 +128,7 @@ class Computation:
     def _take_embedding(self, now: _Pass, event: CellDone | LoadFinished | LoadLost) -> None:
         match event:
             case CellDone(cell, EmbedFailed() as failed, _):
-                self._lose(now, cell.load, failed.kind, failed.message)
+                self._failed(now, cell.load, failed)
             case CellDone(cell, Embedded() as embedded, finished):
                 name = self._prepared.models[cell.load].name
                 self._record.embedded(name, embedded)
@@ -149,6 +164,21 @@ class Computation:
         for half in (images[: len(images) // 2], images[len(images) // 2 :]):
             arguments = setup.decode_arguments(self._prepared, suspects.geometry, np.array(half, dtype=np.int64))
             now.pool.submit(_Suspects(suspects.geometry, half), 1, try_decoding, *arguments)
+
+    def _failed(self, now: _Pass, load: int, failed: EmbedFailed) -> None:
+        """Lose a model, unless it only lacks memory and can do with smaller batches: another pass tries these.
+
+        It stays among those that are being embedded, so that nobody evaluates the rows of this pass.
+        """
+        model = self._prepared.models[load]
+        if failed.kind is not ModelErrorKind.OUT_OF_MEMORY or not can_shrink(model):
+            self._lose(now, load, failed.kind, failed.message)
+        elif model.name not in now.too_large:
+            now.too_large.add(model.name)
+            self._progress.say(
+                f"{model.name}: a batch of {model.batch_size} images does not fit the memory: half of it"
+            )
+            now.pool.give_up(load)
 
     def _lose(self, now: _Pass, load: int, kind: ModelErrorKind, message: str) -> None:
         name = self._prepared.models[load].name
@@ -190,6 +220,8 @@ class _Pass:
     embedding: set[str] = dataclasses.field(default_factory=set)
     # Once it is known which images are excluded.
     comparing: Comparing | None = None
+    # Models whose batch does not fit the memory, by name.
+    too_large: set[str] = dataclasses.field(default_factory=set)
     # Whether a shard was lost to an image that crashes its decoder: its other images are decoded in another pass.
     crashed: bool = False
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,16 @@ from evaljobs.config import Config
 from evaljobs.engine import execution, output, todo
 from evaljobs.engine.device import choose_device, runtime_of
 from evaljobs.engine.exclusion import Exclusion
+from evaljobs.engine.output import Output
 from evaljobs.engine.prepare import Prepared, prepare, refuse_inside_images
 from evaljobs.engine.results import OK, assemble
 from evaljobs.errors import ExitCode, RunFailedError, UsageError
 from evaljobs.progress import Progress
+from evaljobs.remote import locate
 from evaljobs.report.atomic import write_atomic
 from evaljobs.report.writing import write_results
+from evaljobs.store.store import Measured, key_digest
+from evaljobs.store.uses import Uses
 from raycluster.connect import Cluster, connect
 from raycluster.errors import ClusterError
 
@@ -28,24 +33,24 @@ class Options:
     Attributes
     ----------
     out
-        Output folder, in place of the configuration's.
+        Output folder or ``s3://bucket/prefix``, in place of the configuration's.
     address
         Ray cluster, in place of the configuration's.
     overwrite
         Whether another configuration's results in the output folder may be replaced.
     """
 
-    out: Path | None = None
+    out: str | Path | None = None
     address: str | None = None
     overwrite: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
 class Finished:
-    """A run that has results."""
+    """A run that has results, and the folder or ``s3://bucket/prefix`` where they are."""
 
     results: dict[str, Any]
-    out: Path
+    out: str
     exit_code: ExitCode
 
 
@@ -76,9 +81,10 @@ def run(
         If there are no valid results. What was computed is kept in the store.
     """
     clock = execution.Clock()
-    folder = options.out or output_folder(config, path)
-    refuse_inside_images(config, path, folder)
-    with output.claimed(folder, config.digest(), overwrite=options.overwrite), contextlib.ExitStack() as stack:
+    place = locate(str(options.out), Path.cwd()) if options.out else output_folder(config, path)
+    refuse_inside_images(config, path, place)
+    with contextlib.ExitStack() as stack:
+        out = stack.enter_context(output.claimed(place, config.digest(), overwrite=options.overwrite))
         address = options.address or config.cluster.address
         cluster = _connected(stack, config, address) if address else None
         device = choose_device(config.cluster.device, None if cluster is None else cluster.gpus)
@@ -86,9 +92,11 @@ def run(
             progress.say(note)
         prepared = prepare(config, path, progress, runtime_of(config.cluster, device))
         exclusion = Exclusion(prepared)
-        exclusion.check(folder)
+        exclusion.check(out)
         record = execution.Record(prepared.runtime.provider)
         evaluations = todo.evaluations(prepared, exclusion.digests)
+        uses = Uses(prepared.store.folder, f"the run {prepared.name!r}")
+        stack.enter_context(uses.marked(*_used(prepared, evaluations), progress.say))
         wanted = [evaluations[number] for number in todo.without_result(prepared, evaluations)]
         if wanted:
             cluster = cluster or _connected(stack, config, None)
@@ -97,18 +105,27 @@ def run(
 
             try:
                 check_shared(prepared.store, cluster)
-                Computation(prepared, exclusion, record, folder, progress).carry_out(wanted, cluster)
+                prepared = Computation(prepared, exclusion, record, out, progress).carry_out(wanted, cluster)
             except ClusterError as error:
                 raise RunFailedError(f"{error}. What was computed is kept: run the same command again") from error
         else:
             progress.say("Everything is computed already: the results are written from the store.")
-        return _write(prepared, exclusion, record, clock, folder)
+        evaluations = todo.evaluations(prepared, exclusion.digests)
+        finished = _write(_Done(prepared, exclusion, evaluations), record, clock, out)
+        uses.record(*_used(prepared, evaluations))
+        return finished
 
 
-def output_folder(config: Config, path: Path) -> Path:
+def output_folder(config: Config, path: Path) -> str:
     """Return the output folder that a configuration names, or ``<name>-results`` beside it."""
     base = path.resolve().parent
-    return base / Path(config.out).expanduser() if config.out else base / f"{config.name or path.stem}-results"
+    return locate(config.out, base) if config.out else str(base / f"{config.name or path.stem}-results")
+
+
+def _used(prepared: Prepared, evaluations: Sequence[todo.Evaluation]) -> tuple[set[str], set[str]]:
+    """Return the tables and the results that a run uses, by the digests of their keys."""
+    tables = {key_digest(key) for key in prepared.keys.values()}
+    return tables, {key_digest(evaluation.key) for evaluation in evaluations}
 
 
 def _connected(stack: contextlib.ExitStack, config: Config, address: str | None) -> Cluster:
@@ -130,29 +147,34 @@ def _remember_rates(prepared: Prepared, record: execution.Record) -> None:
         for geometry in prepared.geometries:
             seconds = record.decode_seconds / record.images_decoded
             prepared.store.add_rate("decode", geometry.key(), seconds, record.images_decoded)
-    for name, model in record.models.items():
-        prepared.store.add_rate("embed", prepared.keys[name], model["embed_seconds"] / model["rows"], model["rows"])
+    embedded = ((prepared.keys[name], model["embed_seconds"], model["rows"]) for name, model in record.models.items())
+    prepared.store.add_rates("embed", (Measured(key, seconds / rows, rows) for key, seconds, rows in embedded))
     if record.pairs >= _MEASURED_PAIRS:
         for kind in {job.kind for job in prepared.jobs}:
             seconds = record.evaluation_seconds / record.pairs
             prepared.store.add_rate("evaluate", {"kind": kind}, seconds, record.pairs)
 
 
-def _write(
-    prepared: Prepared,
-    exclusion: Exclusion,
-    record: execution.Record,
-    clock: execution.Clock,
-    folder: Path,
-) -> Finished:
-    results, tables = assemble(prepared, exclusion, todo.evaluations(prepared, exclusion.digests), record.lost)
+@dataclasses.dataclass(frozen=True)
+class _Done:
+    """A run whose evaluations have results."""
+
+    prepared: Prepared
+    exclusion: Exclusion
+    evaluations: Sequence[todo.Evaluation]
+
+
+def _write(done: _Done, record: execution.Record, clock: execution.Clock, out: Output) -> Finished:
+    prepared = done.prepared
+    results, tables = assemble(prepared, done.exclusion, done.evaluations, record.lost)
     results["execution"] = record.as_json(clock)
     _remember_rates(prepared, record)
     samples = {name: image_set.samples for name, image_set in prepared.sets.items()}
-    write_atomic(folder / "samples.arrow", output.samples_arrow(samples))
-    write_results(results, tables, folder)
+    write_atomic(out.folder / "samples.arrow", output.samples_arrow(samples))
+    write_results(results, tables, out.folder)
+    out.publish()
     statuses = {entry["status"] for entry in [*results["models"], *results["evaluations"]]}
     if OK not in {entry["status"] for entry in results["evaluations"]}:
         reasons = "\n".join(f"  {m['name']}: {m['error']['message']}" for m in results["models"] if m["error"])
-        raise RunFailedError(f"no model has a result; {folder / 'results.json'} says the same:\n{reasons}")
-    return Finished(results, folder, ExitCode.OK if statuses == {OK} else ExitCode.SOME_FAILED)
+        raise RunFailedError(f"no model has a result; {out.name_of('results.json')} says the same:\n{reasons}")
+    return Finished(results, out.location, ExitCode.OK if statuses == {OK} else ExitCode.SOME_FAILED)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from pathlib import Path
 
 from evaljobs.engine import todo
 from evaljobs.engine.decoding import decode_shard
@@ -12,9 +11,10 @@ from evaljobs.engine.embedding import Embedder, ModelLoad
 from evaljobs.engine.prepare import Prepared
 from evaljobs.engine.shards import Indices, Shard
 from evaljobs.engine.sharing import Sharing
-from evaljobs.errors import UsageError
+from evaljobs.errors import StoreError, UsageError
 from evaljobs.images.geometry import Geometry
 from evaljobs.models.options import Runtime
+from evaljobs.remote import is_remote
 from evaljobs.store import Store
 from raycluster.connect import Cluster
 from raycluster.nodes import on_every_node
@@ -43,14 +43,26 @@ def check_shared(store: Store, cluster: Cluster) -> None:
         return
     nonce = store.leave_nonce()
     try:
-        seen = on_every_node(Store.sees_nonce, store, nonce)
+        found = on_every_node(_obstacle, store, nonce)
     finally:
         store.remove_nonce(nonce)
-    if blind := sorted(node for node, sees in seen.items() if not sees):
+    if blind := sorted(node for node, obstacle in found.items() if obstacle):
         raise UsageError(
-            f"the store {store.root} is not shared: the node(s) {', '.join(blind)} do not see what this machine writes "
-            "there. Name a `store` on a file system that every node mounts at the same place"
+            f"the store {store.location} is not shared: the node(s) {', '.join(blind)} {found[blind[0]]}. "
+            + (_SAME_BUCKET if is_remote(store.location) else _SAME_FOLDER)
         )
+
+
+_SAME_FOLDER = "Name a `store` on a file system that every node mounts at the same place, or on S3"
+_SAME_BUCKET = "Every node needs credentials for the bucket and AWS_ENDPOINT_URL in the environment that Ray started in"
+
+
+def _obstacle(store: Store, nonce: str) -> str:
+    """Return why this node cannot use a store; nothing where it can."""
+    try:
+        return "" if store.sees_nonce(nonce) else "do not see what this machine writes there"
+    except StoreError as error:
+        return f"cannot use it ({error})"
 
 
 def make_plan(prepared: Prepared, shards: Sequence[Shard], memory_bytes: int) -> Plan:
@@ -80,16 +92,14 @@ def make_work(prepared: Prepared, shards: Sequence[Shard]) -> Work:
     )
 
 
-def make_actors(prepared: Prepared, cluster: Cluster) -> Actors:
-    """Return the pool of embedders: so many on each GPU, or one for each `threads` cores."""
+def make_actors(prepared: Prepared) -> Actors:
+    """Return the pool of embedders: so many on each GPU, or one for each `threads` cores, of all nodes."""
     settings = prepared.config.cluster
-    build = functools.partial(_embedder, prepared.store.root, prepared.runtime)
+    build = functools.partial(_embedder, prepared.store.location, prepared.runtime)
     if prepared.runtime.device == "cuda":
         # Exactly 1/n: Ray keeps books of parts of a GPU, and any other part would leave a rest that nobody can have.
-        each = settings.gpu.actors
-        return Actors(build, count=settings.workers or cluster.gpus * each, cpus=1, gpus=1 / each)
-    slots = max(1, cluster.cpus // settings.threads)
-    return Actors(build, count=settings.workers or slots, cpus=settings.threads)
+        return Actors(build, count=settings.workers, cpus=1, gpus=1 / settings.gpu.actors)
+    return Actors(build, count=settings.workers, cpus=settings.threads)
 
 
 def make_sharing(cluster: Cluster) -> Sharing:
@@ -98,7 +108,7 @@ def make_sharing(cluster: Cluster) -> Sharing:
     return Sharing(slots, max(1, slots // max(1, cluster.nodes)))
 
 
-def _embedder(store: Path, runtime: Runtime) -> Embedder:
+def _embedder(store: str, runtime: Runtime) -> Embedder:
     return Embedder(store, runtime)
 
 
@@ -109,5 +119,6 @@ def announce(prepared: Prepared, shards: Sequence[Shard], evaluations: int, clus
     where = "this machine" if cluster.embedded else f"{cluster.nodes} node(s) of {cluster.address}"
     return (
         f"{len(prepared.images):,} images, {len(prepared.models):,} models: {decodes:,} to decode, {rows:,} to embed, "
-        f"{evaluations:,} evaluations, on {where} ({cluster.cpus} CPUs, {cluster.gpus} GPUs, {prepared.runtime.provider})"
+        f"{evaluations:,} evaluations, on {where} "
+        f"({cluster.cpus} CPUs, {cluster.gpus} GPUs, {prepared.runtime.provider})"
     )

@@ -6,9 +6,10 @@
     <store>/listings/<source>/             part-*.arrow: (uri, size, mtime) and what was found there
     <store>/results/<evaluation key>/      result.json and its tables
     <store>/rates/                         seconds a step, for forecasts
+    <store>/uses/                          what runs have used, and which are at work
 
-But for the rates, nothing in it is ever changed: a file appears whole, under a name that follows from what it holds or
-is a function of, or not at all.
+But for rates and uses, nothing in it is ever changed: a file appears whole, under a name that follows from what it
+holds or is a function of, or not at all.
 """
 
 from evaljobs.store.store import Store

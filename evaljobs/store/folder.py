@@ -1,146 +1,89 @@
-"""Files that appear whole or not at all, in a local folder."""
+"""What the store is kept in: a place for files that appear whole or not at all, whatever kind of place it is."""
 
 from __future__ import annotations
 
 import contextlib
-import errno
-import os
-import time
-import uuid
-from collections.abc import Iterable, Iterator
-from pathlib import Path
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from typing import NamedTuple, Protocol, TypeVar
 
 import pyarrow as pa
 
-from evaljobs.errors import StoreError
-
-# Longer than any write takes, however slow the disk and however wrong another machine's clock.
-_ABANDONED_S = 24 * 3600
+T = TypeVar("T")
+R = TypeVar("R")
 
 
-class Folder:
-    """A folder whose files are whole at every moment, a power cut included, and but for `replace` never changed.
+class Entry(NamedTuple):
+    """A file: its name relative to the place, its bytes, and when it was written, in seconds since 1970."""
+
+    name: str
+    size: int
+    modified: float
+
+
+class Folder(Protocol):
+    """Files by names such as ``tables/<key>/key.json``, whole at every moment, and but for `replace` never changed.
+
+    Attributes
+    ----------
+    location
+        Where it is, for people and for whoever opens the same place elsewhere.
+    concurrency
+        How many reads at a time pay.
 
     Raises
     ------
     StoreError
-        From every method, where the file system refuses: full, read-only, not a folder.
+        From every method, where the place refuses or does not answer.
     """
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    location: str
+    concurrency: int
 
     def create(self, name: str, data: bytes) -> bool:
-        """Create a file, whole; return False where it is there already (its bytes stay)."""
-        target = self.root / name
-        with self._explained("write", target):
-            if target.exists():
-                return False
-            with _written(target, data) as temporary:
-                return _link(temporary, target)
+        """Create a file, whole; return False where it is there already (its bytes stay). One of several wins."""
+
+    def note(self, name: str, data: bytes) -> None:
+        """Create a file for people, of a content that follows from its name: once for a process, if it is not there."""
 
     def replace(self, name: str, data: bytes) -> None:
         """Write a file, whole, in place of the one of that name."""
-        target = self.root / name
-        with self._explained("write", target), _written(target, data) as temporary:
-            temporary.replace(target)
 
     def read(self, name: str) -> bytes | None:
         """Return a file's bytes, or None where there is no such file."""
-        target = self.root / name
-        with self._explained("read", target):
-            try:
-                return target.read_bytes()
-            except FileNotFoundError:
-                return None
 
-    @contextlib.contextmanager
-    def opened(self, name: str) -> Iterator[pa.NativeFile | None]:
+    def opened(self, name: str) -> contextlib.AbstractContextManager[pa.NativeFile | None]:
         """Open a file to read parts of it; None where there is no such file."""
-        target = self.root / name
-        with self._explained("read", target):
-            try:
-                file = pa.OSFile(str(target))
-            except FileNotFoundError:
-                yield None
-                return
-            with file:
-                yield file
 
     def names(self, folder: str, suffix: str) -> list[str]:
         """Return the files of a subfolder that end so, sorted, as names that `read` takes."""
-        entries = self._entries(folder)
-        self._delete_abandoned(folder, entries)
-        return [f"{folder}/{entry}" for entry in sorted(entries) if entry.endswith(suffix) and entry[0] != "."]
+
+    def walk(self, folder: str = "") -> list[Entry]:
+        """Return all files below a subfolder, or all, sorted by name; half-written ones are among them."""
 
     def sweep(self, folder: str) -> None:
-        """Delete what killed writers left in a subfolder; `names` does so by the way."""
-        self._delete_abandoned(folder, self._entries(folder))
+        """Delete what killed writers left in a subfolder long ago."""
 
     def delete(self, name: str) -> None:
         """Delete a file, if it is there."""
-        with self._explained("delete", self.root / name):
-            (self.root / name).unlink(missing_ok=True)
 
-    def _entries(self, folder: str) -> list[str]:
-        with self._explained("list", self.root / folder):
-            try:
-                return os.listdir(self.root / folder)  # noqa: PTH208 - names alone, ten times faster
-            except FileNotFoundError:
-                return []
+    def remove_empty(self, folder: str) -> None:
+        """Delete a subfolder, if it holds nothing."""
 
-    def _delete_abandoned(self, folder: str, entries: Iterable[str]) -> None:
-        for entry in entries:
-            if entry.startswith(".") and entry.endswith(".tmp"):
-                path = self.root / folder / entry
-                # Another sweeper was faster, or it is another user's: no reason to end a run.
-                with contextlib.suppress(OSError):
-                    if time.time() - path.stat().st_mtime > _ABANDONED_S:
-                        path.unlink()
 
-    @contextlib.contextmanager
-    def _explained(self, verb: str, target: Path) -> Iterator[None]:
+def each(folder: Folder, function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+    """Yield a function of each item, in order: as many at a time as pay, and no more ahead of who takes them."""
+    if folder.concurrency == 1:
+        yield from map(function, items)
+        return
+    left = iter(items)
+    with ThreadPoolExecutor(folder.concurrency) as threads:
+        waiting: deque[Future[R]] = deque(threads.submit(function, item) for item in islice(left, folder.concurrency))
         try:
-            yield
-        except OSError as error:
-            raise StoreError(_explain(verb, target, error)) from error
-
-
-@contextlib.contextmanager
-def _written(target: Path, data: bytes) -> Iterator[Path]:
-    """Write a temporary file beside the target, on the disk before it can be given the target's name."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    # The dot keeps it out of `names`; the random part keeps two writers apart.
-    temporary = target.parent / f".{uuid.uuid4().hex}.tmp"
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        yield temporary
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _explain(verb: str, target: Path, error: OSError) -> str:
-    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-        return (
-            f"cannot {verb} {target}: the disk is full. What was committed before is kept: "
-            "make room, or name another `store`, and run the same command again"
-        )
-    return f"cannot {verb} {target}: {error.strerror or error}. Check the folder's permissions, or name another `store`"
-
-
-def _link(temporary: Path, target: Path) -> bool:
-    """Give a file its final name; the first writer wins."""
-    try:
-        os.link(temporary, target)
-    except FileExistsError:
-        return False
-    except OSError as error:
-        # No hard links here (some network and FAT file systems). A rename is as whole; the last writer wins, with
-        # equal rows.
-        if error.errno not in {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}:
-            raise
-        temporary.replace(target)
-    return True
+            while waiting:
+                yield waiting.popleft().result()
+                waiting.extend(threads.submit(function, item) for item in islice(left, 1))
+        finally:
+            threads.shutdown(wait=True, cancel_futures=True)

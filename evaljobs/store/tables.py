@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from itertools import islice
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -15,13 +16,20 @@ from evaljobs.config import canonical_json
 from evaljobs.errors import ModelError, ModelErrorKind, StoreError
 from evaljobs.schemas import DIGEST
 from evaljobs.store import arrow
-from evaljobs.store.folder import Folder
+from evaljobs.store.folder import Folder, each
 from evaljobs.store.keys import key_digest, spelled_out
 
 log = logging.getLogger(__name__)
 
 Matrix = np.ndarray[tuple[int, int], np.dtype[np.float32]]
 Numbers = np.ndarray[tuple[int], np.dtype[np.int64]]
+
+
+class Part(NamedTuple):
+    """The name of a part, and ``[n]`` image digests of its rows."""
+
+    name: str
+    digests: pa.Array
 
 
 class Table:
@@ -59,21 +67,25 @@ class Table:
             "evaljobs.model_key": canonical_json(self._key),
             "evaljobs.model_digest": str(self._key["model"]),
         }
-        self._folder.create(f"{self._path}/key.json", spelled_out(self._key))
-        return self._folder.create(self._name(digests), arrow.to_bytes(pa.table(columns), metadata))
+        self._folder.note(f"{self._path}/key.json", spelled_out(self._key))
+        name = f"{self._path}/{part_name(digests)}"
+        return self._folder.create(name, arrow.to_bytes(pa.table(columns), metadata))
 
     def digests(self) -> pa.Array:
         """Return the digests of all rows, without repeats. Truncated parts are deleted: their rows are missing.
 
         Digests alone are read, so this is cheap; a part whose values were changed is found out by `read`.
         """
-        found = [digests for _, digests in self._parts()]
-        return pc.unique(pa.chunked_array(found, DIGEST)) if found else pa.array([], DIGEST)
+        return digests_of(self._folder, [self])[0]
+
+    def part_names(self) -> list[str]:
+        """Return the names of its parts, sorted, as the folder takes them."""
+        return self._folder.names(self._path, ".arrow")
 
     def read(self, digests: pa.Array, output: str) -> Matrix:
         """Return one output's rows in the order of the digests: ``[n, d]`` float32. Of equal rows the first part's.
 
-        Beside the result, the values of one part at a time are held.
+        Beside the result, the values of a few parts at a time are held.
 
         Raises
         ------
@@ -82,8 +94,8 @@ class Table:
         ModelError
             If parts differ in their dimension.
         """
-        parts = list(self._parts())
-        rows = _find(digests, [found for _, found in parts])
+        parts = [part for part in each(self._folder, self.part, self.part_names()) if part is not None]
+        rows = _find(digests, [part.digests for part in parts])
         if missing := int((rows < 0).sum()):
             raise StoreError(
                 f"{missing} of {len(digests)} rows are missing from {self._path}: their parts were deleted, or found "
@@ -91,12 +103,15 @@ class Table:
             )
         matrix: Matrix | None = None
         damaged: list[str] = []
-        for number, where, here in _by_part(rows, [len(found) for _, found in parts]):
-            part = self._read(parts[number][0])
-            if part is None:
-                damaged.append(parts[number][0])
+        needed = list(_by_part(rows, [len(part.digests) for part in parts]))
+        names = [parts[number].name for number, _, _ in needed]
+        for name, rows_of_part, (_, where, here) in zip(
+            names, each(self._folder, self._read, names), needed, strict=True
+        ):
+            if rows_of_part is None:
+                damaged.append(name)
                 continue
-            values = _values(part, output)
+            values = _values(rows_of_part, output)
             if matrix is None:
                 matrix = np.empty((len(digests), values.shape[1]), dtype=np.float32)
             if matrix.shape[1] != values.shape[1]:
@@ -104,30 +119,25 @@ class Table:
             matrix[where] = values[here]
         if damaged:
             raise StoreError(
-                f"{len(damaged)} of {len(parts)} parts of {self._folder.root / self._path} were damaged and have been "
-                f"removed, {damaged[0].rpartition('/')[2]} the first. Run the same command again to make them again; "
-                "all else is kept. If it happens once more, check the disk"
+                f"{len(damaged)} of {len(parts)} parts of {self._folder.location}/{self._path} were damaged and have "
+                f"been removed, {damaged[0].rpartition('/')[2]} the first. Run the same command again to make them "
+                "again; all else is kept. If it happens once more, check the disk"
             )
         return np.empty((0, 0), dtype=np.float32) if matrix is None else matrix
 
-    def _name(self, digests: pa.Array) -> str:
-        return f"{self._path}/part-{hashlib.sha256(_bytes(digests)).hexdigest()}.arrow"
-
-    def _parts(self) -> Iterator[tuple[str, pa.Array]]:
-        """Yield the parts that open, by name, with their digests."""
-        for name in self._folder.names(self._path, ".arrow"):
-            try:
-                digests = self._digests(name)
-            except arrow.DamagedError as error:
-                self._remove(name, error)
-                continue
-            if digests is not None:
-                yield name, digests
+    def part(self, name: str) -> Part | None:
+        """Return a part with its digests alone; None where it is gone, or is truncated and therefore deleted."""
+        try:
+            digests = self._digests(name)
+        except arrow.DamagedError as error:
+            self._remove(name, error)
+            return None
+        return None if digests is None else Part(name, digests)
 
     def _digests(self, name: str) -> pa.Array | None:
         with self._folder.opened(name) as file:
             digests = None if file is None else arrow.first_column(file, "image_digest")
-        if digests is not None and (digests.type != DIGEST or self._name(digests) != name):
+        if digests is not None and (digests.type != DIGEST or f"{self._path}/{part_name(digests)}" != name):
             raise arrow.DamagedError("its image digests are not those that its name was made of")
         return digests
 
@@ -145,6 +155,24 @@ class Table:
     def _remove(self, name: str, error: arrow.DamagedError) -> None:
         log.warning("%s is damaged and is made again (%s)", name, error)
         self._folder.delete(name)
+
+
+def digests_of(folder: Folder, tables: Sequence[Table]) -> list[pa.Array]:
+    """Return the digests of the rows of each table, without repeats; many parts at a time where it pays.
+
+    Truncated parts are deleted: their rows are missing.
+    """
+    names = list(each(folder, Table.part_names, tables))
+    flat = [(table, name) for table, several in zip(tables, names, strict=True) for name in several]
+    parts = each(folder, lambda one: one[0].part(one[1]), flat)
+    found = [[part.digests for part in islice(parts, len(several)) if part is not None] for several in names]
+    return [pc.unique(pa.chunked_array(several, DIGEST)) if several else pa.array([], DIGEST) for several in found]
+
+
+def part_name(digests: pa.Array | pa.ChunkedArray) -> str:
+    """Return the name of the part that holds the rows of these image digests, in this order."""
+    chunks = digests.chunks if isinstance(digests, pa.ChunkedArray) else [digests]
+    return f"part-{hashlib.sha256(b''.join(_bytes(chunk) for chunk in chunks)).hexdigest()}.arrow"
 
 
 def _find(digests: pa.Array, parts: list[pa.Array]) -> Numbers:

@@ -30,7 +30,7 @@ def test_shards_hold_each_missing_row_once(data: st.DataObject) -> None:
     missing = {m: rng.random(n) < rng.choice([0.0, 0.3, 1.0]) for m in range(models)}
     geometry_of = {m: int(rng.integers(2)) for m in range(models)}
     sizes = [100, 400_000]
-    shards = cut(missing, geometry_of, sizes)
+    shards = cut(missing, geometry_of, sizes, dict.fromkeys(geometry_of, 32))
     rows = [(model, int(image)) for shard in shards for model in shard.models for image in shard.images]
     assert len(rows) == len(set(rows))
     assert set(rows) == {(m, int(i)) for m in missing for i in np.flatnonzero(missing[m])}
@@ -42,16 +42,25 @@ def test_shards_hold_each_missing_row_once(data: st.DataObject) -> None:
 
 def test_image_is_in_one_shard_of_its_geometry() -> None:
     """Decode once: models that lack the same images share every shard."""
-    shards = cut(dict.fromkeys(range(3), np.ones(1000, bool)), dict.fromkeys(range(3), 0), [64])
+    shards = cut(
+        dict.fromkeys(range(3), np.ones(1000, bool)), dict.fromkeys(range(3), 0), [64], dict.fromkeys(range(3), 32)
+    )
     assert [len(shard.images) for shard in shards] == [512, 488]
     assert all(shard.models == (0, 1, 2) for shard in shards)
 
 
 def test_large_image_is_a_shard_of_its_own() -> None:
     """At least one, however large; full batches where there is room."""
-    assert images_per_shard(10 * SHARD_BYTES) == 1
-    assert images_per_shard(SHARD_BYTES // 100) == 96
-    assert images_per_shard(1) == SHARD_IMAGES
+    assert images_per_shard(10 * SHARD_BYTES, [32]) == 1
+    assert images_per_shard(SHARD_BYTES // 20, [32]) == 20
+    assert images_per_shard(SHARD_BYTES // 100, [32]) == 96
+    assert images_per_shard(1, [32]) == SHARD_IMAGES
+    # A multiple of all batch sizes; of the largest that fits where that would be too many.
+    assert images_per_shard(1, [100]) == 500
+    assert images_per_shard(1, [100, 48, 32]) == 500
+    assert images_per_shard(1, [24, 32]) == 480
+    assert images_per_shard(1, [1024, 64]) == 1024
+    assert images_per_shard(SHARD_BYTES // 600, [1024]) == 600
 
 
 def test_file_that_changed_since_it_was_looked_at_is_not_stored_as_the_old_one(tmp_path: Path) -> None:
@@ -105,8 +114,8 @@ def test_output_folder_is_claimed_once(tmp_path: Path) -> None:
     out = tmp_path / "out"
     with output.claimed(out, "digest", overwrite=False), pytest.raises(UsageError, match="another run is writing"):
         output.claimed(out, "digest", overwrite=False).__enter__()
-    with output.claimed(out, "digest", overwrite=False) as folder:
-        assert folder.is_dir()
+    with output.claimed(out, "digest", overwrite=False) as claimed:
+        assert claimed.folder.is_dir()
 
 
 def test_progress_in_a_pipe_is_plain_lines() -> None:

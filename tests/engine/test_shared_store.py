@@ -26,15 +26,21 @@ def test_every_node_is_asked_once(cluster: Cluster) -> None:
     assert os.getpid() not in answers.values()
 
 
-def test_shared_store_passes_and_nothing_stays_behind(cluster: Cluster, tmp_path: Path) -> None:
+@pytest.fixture(params=["local", "s3"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    """A store in a folder, and one in a bucket."""
+    return Store(tmp_path if request.param == "local" else request.getfixturevalue("s3").bucket()).open()
+
+
+def test_shared_store_passes_and_nothing_stays_behind(cluster: Cluster, store: Store) -> None:
     """The question leaves no file."""
-    store = Store(tmp_path).open()
     check_shared(store, dataclasses.replace(cluster, nodes=2))
-    assert list((tmp_path / "nonces").iterdir()) == []
+    assert store.folder.walk("nonces") == []
 
 
-def test_store_that_is_not_shared_is_refused(cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_store_that_is_not_shared_is_refused(cluster: Cluster, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """The nodes that do not see it are named, and what to do."""
     monkeypatch.setattr(Store, "leave_nonce", lambda _: "nonces/written-elsewhere")
-    with pytest.raises(UsageError, match=r"is not shared: the node\(s\) .* Name a `store` on a file system"):
-        check_shared(Store(tmp_path).open(), dataclasses.replace(cluster, nodes=2))
+    remedy = "Every node needs credentials" if store.location.startswith("s3") else "Name a `store` on a file system"
+    with pytest.raises(UsageError, match=rf"is not shared: the node\(s\) .* do not see .* {remedy}"):
+        check_shared(store, dataclasses.replace(cluster, nodes=2))

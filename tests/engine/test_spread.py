@@ -96,7 +96,7 @@ def assign(folder: Path, members: Members, spread: Spread | None = None, victim:
     store = Store(folder / "store").open()
     store.table(MODEL_KEY).commit(members.digests, {"embedding": clustered()[0]})
     (folder / "seen").mkdir()
-    return Assignment(store.root, Watched(folder / "seen", victim), MODEL_KEY, KEY, threads=2, spread=spread)
+    return Assignment(store.location, Watched(folder / "seen", victim), MODEL_KEY, KEY, threads=2, spread=spread)
 
 
 @pytest.fixture(scope="module")

@@ -44,13 +44,13 @@ def listed(folder):
 @pytest.fixture
 def reads(monkeypatch):
     """Record which files are read."""
-    seen, real = [], looking.read_bytes
+    seen, real = [], looking.read_images
 
-    def read_bytes(uri):
-        seen.append(os.path.basename(uri))  # noqa: PTH119
-        return real(uri)
+    def read_images(uris, **options):
+        seen.extend(os.path.basename(uri) for uri in uris)  # noqa: PTH119
+        return real(uris, **options)
 
-    monkeypatch.setattr(looking, "read_bytes", read_bytes)
+    monkeypatch.setattr(looking, "read_images", read_images)
     return seen
 
 
@@ -79,7 +79,7 @@ def test_every_image_gets_its_digest_and_header(folder, threads):
 def test_facts_are_the_columns_of_the_schema():
     """What is found fits the samples table, column by column."""
     assert list(Facts._fields) == [name for name in schemas.SAMPLES.names if name not in schemas.LISTING.names]
-    assert KNOWN.names == ["uri", "size", "mtime_ns", *Facts._fields]
+    assert KNOWN.names == ["uri", "size", "mtime_ns", "etag", *Facts._fields]
 
 
 def test_known_files_are_not_read_again(folder, reads):
@@ -175,10 +175,34 @@ def test_an_interruption_ends_the_look(folder, monkeypatch):
         raise KeyboardInterrupt
 
     count = []
-    monkeypatch.setattr(looking, "read_bytes", lambda uri: count.append(uri) or b"x")
+
+    def read_images(uris, **_):
+        for uri in uris:
+            count.append(uri)
+            yield b"x"
+
+    monkeypatch.setattr(looking, "read_images", read_images)
     with pytest.raises(KeyboardInterrupt):
         look(listing, None, threads=1, progress=interrupt)
     assert 0 < len(count) < 2400
+
+
+def test_what_was_looked_at_before_an_interruption_is_kept(folder, monkeypatch):
+    """A set of a million images is not read anew because the last thousand were interrupted."""
+    monkeypatch.setattr(looking, "_KEPT_AT_ONCE", 2)
+    kept, done = [], []
+
+    def interrupt(steps):
+        done.append(steps)
+        if sum(done) > 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        look(listed(folder), None, threads=2, progress=interrupt, keep=kept.append)
+    assert [table.num_rows for table in kept] == [2, 2]
+    whole = look(listed(folder), pa.concat_tables(kept), threads=2, keep=kept.append)
+    assert [table.num_rows for table in kept] == [2, 2, 2]
+    assert whole.samples.equals(look(listed(folder), None, threads=1).samples)
 
 
 def test_a_huge_header_is_described_and_not_decoded():

@@ -61,14 +61,15 @@ def test_uris_start_at_the_manifest(tmp_path):
         ("/x.png", "/x.png", "/x.png"),
         ("C:\\x.png", "/here/C:\\x.png", "C:\\x.png"),
         ("a/x.png", "/here/a/x.png", "/here\\a/x.png"),
+        ("s3://bucket/a//b #1.png", "s3://bucket/a//b #1.png", "s3://bucket/a//b #1.png"),
     ],
 )
 def test_absolute_uris_are_those_of_the_system(monkeypatch, uri, posix, windows):
     """A drive makes a path absolute on Windows, and stands behind a slash in a file uri; elsewhere it is a name."""
-    assert manifest._local(uri, "/here", "m.csv") == posix
+    assert manifest._absolute(uri, "/here", "m.csv") == posix
     with monkeypatch.context() as patch:
         patch.setattr(manifest, "os", types.SimpleNamespace(name="nt", path=ntpath))
-        assert manifest._local(uri, "/here", "m.csv") == windows
+        assert manifest._absolute(uri, "/here", "m.csv") == windows
 
 
 def test_other_columns_and_a_column_of_ids(tmp_path):
@@ -172,4 +173,4 @@ def test_a_manifest_that_is_not_there(tmp_path):
 
 def test_uris_of_other_systems_are_refused(tmp_path):
     """An address on the network is not taken for a file name."""
-    assert "'s3://bucket/a.png' is not a local file" in refused(tmp_path, "uri,label\ns3://bucket/a.png,1\n")
+    assert "'https://host/a.png' is no file" in refused(tmp_path, "uri,label\nhttps://host/a.png,1\n")

@@ -10,21 +10,26 @@ import os
 import pytest
 
 from evaljobs.errors import ImageError, ImageErrorKind
-from evaljobs.images import reading
+from evaljobs.images import files, reading
+
+
+def read(uri):
+    (answer,) = reading.read_images([uri])
+    return answer
 
 
 def unreadable(uri):
-    with pytest.raises(ImageError) as caught:
-        reading.read_bytes(uri)
-    assert caught.value.kind is ImageErrorKind.UNREADABLE
-    return str(caught.value)
+    answer = read(uri)
+    assert isinstance(answer, ImageError)
+    assert answer.kind is ImageErrorKind.UNREADABLE
+    return str(answer)
 
 
 def test_the_bytes_and_their_digest(tmp_path):
     """A file is read whole; its digest is the sha256 that anybody can compute."""
     path = tmp_path / "a.png"
     path.write_bytes(b"abc" * 10_000)
-    assert reading.read_bytes(str(path)) == b"abc" * 10_000
+    assert read(str(path)) == b"abc" * 10_000
     assert reading.digest_of(b"abc") == hashlib.sha256(b"abc").digest()
 
 
@@ -46,7 +51,7 @@ def test_a_file_without_permission_says_so(monkeypatch):
         calls.append(1)
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr(reading.os, "open", refused)
+    monkeypatch.setattr(files.os, "open", refused)
     assert "Permission denied" in unreadable("/x.png")
     assert len(calls) == 1
 
@@ -65,8 +70,8 @@ def test_errors_that_may_pass_are_tried_again(tmp_path, monkeypatch, code):
         return real_open(*args)
 
     monkeypatch.setattr(reading.time, "sleep", pauses.append)
-    monkeypatch.setattr(reading.os, "open", stumble)
-    assert reading.read_bytes(str(path)) == b"abc"
+    monkeypatch.setattr(files.os, "open", stumble)
+    assert read(str(path)) == b"abc"
     assert pauses == list(reading.PAUSES_S[:2])
     left[0] = 100
     assert os.strerror(code) in unreadable(str(path))
@@ -78,12 +83,13 @@ def test_it_works_where_a_system_lacks_flags(tmp_path, monkeypatch):
     monkeypatch.delattr(os, "O_NONBLOCK")
     monkeypatch.delattr(os, "O_CLOEXEC")
     monkeypatch.setattr(os, "O_BINARY", 1 << 20, raising=False)
-    specification = importlib.util.spec_from_file_location("elsewhere", reading.__file__)
+    specification = importlib.util.spec_from_file_location("elsewhere", files.__file__)
     elsewhere = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(elsewhere)
     asked, real_open = [], os.open
     monkeypatch.setattr(os, "open", lambda path, flags: (asked.append(flags), real_open(path, os.O_RDONLY))[1])
     path = tmp_path / "a.png"
     path.write_bytes(b"a\r\n\x1ab")
-    assert elsewhere.read_bytes(str(path)) == b"a\r\n\x1ab"
+    with elsewhere.open_file(str(path)) as file:
+        assert file.read() == b"a\r\n\x1ab"
     assert asked == [os.O_RDONLY | 1 << 20]

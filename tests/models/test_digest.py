@@ -13,7 +13,7 @@ from evaljobs.models.inspect import inspect
 
 
 def digest(path):
-    return model_digest(path, inspect(path).external_files)
+    return model_digest(path, tuple(path.parent / location for location in inspect(path).external))
 
 
 def test_digest_of_one_file_is_its_sha256(network):

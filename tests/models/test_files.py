@@ -6,7 +6,8 @@ import pytest
 
 from evaljobs import config
 from evaljobs.errors import UsageError
-from evaljobs.models.files import find_models
+from evaljobs.models.files import find_any, find_models
+from evaljobs.models.places import LocalFile
 
 
 def entries(*models):
@@ -28,7 +29,7 @@ def test_globs_are_sorted_and_entries_keep_their_order(tmp_path):
     touch(tmp_path, "b.onnx", "a.onnx", "z/c.ONNX", "z/c.onnx.data", "z/notes.txt")
     found = find_models(entries("z/*", "*.onnx"), tmp_path)
     assert names(found) == ["c", "a", "b"]
-    assert found[0].path == tmp_path / "z" / "c.ONNX"
+    assert found[0].file == LocalFile(tmp_path / "z" / "c.ONNX")
     assert names(find_models(entries("**/*.onnx"), tmp_path)) == ["a", "b"]
     assert names(find_models(entries("**/*"), tmp_path)) == ["a", "b", "c"]
 
@@ -129,3 +130,10 @@ def test_a_malformed_tag_pattern_is_a_usage_error(tmp_path):
     touch(tmp_path, "a.onnx")
     with pytest.raises(UsageError, match="tag pattern"):
         find_models(entries({"path": "a.onnx", "tag_pattern": "{a"}), tmp_path)
+
+
+def test_looking_at_models_takes_equal_names(tmp_path):
+    """Two folders of checkpoints hold files of the same names: here the paths tell them apart."""
+    touch(tmp_path, "a/m.onnx", "b/m.onnx", "b/n.onnx")
+    found = find_any(entries("a/*.onnx", "b/*.onnx"), tmp_path)
+    assert names(found) == [str(tmp_path / "a" / "m.onnx"), str(tmp_path / "b" / "m.onnx"), "n"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from evaljobs.errors import ModelError, ModelErrorKind
-from evaljobs.models.inspect import Tensor, infer_tensor, inspect
+from evaljobs.models.inspect import Graph, Tensor, infer_tensor, inspect
+from evaljobs.models.places import LocalFile, files_of
 
 
 def corrupt(path: Path) -> str:
@@ -31,9 +33,9 @@ def test_facts_are_those_that_the_file_was_made_with(network):
     assert graph.opset == 17
     # Kernel 40x3x3x3, head 40x5, bias 5, classes 40x3; the int64 shape is no parameter.
     assert graph.parameters == 1080 + 200 + 5 + 120
-    assert graph.size_bytes == path.stat().st_size
-    assert graph.external_files == ()
-    assert graph.tensor_names[:3] == ("conv", "features", "average")
+    assert graph.external == ()
+    assert graph.dropout == (0, 0)
+    assert {"Conv", "Gemm", "Transpose"} < graph.op_types
 
 
 def test_initializers_listed_as_inputs_are_no_inputs(network):
@@ -79,8 +81,10 @@ def test_external_data_is_found_and_counted(network):
     path = network.write("deep/model.onnx", external="weights/w.bin")
     graph = inspect(path)
     data = network.folder / "deep" / "weights" / "w.bin"
-    assert graph.external_files == (data,)
-    assert graph.size_bytes == path.stat().st_size + data.stat().st_size
+    files = files_of(LocalFile(path), graph.external)
+    assert files.paths() == (path, (data,))
+    assert files.size_bytes() == path.stat().st_size + data.stat().st_size
+    assert files.sources() == ()
     assert graph.parameters == 1405
 
 
@@ -88,7 +92,9 @@ def test_missing_external_data_is_corrupt(network):
     """A model whose weights were not copied along is refused by the name of the missing file."""
     path = network.write(external="w.bin")
     (network.folder / "w.bin").unlink()
-    assert "'w.bin'" in corrupt(path)
+    with pytest.raises(ModelError, match=r"model\.onnx needs its external data 'w\.bin'") as caught:
+        files_of(LocalFile(path), inspect(path).external)
+    assert caught.value.kind is ModelErrorKind.CORRUPT
 
 
 @pytest.mark.parametrize("location", ["../w.bin", "/etc/hostname", "a/../../w.bin", "..\\w.bin", "C:\\w.bin", ""])
@@ -199,3 +205,22 @@ def test_descriptions_name_type_and_shape():
     """Messages show a tensor as people write it."""
     assert Tensor("x", "float32", ("n", 3, None)).describe() == "'x' float32 [n, 3, ?]"
     assert Tensor("x", "sequence", None).describe() == "'x' sequence of unknown rank"
+
+
+def test_a_missing_tensor_is_refused_with_the_nearest(network):
+    """A typing error in `output` shows the names that were meant."""
+    path = network.write()
+    with pytest.raises(
+        ModelError, match="no tensor 'feature' among the 9 of the graph; the nearest names are 'features'"
+    ):
+        infer_tensor(path, "feature")
+
+
+def test_facts_survive_json(network):
+    """What is kept for the next run is what was read."""
+    path = network.write(outputs=("embedding", "tokens"), metadata={"note": "ü"}, external="w.bin", batch=4)
+    graph = inspect(path)
+    assert Graph.from_json(json.loads(json.dumps(graph.to_json()))) == graph
+    for name in ("features", "flat"):
+        tensor = infer_tensor(path, name)
+        assert Tensor.from_json(json.loads(json.dumps(tensor.to_json()))) == tensor

@@ -9,7 +9,7 @@ import pytest
 
 from evaljobs.errors import ModelError, ModelErrorKind
 from evaljobs.models.model import Output
-from evaljobs.models.pooling import rows_of
+from evaljobs.models.pooling import rows_of, width_of
 
 SHAPES = [((2, 5, 4), False), ((2, 4, 3, 2), False), ((2, 3, 2, 4), True), ((2, 4, 2, 3, 2), False)]
 
@@ -68,3 +68,18 @@ def test_what_is_no_batch_of_vectors_is_refused(values, says):
     with pytest.raises(ModelError, match=says) as caught:
         rows_of(values, Output("embedding", "t"), 2)
     assert caught.value.kind is ModelErrorKind.UNSUPPORTED_OUTPUT
+
+
+@pytest.mark.parametrize("pooling", ["mean", "max", "first", "flatten"])
+@pytest.mark.parametrize(("shape", "channels_last"), SHAPES)
+def test_the_width_is_known_before(pooling, shape, channels_last):
+    """What `evaljobs inspect` says of a dimension is what the rows have."""
+    output = Output("embedding", "t", pooling, channels_last)
+    assert width_of(shape, output) == rows_of(np.zeros(shape, np.float32), output, 2).shape[1]
+
+
+def test_the_width_of_what_is_no_row_is_not_known():
+    """A vector, and positions that nobody pools, have none."""
+    assert width_of((2, 7), Output("embedding", "t")) == 7
+    assert width_of((2,), Output("embedding", "t")) is None
+    assert width_of((2, 5, 4), Output("embedding", "t")) is None

@@ -8,6 +8,7 @@ import pytest
 
 from evaljobs import config
 from evaljobs.errors import ModelError, ModelErrorKind
+from evaljobs.images.geometry import DRAFT_NOTE
 from evaljobs.models.model import Input
 from evaljobs.models.preprocessing import IMAGENET_MEAN, IMAGENET_STD, resolve_preprocessing
 
@@ -46,6 +47,7 @@ def test_defaults_are_those_of_torchvision_and_are_said():
         "resize": "default",
         "interpolation": "default",
         "exif_orientation": "default",
+        "decoder": "default",
         "divisor": "default",
         "mean": "default",
         "std": "default",
@@ -72,11 +74,21 @@ def test_each_field_comes_from_the_first_that_has_it():
         "resize": "default",
         "interpolation": "metadata",
         "exif_orientation": "default",
+        "decoder": "default",
         "divisor": "default",
         "mean": "metadata",
         "std": "run config",
     }
     assert pixels.notes == ()
+
+
+def test_a_decoder_whose_pixels_differ_is_said():
+    """Whoever asked for it, the model's notes say that its pixels are not torchvision's."""
+    assert resolved().geometry.decoder == "exact"
+    for source in ({"model": {"decoder": "draft"}}, {"metadata": {"decoder": "draft"}}):
+        pixels = resolved(**source)
+        assert pixels.geometry.decoder == "draft"
+        assert DRAFT_NOTE in pixels.notes
 
 
 def test_one_value_for_all_channels_is_that_value_thrice():

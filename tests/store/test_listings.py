@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from evaljobs.config import Images
+from evaljobs.errors import ImageError
 from evaljobs.images import looking
 from evaljobs.images.listing import list_images
 from evaljobs.images.looking import KNOWN, Looked, look
@@ -28,13 +30,13 @@ def test_file_that_was_touched_often_is_read_once_a_touch(tmp_path: Path, monkey
     """The parts of the cache are read in the order of their digests, which says nothing of time: it must not matter."""
     store, folder = Store(tmp_path / "store").open(), tmp_path / "images"
     reads: list[str] = []
-    real = looking.read_bytes
+    real = looking.read_images
 
-    def read_bytes(uri: str) -> bytes:
-        reads.append(uri)
-        return real(uri)
+    def read_images(uris: Sequence[str], *, concurrent: int) -> Iterator[bytes | ImageError]:
+        reads.extend(uris)
+        return real(uris, concurrent=concurrent)
 
-    monkeypatch.setattr(looking, "read_bytes", read_bytes)
+    monkeypatch.setattr(looking, "read_images", read_images)
     (folder / "label").mkdir(parents=True)
     for data, time_s in VERSIONS:
         (folder / "label" / "x.png").write_bytes(data)

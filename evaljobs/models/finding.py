@@ -1,0 +1,140 @@
+"""From the paths and globs of a config to files, on this machine or on S3; nothing is opened."""
+
+from __future__ import annotations
+
+import difflib
+import glob
+import itertools
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import NamedTuple
+
+from evaljobs import config
+from evaljobs.errors import UsageError
+from evaljobs.models.places import LocalFile, ModelFile, RemoteFile
+from evaljobs.remote import is_remote, locate
+
+SUFFIX = ".onnx"
+_SHOWN = 8
+
+
+class Match(NamedTuple):
+    """A file, and the entry of the config that asks for it."""
+
+    entry: config.Models
+    file: ModelFile
+
+
+def find_files(entries: Sequence[config.Models], base: Path) -> list[Match]:
+    """Expand the entries, in their order; the files of a glob are sorted by path.
+
+    A path that exists is that file, whatever characters it has. A glob takes files that end in ``.onnx`` (in any case),
+    but for those that another entry names by themselves.
+
+    Parameters
+    ----------
+    entries
+        The `models` of a config.
+    base
+        The folder that relative paths start from: the config file's.
+
+    Raises
+    ------
+    UsageError
+        If an entry matches nothing.
+    RemoteError
+        If S3 cannot be asked.
+    """
+    places = dict.fromkeys(locate(entry.path, base) for entry in entries)
+    named = {place: file for place in places if (file := _file_at(place)) is not None}
+    return [Match(entry, file) for entry in entries for file in _expand(entry, base, named)]
+
+
+def _file_at(place: str) -> ModelFile | None:
+    """Return the file of exactly that name."""
+    if not is_remote(place):
+        return LocalFile(Path(place)) if Path(place).is_file() else None
+    # A key with wildcards in it is not asked for: it would be a request for each glob, and hardly ever be there.
+    found = None if glob.has_magic(place) else _objects().stat(place)
+    return None if found is None else RemoteFile(found.uri, found.etag, found.size)
+
+
+def _expand(entry: config.Models, base: Path, named: Mapping[str, ModelFile]) -> list[ModelFile]:
+    place = locate(entry.path, base)
+    if place in named:
+        return [named[place]]
+    if _is_folder(place):
+        raise UsageError(
+            f"models: {entry.path} is a folder; write {entry.path.rstrip('/')}/*{SUFFIX} for the models in it"
+        )
+    if not glob.has_magic(entry.path):
+        raise UsageError(
+            f"models: there is no {'object' if is_remote(place) else 'file'} {place}; {_describe_folder(place)}"
+        )
+    matches = _matches(entry.path, base)
+    files = [match for match in matches if match.name.lower().endswith(SUFFIX)]
+    if not files:
+        others = f" among {len(matches)} matches" if matches else ""
+        raise UsageError(f"models: {entry.path} matches no {SUFFIX} file{others}; {_describe_folder(place)}")
+    left = [file for file in files if str(file) not in named]
+    if entry.name is not None and len(left) > 1:
+        raise UsageError(
+            f"models: the name {entry.name!r} stands for one file, {entry.path} matches {len(left)}: "
+            f"{_some([file.name for file in left])}; leave `name` out, or name the file"
+        )
+    return left
+
+
+def _matches(path: str, base: Path) -> Sequence[ModelFile]:
+    """Return the files that a glob matches, sorted by path."""
+    if is_remote(path):
+        return [RemoteFile(found.uri, found.etag, found.size) for found in _objects().glob(locate(path, base))]
+    root = Path(glob.escape(str(base.absolute()))) / Path(path).expanduser()
+    found = sorted(Path(os.path.abspath(match)) for match in glob.iglob(str(root), recursive=True))  # noqa: PTH100, PTH207 - links are kept; Path.glob takes no absolute patterns
+    return [LocalFile(match) for match in found if match.is_file() or match.suffix.lower() != SUFFIX]
+
+
+def _is_folder(place: str) -> bool:
+    if is_remote(place):
+        return not glob.has_magic(place) and bool(_objects().find(place, recursive=False))
+    return Path(place).is_dir()
+
+
+def _describe_folder(place: str) -> str:
+    """Say what is in the nearest folder above a path that has no wildcard and exists."""
+    folder, names = _remote_folder(place) if is_remote(place) else _local_folder(Path(place))
+    models = sorted(name for name in names if name.lower().endswith(SUFFIX))
+    if not models:
+        return f"the folder {folder} holds no {SUFFIX} file"
+    near = difflib.get_close_matches(place.rpartition("/")[2], models, n=1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    return f"{hint}The folder {folder} holds {_some(models)}"
+
+
+def _local_folder(path: Path) -> tuple[str, list[str]]:
+    fixed = itertools.takewhile(lambda part: not glob.has_magic(part), path.parent.parts)
+    folder = Path(*fixed)
+    while not folder.is_dir():
+        folder = folder.parent
+    return str(folder), [file.name for file in folder.iterdir()]
+
+
+def _remote_folder(uri: str) -> tuple[str, list[str]]:
+    scheme, bucket, *folders = uri.rpartition("/")[0].replace("//", "/", 1).split("/")
+    fixed = itertools.takewhile(lambda part: not glob.has_magic(part), folders)
+    folder = "/".join([f"{scheme}//{bucket}", *fixed])
+    return folder, [found.uri.rpartition("/")[2] for found in _objects().find(folder, recursive=False)]
+
+
+def _objects() -> ModuleType:
+    """Load what speaks to S3 where a place is there: it takes a second, and most models are local."""
+    from evaljobs.remote import objects
+
+    return objects
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more

@@ -1,0 +1,186 @@
+"""What runs use of a store: what is in use now is not trimmed, and what was used last is trimmed last.
+
+    uses/<digest>.json        the tables and results of a run, by key; written anew by every run that uses just these,
+                              so that its time is that of their last use
+    uses/run-<id>.lease       there while a run is at work; names its record
+    uses/gc-<id>.lease        there while a store is trimmed
+
+A run leaves its lease and then looks for someone who trims; who trims leaves his and then looks for runs. So at least
+one of two sees the other: the run waits, or what it uses is left alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import logging
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+from evaljobs.config import canonical_json
+from evaljobs.errors import StoreError, UsageError
+from evaljobs.store import lease
+from evaljobs.store.folder import Entry, Folder
+from evaljobs.store.layout import Role, recognise
+from evaljobs.store.lease import Heartbeat, Holder
+
+log = logging.getLogger(__name__)
+
+FOLDER = "uses"
+_VERSION = 1
+_RUN, _GC = "run", "gc"
+_LOOK_EVERY_S = 1.0
+
+
+class Record(NamedTuple):
+    """Tables and results by the digests of their keys, and when they were last used together (seconds since 1970)."""
+
+    name: str
+    tables: frozenset[str]
+    results: frozenset[str]
+    used: float
+
+
+class Uses:
+    """The marks of one run.
+
+    Parameters
+    ----------
+    folder
+        The store's.
+    what
+        The run, for people.
+    """
+
+    def __init__(self, folder: Folder, what: str) -> None:
+        self._folder = folder
+        self._what = what
+        self._lease = f"{FOLDER}/{_RUN}-{uuid.uuid4().hex}.lease"
+
+    @contextlib.contextmanager
+    def marked(self, tables: Iterable[str], results: Iterable[str], say: Callable[[str], None]) -> Iterator[None]:
+        """Mark tables and results as in use, until left; if the store is being trimmed, wait until that is done.
+
+        Only what is looked for from then on is sure to stay. A store that takes no marks can be used all the same.
+
+        Parameters
+        ----------
+        tables, results
+            Digests of keys.
+        say
+            Told that, and for whom, it waits.
+        """
+        with contextlib.ExitStack() as stack:
+            try:
+                holder = Holder.this_process(self._what, self._record(tables, results))
+                stack.enter_context(leased(self._folder, self._lease, holder))
+                self._wait_for_trimming(say)
+            except StoreError as error:
+                say(f"nobody who trims the store will know what this run uses: {error}")
+            yield
+
+    def record(self, tables: Iterable[str], results: Iterable[str]) -> None:
+        """Remember that tables and results are used at this moment, where the store takes it."""
+        try:
+            self._record(tables, results)
+        except StoreError as error:
+            log.warning("what this run has used is not remembered: %s", error)
+
+    def _record(self, tables: Iterable[str], results: Iterable[str]) -> str:
+        """Write a record, and return the digest that it is named for."""
+        content = canonical_json({"version": _VERSION, "tables": sorted(tables), "results": sorted(results)})
+        digest = hashlib.sha256(content.encode()).hexdigest()
+        self._folder.replace(f"{FOLDER}/{digest}.json", content.encode())
+        return digest
+
+    def _wait_for_trimming(self, say: Callable[[str], None]) -> None:
+        said = False
+        while others := live(self._folder, self._lease, _GC):
+            if not said:
+                say(f"waiting for {others[0]}, which trims the store")
+                said = True
+            time.sleep(_LOOK_EVERY_S)
+
+
+@contextlib.contextmanager
+def leased(folder: Folder, name: str, holder: Holder) -> Iterator[Heartbeat]:
+    """Hold a lease of a name that nobody else has."""
+    data = holder.to_bytes()
+    folder.replace(name, data)
+    try:
+        with Heartbeat(lambda: folder.replace(name, data)) as heartbeat:
+            yield heartbeat
+    finally:
+        try:
+            folder.delete(name)
+        except StoreError as error:  # it becomes stale by itself
+            log.warning("the lease %s is left behind: %s", name, error)
+
+
+@contextlib.contextmanager
+def trimming(folder: Folder) -> Iterator[Heartbeat]:
+    """Hold the lease of who trims a store.
+
+    Raises
+    ------
+    UsageError
+        If somebody else does.
+    """
+    name = f"{FOLDER}/{_GC}-{uuid.uuid4().hex}.lease"
+    with leased(folder, name, Holder.this_process("evaljobs store gc")) as heartbeat:
+        if others := live(folder, name, _GC):
+            raise UsageError(f"{others[0]} trims this store already; nothing was deleted. Wait for it to end")
+        yield heartbeat
+
+
+def live_runs(folder: Folder, *, now: float | None = None) -> list[Holder]:
+    """Return the runs that are at work with a store; of a lease that nobody can read, a holder without a record.
+
+    Parameters
+    ----------
+    now
+        Seconds since 1970; by default the time of the latest lease, which the caller has just written.
+    """
+    return live(folder, "", _RUN, now=now)
+
+
+def live(folder: Folder, own_lease: str, kind: str, *, now: float | None = None) -> list[Holder]:
+    """Return who holds a lease of a kind that is not stale, but for the owner of this one."""
+    fresh, _ = _told_apart(folder.walk(FOLDER), now)
+    named = [name for name in fresh if name != own_lease and name.startswith(f"{FOLDER}/{kind}-")]
+    return [_holder(name, data) for name in named if (data := folder.read(name)) is not None]
+
+
+def stale_leases(entries: Iterable[Entry]) -> list[str]:
+    """Return the leases whose holders are gone; one that was just written is among the entries."""
+    return _told_apart(entries, None)[1]
+
+
+def _told_apart(entries: Iterable[Entry], now: float | None) -> tuple[list[str], list[str]]:
+    """Return the leases that are held, and the stale ones."""
+    leases = [e for e in entries if (named := recognise(e.name)) and named.role is Role.LEASE]
+    latest = max((entry.modified for entry in leases), default=0.0) if now is None else now
+    held = [entry.name for entry in leases if latest - entry.modified < lease.EXPIRES_S]
+    return held, [entry.name for entry in leases if entry.name not in held]
+
+
+def records(folder: Folder, entries: Iterable[Entry]) -> list[Record]:
+    """Return what runs have used; a record that is damaged or of another version counts for nothing."""
+    found = []
+    for entry in entries:
+        named = recognise(entry.name)
+        if named is None or named.role is not Role.USE:
+            continue
+        with contextlib.suppress(ValueError, TypeError, KeyError):
+            content = json.loads(folder.read(entry.name) or b"")
+            if content["version"] == _VERSION:
+                tables, results = (frozenset(map(str, content[name])) for name in ("tables", "results"))
+                found.append(Record(named.key, tables, results, entry.modified))
+    return found
+
+
+def _holder(name: str, data: bytes) -> Holder:
+    return lease.read_holder(data) or Holder(f"the holder of {name}", "?", 0, 0.0)
