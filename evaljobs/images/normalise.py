@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 from typing import Literal
@@ -10,6 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float32 | np.float16]
+
+# Looked up at a time: what is read and written stays in a core's own cache.
+_CACHED_PIXELS = 2**17
 
 
 @dataclass(frozen=True)
@@ -75,26 +79,32 @@ class Normalisation:
             If the channels are neither those of mean and std, or a value leaves the range of float16.
         """
         n, height, width, channels = block.shape
-        table = self._table(channels, dtype)
+        table = _table(self, channels, np.dtype(dtype).name)
         shape = (n, channels, height, width) if layout == "nchw" else block.shape
         out = np.empty(shape, dtype)
-        # A view of either layout in the order of the block; one image at a time stays in the processor's cache.
-        for image, result in zip(block, out if layout == "nhwc" else out.transpose(0, 2, 3, 1), strict=True):
+        # A view of either layout in the order of the block; a few images at a time stay in the processor's cache.
+        ordered = out if layout == "nhwc" else out.transpose(0, 2, 3, 1)
+        step = max(1, _CACHED_PIXELS // (height * width))
+        for start in range(0, n, step):
+            images = block[start : start + step]
             for c in range(channels):
-                result[..., c] = np.take(table[c], image[..., c], mode="clip")
+                ordered[start : start + step, ..., c] = np.take(table[c], images[..., c], mode="clip")
         return out
 
-    def _table(self, channels: int, dtype: type[np.float32] | type[np.float16]) -> Floats:
-        """Return what each of the 256 values becomes: [channels, 256]."""
-        mean, std = _spread("mean", self.mean, channels), _spread("std", self.std, channels)
-        values = np.arange(256, dtype=np.float32) / np.float32(self.divisor)
-        with np.errstate(over="ignore"):
-            exact = (values - mean[:, None]) / std[:, None]
-            table: Floats = exact.astype(dtype, copy=False)
-        if not np.isfinite(table).all():
-            reach, name = np.abs(exact).max(), np.dtype(dtype).name
-            raise ValueError(f"normalised values reach {reach:g}, beyond {name}; check divisor, mean and std")
-        return table
+
+@functools.lru_cache(maxsize=16)
+def _table(normalisation: Normalisation, channels: int, dtype: str) -> Floats:
+    """Return what each of the 256 values becomes: [channels, 256]."""
+    mean, std = _spread("mean", normalisation.mean, channels), _spread("std", normalisation.std, channels)
+    values = np.arange(256, dtype=np.float32) / np.float32(normalisation.divisor)
+    with np.errstate(over="ignore"):
+        exact = (values - mean[:, None]) / std[:, None]
+        table: Floats = exact.astype(dtype, copy=False)
+    if not np.isfinite(table).all():
+        raise ValueError(
+            f"normalised values reach {np.abs(exact).max():g}, beyond {dtype}; check divisor, mean and std"
+        )
+    return table
 
 
 def _float32(value: float) -> float:

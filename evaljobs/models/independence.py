@@ -18,7 +18,9 @@ _ROUNDING = 1e-4
 
 
 def rows_are_independent(model: Model, run_batch: Callable[[Batch], Rows]) -> bool:
-    """Run a batch of noise twice, and once with its images at other places; say whether all rows are equal bytes.
+    """Run a batch of noise, and again with its images at other places; say whether all rows are equal bytes.
+
+    Where they are not, the batch is run once more as it was, to tell chance from company.
 
     Blocks are cut anew after an interruption, so that a row must not tell in which company it was computed. The last
     bits count: a few kernels round the end of their buffer in another way, which shows where the values of an image
@@ -42,18 +44,18 @@ def rows_are_independent(model: Model, run_batch: Callable[[Batch], Rows]) -> bo
     shape = (model.batch_size, geometry.height, geometry.width, geometry.channels)
     batch = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
     first = run_batch(batch)
+    # Every place has another image, and the last image is a black one: nobody keeps place and company.
+    moved, sources = np.zeros_like(batch), range(1, len(batch))
+    moved[:-1] = batch[1:]
+    among = run_batch(moved) if len(batch) > 1 else None
+    if among is not None and _differing(model, among, first, sources, 0) is None:
+        return True  # and not random
     if name := _differing(model, first, run_batch(batch), range(len(batch)), _ROUNDING):
         raise _unusable(
             f"the output {name!r} is random: the same images give other rows each time; export the model for "
             "inference, without dropout or random operators"
         )
-    if len(batch) == 1:
-        return True
-    # Every place has another image, and the last image is a black one: nobody keeps place and company.
-    moved, sources = np.zeros_like(batch), range(1, len(batch))
-    moved[:-1] = batch[1:]
-    among = run_batch(moved)
-    if _differing(model, among, first, sources, 0) is None:
+    if among is None:
         return True
     if model.input.batch is not None and (name := _differing(model, among, first, sources, _ROUNDING)):
         raise _unusable(

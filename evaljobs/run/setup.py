@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 from collections.abc import Sequence
 
 from evaljobs.engine import todo
@@ -109,6 +110,8 @@ def make_sharing(cluster: Cluster) -> Sharing:
 
 
 def _embedder(store: str, runtime: Runtime) -> Embedder:
+    # What is imported stays: a collection before each load looks only at what came later.
+    gc.freeze()
     return Embedder(store, runtime)
 
 
