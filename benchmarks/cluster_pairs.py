@@ -65,7 +65,7 @@ class Bench:
 
     def forget(self) -> None:
         """Take the results away, so that they are computed again."""
-        shutil.rmtree(self.store.root / "results", ignore_errors=True)
+        shutil.rmtree(Path(self.store.location) / "results", ignore_errors=True)
 
     def on(self, cluster: Cluster) -> float:
         """Return the seconds of all evaluations on a cluster, through what a run uses."""
@@ -90,7 +90,7 @@ class Bench:
         start = time.perf_counter()
         for evaluation in self.evaluations:
             key = self.keys[evaluation.model.name]
-            found = evaluate(Assignment(self.store.root, JOB, key, evaluation.key), self.members)
+            found = evaluate(Assignment(self.store.location, JOB, key, evaluation.key), self.members)
             if not isinstance(found, Evaluated):
                 raise SystemExit(found.message)
         return time.perf_counter() - start

@@ -72,7 +72,7 @@ def connect(
                 _start(cpus, object_store_mb)
             else:
                 ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+    except Exception as error:  # Ray raises this very class where a node does not come up in time
         raise ClusterError(_explain(address, error)) from error
     try:
         yield _describe(address or "embedded", embedded=address is None)

@@ -57,6 +57,13 @@ class LoadLost:
 
 
 @dataclasses.dataclass(frozen=True)
+class NodesChanged:
+    """Nodes came or went; `note` says in words what that means for the actors."""
+
+    note: str
+
+
+@dataclasses.dataclass(frozen=True)
 class TaskDone:
     """A plain task came back."""
 
@@ -82,4 +89,4 @@ class TaskLost:
     detail: str
 
 
-Event = BlockMade | BlockLost | CellDone | LoadFinished | LoadLost | TaskAdvanced | TaskDone | TaskLost
+Event = BlockMade | BlockLost | CellDone | LoadFinished | LoadLost | NodesChanged | TaskAdvanced | TaskDone | TaskLost

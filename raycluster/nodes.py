@@ -11,8 +11,11 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raycluster.errors import ClusterError
 
+# Of a call that gets lost on its way, or whose process dies.
+_RETRIES = 2
 
-def on_every_node(function: Callable[..., Any], *arguments: Any, timeout_s: float = 60) -> dict[str, Any]:
+
+def on_every_node(function: Callable[..., Any], *arguments: Any, timeout_s: float = 180) -> dict[str, Any]:
     """Return what a function answers on each node that is alive, by the node's name: ``address (start of its id)``.
 
     Two nodes at one address are two nodes.
@@ -23,7 +26,7 @@ def on_every_node(function: Callable[..., Any], *arguments: Any, timeout_s: floa
         If a node does not answer in time, or the function fails there.
     """
     # No CPU is asked for: a head that does no work must answer too.
-    task = ray.remote(num_cpus=0, max_retries=0)(function)
+    task = ray.remote(num_cpus=0, max_retries=_RETRIES)(function)
     asked = {
         f"{node['NodeManagerAddress']} ({node['NodeID'][:8]})": task.options(
             scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)

@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import functools
 import time
 from collections.abc import Callable, Hashable, Iterator
 from typing import Any
 
 import ray
-from ray.exceptions import (
-    GetTimeoutError,
-    NodeDiedError,
-    ObjectLostError,
-    OutOfMemoryError,
-    RayActorError,
-    RayError,
-    RayTaskError,
-    WorkerCrashedError,
-)
+from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskError
 
 from raycluster import room
+from raycluster.calls import DEATHS, Call, Deaths, Making, Processing, Running, Starting, line
+from raycluster.crew import Crew
 from raycluster.errors import ClusterError
 from raycluster.events import (
     BLOCK_DIED,
@@ -33,14 +25,16 @@ from raycluster.events import (
     Event,
     LoadFinished,
     LoadLost,
+    NodesChanged,
     TaskAdvanced,
     TaskDone,
     TaskLost,
 )
 from raycluster.fan import Fan
+from raycluster.head import Head
 from raycluster.marks import Marks, Teller, marked, marked_block
 from raycluster.plan import Cell, Plan
-from raycluster.work import Actors, Work, _Worker
+from raycluster.work import Actors, Work
 
 __all__ = [
     "Actors",
@@ -50,6 +44,7 @@ __all__ = [
     "Event",
     "LoadFinished",
     "LoadLost",
+    "NodesChanged",
     "Pool",
     "TaskAdvanced",
     "TaskDone",
@@ -57,16 +52,19 @@ __all__ = [
     "Work",
 ]
 
-# Of actors in a row that do not come up.
-_START_ATTEMPTS = 3
-# What a task whose process died leaves, after Ray has tried again.
-_DEATHS = (WorkerCrashedError, OutOfMemoryError, NodeDiedError, ObjectLostError)
+# Of processes that die of the same block or plain task, before it is given up.
+_ATTEMPTS = 3
 # Between two looks at how far the running tasks are.
 _TELL_EVERY_S = 1.0
+# Nothing comes, and tasks find no room: actors that idle meanwhile may be what they wait for.
+_STARVED_S = 10.0
 
 
 class Pool:
     """Runs a plan and plain tasks, and yields what happened. Leaving it ends the actors and cancels what is in flight.
+
+    Processes and machines may die and come at any moment: what they had in hand is done again, and there are as many
+    actors as the nodes of that moment have room for.
 
     Attributes
     ----------
@@ -87,32 +85,34 @@ class Pool:
         self._work = work
         self._actors = actors
         self._patience_s = patience_s
-        self._nodes = room.alive(ray.nodes())
-        self._count = min(actors.count, room.room(self._nodes, actors.cpus, actors.gpus)) if plan.needs_workers else 0
-        self.note = self._describe_clamp() if plan.needs_workers and self._count < actors.count else None
-        self._handles: dict[int, Any] = {}
-        self._joined: set[int] = set()
+        self._head = Head()
+        self._crew = Crew(actors)
+        if plan.needs_workers:
+            self._crew.require()
+        self.note = self._crew.note if plan.needs_workers else None
         self._blocks: dict[int, ray.ObjectRef[Any]] = {}
-        self._pending: dict[ray.ObjectRef[Any], _Call] = {}
+        self._pending: dict[ray.ObjectRef[Any], Call] = {}
         self._shared: dict[Hashable, ray.ObjectRef[Any]] = {}
+        self._deaths = Deaths()
         self._marks = Marks()
         self._tellers: dict[Hashable, str] = {}
-        self._told_at = 0.0
-        self._make = ray.remote(num_cpus=room.CPU_SHARE, num_returns=2, max_retries=1)(marked_block)
-        self._run = ray.remote(max_retries=2)(marked)
-        self._started = 0
-        self._failed_starts = 0
+        self._told_at = self._fed_at = 0.0
+        # Tried again here and not by Ray, which does not tell a process that died from a machine that went away.
+        self._make = ray.remote(num_cpus=room.CPU_SHARE, num_returns=2, max_retries=0)(marked_block)
+        self._run = ray.remote(max_retries=0)(marked)
         self._last_sign = time.monotonic()
 
     def __enter__(self) -> Pool:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._blocks.clear()
+        if not self._head.answers:
+            return  # it would be asked in vain, and its workers end with it
         for ref, call in self._pending.items():
-            if isinstance(call, _Making | _Running):
+            if isinstance(call, Making | Running):
                 ray.cancel(ref, force=True)
         self._end_actors()
-        self._blocks.clear()
         # A cluster that went away has forgotten them already.
         with contextlib.suppress(RayError, OSError, RuntimeError):
             self._marks.clear()
@@ -130,10 +130,7 @@ class Pool:
 
     def submit(self, tag: Hashable, threads: int, function: Callable[..., Any], *arguments: Any) -> None:
         """Run a function as a plain task that uses so many threads; its answer comes as TaskDone(tag, answer)."""
-        largest = max((node.cpus for node in self._nodes), default=threads)
-        mark = self._marks.new()
-        task = self._run.options(num_cpus=min(threads, largest) * self._share)
-        self._pending[task.remote(mark, function, *arguments)] = _Running(tag, mark)
+        self._start_task(Running(tag, self._marks.new(), threads, function, arguments))
 
     def fan(self, tasks: int) -> Callable[[Any], Fan]:
         """Return what a plain task takes to run tasks of its own, so many at a time, of one thread each.
@@ -155,33 +152,44 @@ class Pool:
         self._last_sign = time.monotonic()
         while True:
             self._dispatch()
-            if not self._pending:
-                if not self._plan.finished:
-                    raise ClusterError("work is left and nothing is in flight: a mistake of this program; run it again")
+            if not self._pending and self._plan.finished:
                 return
-            # A bound on the wait lets Ctrl-C and SIGTERM through.
-            done, _ = ray.wait(list(self._pending), timeout=min(1.0, self._patience_s), fetch_local=False)
-            if done:
-                self._last_sign = time.monotonic()
-            else:
-                self._check_patience()
-            for ref in done:
-                if ref in self._pending:  # else it was answered together with another call to the same actor
-                    yield from self._handle(ref, self._pending.pop(ref))
-            yield from self._advances()
+            if not self._pending and self._crew.count:
+                raise ClusterError("work is left and nothing is in flight: a mistake of this program; run it again")
+            yield from self._wait()
+            self._head.look()
+            if self._head.answers:
+                yield from self._look_at_nodes()
+                yield from self._advances()
+
+    def _wait(self) -> Iterator[Event]:
+        # A bound on the wait lets Ctrl-C and SIGTERM through.
+        bound_s = min(1.0, self._patience_s)
+        if not self._pending:  # no node is left that has room for an actor
+            time.sleep(bound_s)
+        done = ray.wait(list(self._pending), timeout=bound_s, fetch_local=False)[0] if self._pending else []
+        if done:
+            self._last_sign = time.monotonic()
+        elif self._head.answers:
+            self._check_patience()
+            yield from self._feed()
+        for ref in done:
+            if ref in self._pending:  # else it was answered together with another call to the same actor
+                yield from self._handle(ref, self._pending.pop(ref))
 
     # What goes out
 
     def _dispatch(self) -> None:
-        if self._plan.needs_workers:
-            while len(self._handles) < self._count:
-                self._start_actor()
-        else:
+        if not self._plan.needs_workers:
             self._end_actors()
+        elif self._head.answers:
+            for worker, ref in self._crew.fill():
+                # It joins when it answers: cells given to one that finds no place would wait with it.
+                self._pending[ref] = Starting(worker)
         while (block := self._plan.next_block()) is not None:
             self._make_block(block)
         # In turns: nobody has a second cell before everybody has a first one.
-        workers = sorted(self._joined)
+        workers = sorted(self._crew.joined)
         while workers:
             workers = [worker for worker in workers if self._give_cell(worker)]
         self._drop_blocks()
@@ -190,34 +198,28 @@ class Pool:
         cell = self._plan.next_cell(worker)
         if cell is None:
             return False
-        ref = self._handles[worker].process.remote(self._work.load_arguments[cell.load], self._blocks[cell.block])
-        self._pending[ref] = _Processing(worker, cell)
+        self._process(worker, cell)
         return True
 
-    def _make_block(self, block: int) -> None:
+    def _process(self, worker: int, cell: Cell) -> None:
+        block = self._blocks[cell.block]
+        ref = self._crew.process(worker, self._work.load_arguments[cell.load], block)
+        self._pending[ref] = Processing(worker, cell, block)
+
+    def _make_block(self, block: int, *, again: bool = False) -> None:
         mark = self._marks.new()
         self._blocks[block], info_ref = self._make.remote(mark, self._work.make, *self._work.make_arguments(block))
-        self._pending[info_ref] = _Making(block, mark)
+        self._pending[info_ref] = Making(block, mark, again)
 
-    def _start_actor(self) -> None:
-        worker, self._started = self._started, self._started + 1
-        actor = ray.remote(_Worker).options(
-            num_cpus=self._actors.cpus * room.CPU_SHARE,
-            num_gpus=self._actors.gpus,
-            max_restarts=0,
-            scheduling_strategy="SPREAD",
-        )
-        self._handles[worker] = actor.remote(self._actors.build)
-        # It joins when it answers: cells given to one that finds no place would wait with it.
-        self._pending[self._handles[worker].ready.remote()] = _Starting(worker)
+    def _start_task(self, call: Running) -> None:
+        largest = max((node.cpus for node in self._crew.nodes), default=call.threads) or call.threads
+        task = self._run.options(num_cpus=min(call.threads, largest) * self._share)
+        self._pending[task.remote(call.mark, call.function, *call.arguments)] = call
 
     def _end_actors(self) -> None:
-        for handle in self._handles.values():
-            ray.kill(handle)
-        self._handles.clear()
-        self._joined.clear()
+        self._crew.end_all()
         # Nobody waits for what they had in hand: it was of loads that were given up.
-        self._pending = {r: c for r, c in self._pending.items() if isinstance(c, _Making | _Running)}
+        self._pending = {r: c for r, c in self._pending.items() if isinstance(c, Making | Running)}
 
     def _drop_blocks(self) -> None:
         live = set(self._plan.live_blocks)
@@ -226,85 +228,133 @@ class Pool:
 
     # What comes in
 
-    def _handle(self, ref: Any, call: _Call) -> Iterator[Event]:
+    def _handle(self, ref: Any, call: Call) -> Iterator[Event]:
         try:
             answer = ray.get(ref)
         except RayTaskError as error:
             if isinstance(error.cause, BaseException) and not isinstance(error.cause, RayError):
                 raise error.cause from error
-            # A task that fans out raises what became of its own tasks.
-            own = isinstance(call, _Running) and isinstance(error.cause, RayError)
-            yield from self._failed(call, error.cause if own else error)
+            # What became of a block that was handed over, or of the tasks of a task that fans out.
+            yield from self._failed(call, error.cause if isinstance(error.cause, RayError) else error)
             return
         except RayError as error:
             yield from self._failed(call, error)
             return
         match call:
-            case _Making(block):
+            case Making(again=True):
+                pass  # the plan has it
+            case Making(block):
                 info, empty = answer
                 finished = self._plan.block_made(block, empty=empty)
+                self._crew.come_back()
                 yield BlockMade(block, info)
                 yield from (LoadFinished(load) for load in finished)
-            case _Processing(worker, cell):
-                yield CellDone(cell, answer, self._plan.cell_done(worker, cell))
-            case _Running(tag):
+            case Processing(worker, cell):
+                yield from self._answered(worker, cell, answer)
+            case Running(tag):
                 yield TaskDone(tag, answer)
-            case _Starting(worker):
-                self._failed_starts = 0
-                self._joined.add(worker)
-                self._plan.worker_joined(worker)
+            case Starting(worker):
+                if self._crew.came_up(worker, answer):
+                    self._plan.worker_joined(worker)
 
-    def _failed(self, call: _Call, error: RayError) -> Iterator[Event]:
-        """Take in that a process died; anything else is a fault of the cluster."""
+    def _failed(self, call: Call, error: RayError) -> Iterator[Event]:
+        """Take in that a process or a machine died; anything else is a fault of the cluster."""
         match call, error:
-            case _Processing(worker), RayActorError():
-                yield from self._lose(worker, error)
-            case _Starting(worker), RayActorError():
-                self._not_started(worker, error)
-            case _Making(block), _ if isinstance(error, _DEATHS):
-                finished = self._plan.block_made(block, empty=True)
-                yield BlockLost(block, BLOCK_DIED, _line(error))
-                yield from (LoadFinished(load) for load in finished)
-            case _Running(tag), _ if isinstance(error, _DEATHS):
-                yield TaskLost(tag, TASK_DIED, _line(error))
+            case Processing(worker), RayActorError():
+                yield from self._lose(worker, line(error))
+            case Starting(worker), RayActorError():
+                self._crew.not_started(worker, error)
+            case Making(), _ if isinstance(error, DEATHS):
+                yield from self._make_again(call, error)
+            case Processing(), _ if isinstance(error, DEATHS):
+                self._process_again(call)
+            case Running(tag), _ if isinstance(error, DEATHS):
+                if self._deaths.too_many(("task", tag), error, _ATTEMPTS):
+                    yield TaskLost(tag, TASK_DIED, line(error))
+                else:
+                    self._start_task(call)
             case _:
-                raise ClusterError(f"the cluster lost a part of the work: {_line(error)}") from error
+                raise ClusterError(f"the cluster lost a part of the work: {line(error)}") from error
 
-    def _lose(self, worker: int, error: RayError) -> Iterator[Event]:
-        """Give what a dead actor had in hand to another one."""
-        handle = self._handles.pop(worker, None)
-        if handle is None:
+    def _make_again(self, call: Making, error: RayError) -> Iterator[Event]:
+        """Make a block once more; give it up when its makers die of it."""
+        if call.block not in self._blocks:
+            return  # made for loads that are done or given up by now
+        if not self._deaths.too_many(("block", call.block), error, _ATTEMPTS):
+            self._make_block(call.block, again=call.again)
+        elif call.again:
+            raise ClusterError(f"a block that was lost cannot be made again: {line(error)}") from error
+        else:
+            finished = self._plan.block_made(call.block, empty=True)
+            yield BlockLost(call.block, BLOCK_DIED, line(error))
+            yield from (LoadFinished(load) for load in finished)
+
+    def _process_again(self, call: Processing) -> None:
+        """Hand a cell to its actor once more: the block went away with its machine, and is made again."""
+        if call.worker not in self._crew.joined:
+            return  # the plan has taken it back
+        if call.cell.block not in self._blocks:
+            self._plan.cell_done(call.worker, call.cell)  # a copy: another actor has answered meanwhile
+            return
+        if self._blocks[call.cell.block] is call.block:
+            self._make_block(call.cell.block, again=True)
+        self._process(call.worker, call.cell)
+
+    def _lose(self, worker: int, why: str) -> Iterator[Event]:
+        """Give what an actor had in hand to another one."""
+        if not self._crew.end(worker):
             return  # known: a second call to the same actor
-        ray.kill(handle)  # one that is only out of reach must not come back
-        self._joined.discard(worker)
         # Answers that it gave before it died first: they are not tried again.
-        calls = {r: c for r, c in self._pending.items() if isinstance(c, _Processing) and c.worker == worker}
+        calls = {r: c for r, c in self._pending.items() if isinstance(c, Processing) and c.worker == worker}
         for ref, call in calls.items():
-            with contextlib.suppress(RayActorError, GetTimeoutError):
+            with contextlib.suppress(RayError, GetTimeoutError):
                 answer = ray.get(ref, timeout=0)
                 del self._pending[ref]
-                yield CellDone(call.cell, answer, self._plan.cell_done(worker, call.cell))
+                yield from self._answered(worker, call.cell, answer)
         for load in self._plan.worker_lost(worker):
-            yield LoadLost(load, LOAD_DIED, _line(error))
+            yield LoadLost(load, LOAD_DIED, why)
 
-    def _not_started(self, worker: int, error: RayActorError) -> None:
-        """Try again a few times; then do with the actors that there are."""
-        del self._handles[worker]
-        self._failed_starts += 1
-        if error.actor_init_failed:
-            raise ClusterError(f"what an actor holds cannot be built there: {_line(error)}") from error
-        if self._failed_starts < _START_ATTEMPTS:
+    def _answered(self, worker: int, cell: Cell, answer: Any) -> Iterator[CellDone]:
+        """Tell an answer once: of a cell that two workers had, the second is no news."""
+        news = self._plan.awaits(cell)
+        finished = self._plan.cell_done(worker, cell)
+        if news:
+            yield CellDone(cell, answer, finished)
+
+    # What changes meanwhile
+
+    def _look_at_nodes(self) -> Iterator[Event]:
+        if not self._crew.look():
             return
-        if not self._handles:
-            raise ClusterError(f"no actor comes up, {self._failed_starts} died at once: {_line(error)}") from error
-        self._count = len(self._handles)
+        for worker in self._crew.lost:
+            yield from self._lose(worker, "its node went away")
+        if self._plan.needs_workers:
+            yield NodesChanged(self._crew.note or f"{self._crew.count} worker(s): {room.offered(self._crew.nodes)}")
+
+    def _feed(self) -> Iterator[Event]:
+        """End an actor that idles where tasks find no room, since it may hold what they wait for.
+
+        Two pools on one cluster hold each other up so: the actors of each take the room that the other's tasks need.
+        """
+        now = time.monotonic()
+        if now - max(self._last_sign, self._fed_at) < _STARVED_S:
+            return
+        self._fed_at = now
+        calls = list(self._pending.values())
+        making = {call.block for call in calls if isinstance(call, Making)}
+        if any(isinstance(call, Processing) and call.cell.block not in making for call in calls):
+            return
+        waiting = [call.mark for call in calls if isinstance(call, Making | Running)]
+        if waiting and self._crew.joined and not self._marks.any_started(waiting):
+            self._crew.make_room()
+            yield from self._lose(min(self._crew.joined), "it made room for others")
 
     def _advances(self) -> Iterator[TaskAdvanced]:
         """Look now and then at how far the tasks are that tell it."""
         if not self._tellers or time.monotonic() - self._told_at < _TELL_EVERY_S:
             return
         self._told_at = time.monotonic()
-        for tag in [call.tag for call in self._pending.values() if isinstance(call, _Running)]:
+        for tag in [call.tag for call in self._pending.values() if isinstance(call, Running)]:
             if tag in self._tellers and (told := self._marks.told(self._tellers[tag])):
                 yield TaskAdvanced(tag, *told)
 
@@ -323,49 +373,15 @@ class Pool:
             return
         self._last_sign = time.monotonic()
         calls = list(self._pending.values())
-        if any(isinstance(call, _Processing) for call in calls):
+        if any(isinstance(call, Processing) for call in calls):
             return  # an actor is at it
-        if self._marks.any_started(call.mark for call in calls if isinstance(call, _Making | _Running)):
+        if self._marks.any_started(call.mark for call in calls if isinstance(call, Making | Running)):
             return
-        starting = sum(isinstance(call, _Starting) for call in calls)
+        starting = sum(isinstance(call, Starting) for call in calls)
         free = ray.available_resources()
         raise ClusterError(
             f"nothing could start for {waited_s:.0f} s: {starting} process(es) of "
             f"{room.asked(self._actors.cpus, self._actors.gpus)} and {len(calls) - starting} task(s) wait; "
-            f"{room.offered(room.alive(ray.nodes()))}, of which {free.get('CPU', 0):g} CPU(s) and "
+            f"{room.offered(self._crew.nodes)}, of which {free.get('CPU', 0):g} CPU(s) and "
             f"{free.get('GPU', 0):g} GPU(s) are free. Wait for other work on the cluster to end, or add nodes"
         )
-
-    def _describe_clamp(self) -> str:
-        wanted, each = self._actors.count, room.asked(self._actors.cpus, self._actors.gpus)
-        return f"{self._count} worker(s) of {each} in place of {wanted}: {room.offered(self._nodes)}"
-
-
-def _line(error: RayError) -> str:
-    return " ".join(str(error).split())[:300]
-
-
-@dataclasses.dataclass(frozen=True)
-class _Starting:
-    worker: int
-
-
-@dataclasses.dataclass(frozen=True)
-class _Making:
-    block: int
-    mark: str
-
-
-@dataclasses.dataclass(frozen=True)
-class _Processing:
-    worker: int
-    cell: Cell
-
-
-@dataclasses.dataclass(frozen=True)
-class _Running:
-    tag: Hashable
-    mark: str
-
-
-_Call = _Starting | _Making | _Processing | _Running

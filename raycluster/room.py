@@ -37,6 +37,11 @@ def alive(nodes: Sequence[Mapping[str, Any]]) -> list[Node]:
     return [Node(float(offer.get("CPU", 0)), float(offer.get("GPU", 0))) for offer in offers]
 
 
+def fit(nodes: Sequence[Node], cpus: float, gpus: float) -> int:
+    """Return how many actors of so many CPUs and GPUs the nodes hold at once, 0 included."""
+    return sum(node.room(cpus, gpus) for node in nodes)
+
+
 def room(nodes: Sequence[Node], cpus: float, gpus: float) -> int:
     """Return how many actors of so many CPUs and GPUs the nodes hold at once.
 
@@ -45,8 +50,7 @@ def room(nodes: Sequence[Node], cpus: float, gpus: float) -> int:
     ClusterError
         If no node holds even one.
     """
-    found = sum(node.room(cpus, gpus) for node in nodes)
-    if found:
+    if found := fit(nodes, cpus, gpus):
         return found
     raise ClusterError(
         f"no node of the cluster has room for {asked(cpus, gpus)}, which one process asks for; {offered(nodes)}. "

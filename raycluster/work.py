@@ -6,6 +6,8 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+import ray
+
 Builder = Callable[[], Callable[[Any, Any], Any]]
 
 
@@ -13,11 +15,12 @@ Builder = Callable[[], Callable[[Any, Any], Any]]
 class Actors:
     """How many actors at most, what each asks of the cluster, and what each holds.
 
-    `build` runs inside the actor and returns what processes a block: ``handler(load_argument, block)``.
+    Without a `count`, as many as the nodes have room for, while nodes come and go. `build` runs inside the actor and
+    returns what processes a block: ``handler(load_argument, block)``.
     """
 
     build: Builder
-    count: int
+    count: int | None = None
     cpus: float = 1
     gpus: float = 0
 
@@ -40,8 +43,9 @@ class _Worker:
     def __init__(self, build: Builder) -> None:
         self._handler = build()
 
-    def ready(self) -> None:
-        """Answer as soon as the handler is built."""
+    def ready(self) -> str:
+        """Answer as soon as the handler is built; return the id of the node that it is on."""
+        return str(ray.get_runtime_context().get_node_id())
 
     def process(self, load_argument: Any, block: Any) -> Any:
         return self._handler(load_argument, block)

@@ -1,14 +1,10 @@
-"""Whole processes that are killed: the command as people start it, on the demo's images and models."""
+"""Whole processes that are killed: the command as people start it, on this machine alone and on a cluster of nodes."""
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,55 +12,8 @@ from typing import Any
 import pytest
 
 from evaljobs.demo.writing import write_demo
-
-TIMEOUT_S = 120
-
-
-class Process:
-    """A running `evaljobs run`."""
-
-    def __init__(self, config: Path, *arguments: str) -> None:
-        self.config = config
-        command = [sys.executable, "-m", "evaljobs", "run", str(config), *arguments]
-        # A group of its own, as a shell gives it: Ctrl-C reaches the whole group.
-        self.popen = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
-
-    def wait(self) -> tuple[int, str]:
-        """Return exit code and output."""
-        output, _ = self.popen.communicate(timeout=TIMEOUT_S)
-        return self.popen.returncode, output.decode()
-
-    def signal_group(self, number: int) -> None:
-        os.killpg(self.popen.pid, number)
-
-    def until(self, condition: Callable[[], bool]) -> None:
-        """Wait for a moment in the run; it must come before the end."""
-        deadline = time.monotonic() + TIMEOUT_S
-        while not condition():
-            assert self.popen.poll() is None, f"ended too early: {self.wait()}"
-            assert time.monotonic() < deadline, "the moment never came"
-            time.sleep(0.002)
-
-    def parts(self) -> int:
-        """Return how many parts of embedding tables are committed."""
-        return sum(1 for _ in (self.config.parent / "store" / "tables").glob("*/part-*.arrow"))
-
-    def workers(self, title: str) -> list[int]:
-        """Return the Ray processes below this one whose title holds a word."""
-        raylets = [pid for pid, parent, _ in _processes() if parent == self.popen.pid]
-        return [pid for pid, parent, name in _processes() if parent in raylets and title in name]
-
-
-def _processes() -> Iterator[tuple[int, int, str]]:
-    """Yield (pid, parent, command line) of every process."""
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                stat = (entry / "stat").read_text()
-                command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            except OSError:
-                continue
-            yield int(entry.name), int(stat.rsplit(")", 1)[1].split()[1]), command
+from tests.faults.multinode import MultiNode
+from tests.faults.workload import Run, results, rows, write_workload
 
 
 @pytest.fixture(scope="session")
@@ -80,7 +29,7 @@ def undisturbed(fresh_demo: Path, tmp_path_factory: pytest.TempPathFactory) -> d
     """What a run gives that nobody disturbs."""
     folder = tmp_path_factory.mktemp("undisturbed") / "demo"
     shutil.copytree(fresh_demo, folder)
-    code, output = Process(folder / "benchmark.yaml").wait()
+    code, output = Run(folder / "benchmark.yaml").wait()
     assert code == 0, output
     return read(folder)
 
@@ -93,19 +42,19 @@ def demo(fresh_demo: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def start() -> Iterator[Callable[..., Process]]:
+def start() -> Iterator[Callable[..., Run]]:
     """Start runs, and leave none behind."""
-    started: list[Process] = []
+    started: list[Run] = []
 
-    def begin(config: Path, *arguments: str) -> Process:
-        started.append(Process(config, *arguments))
+    def begin(config: Path, *arguments: str, **options: Any) -> Run:
+        started.append(Run(config, *arguments, **options))
         return started[-1]
 
     yield begin
-    for process in started:
-        if process.popen.poll() is None:
-            process.signal_group(signal.SIGKILL)
-            process.popen.wait()
+    for run in started:
+        if run.running:
+            run.signal_group(signal.SIGKILL)
+            run.popen.communicate()
 
 
 def read(folder: Path) -> dict[str, Any]:
@@ -113,3 +62,40 @@ def read(folder: Path) -> dict[str, Any]:
     results: dict[str, Any] = json.loads((folder / "results" / "results.json").read_text(encoding="utf-8"))
     results["computed"] = results.pop("execution")["computed"]
     return results
+
+
+@pytest.fixture(scope="session")
+def nodes() -> Iterator[MultiNode]:
+    """A real cluster: a head without CPUs, and two nodes of one CPU."""
+    cluster = MultiNode()
+    yield cluster
+    cluster.shutdown()
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workload that keeps two nodes busy for some seconds, never run."""
+    return write_workload(tmp_path_factory.mktemp("workload"), models=3).parent
+
+
+@pytest.fixture(scope="session")
+def expected(
+    nodes: MultiNode, template: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[dict[tuple[str, bytes], str], str]:
+    """Rows and results of the workload that nobody disturbs."""
+    folder = tmp_path_factory.mktemp("expected") / "workload"
+    shutil.copytree(template, folder)
+    config = folder / "benchmark.yaml"
+    code, output = Run(config, "--address", nodes.address).wait()
+    assert code == 0, output
+    found = rows(folder / "store")
+    assert len(found) == 3 * 240
+    return found, results(config)
+
+
+@pytest.fixture
+def workload(template: Path, tmp_path: Path, nodes: MultiNode) -> Path:
+    """A copy of the workload to run; returns its configuration. Both nodes are alive."""
+    nodes.heal()
+    shutil.copytree(template, tmp_path / "workload")
+    return tmp_path / "workload" / "benchmark.yaml"

@@ -1,141 +1,13 @@
-"""Scheduling without Ray: every cell once in effect, whatever is lost, late, doubled or reordered."""
+"""Scheduling without Ray, case by case; what holds whatever happens is in `test_histories.py`."""
 
 from __future__ import annotations
-
-import random
-
-import pytest
 
 from raycluster.plan import Cell, Limits, Plan
 
 
-class Simulation:
-    """A cluster that loses, doubles, delays and reorders, from one seed; it checks the bounds at every step."""
-
-    def __init__(self, seed: int) -> None:
-        self.random = random.Random(seed)
-        self.sizes = [self.random.randint(1, 40) for _ in range(self.random.randint(0, 12))]
-        loads = range(self.random.randint(0, 6))
-        blocks = range(len(self.sizes))
-        self.needs = {load: {b for b in blocks if self.random.random() < 0.7} for load in loads}
-        self.limits = Limits(memory_bytes=self.random.choice([1, 60, 200, 10**6]), attempts=self.random.choice([3, 50]))
-        self.make_all = self.random.random() < 0.5
-        self.plan = Plan(self.sizes, self.needs, self.limits, make_all=self.make_all)
-        self.made: list[int] = []
-        self.making: list[int] = []
-        self.ready: set[int] = set()
-        self.calls: list[tuple[int, Cell]] = []
-        self.workers: list[int] = []
-        self.joined = 0
-        self.committed: set[Cell] = set()
-        self.finished_loads: list[int] = []
-        self.given_up: set[int] = set()
-        self.empty = {b for b in blocks if self.random.random() < 0.1}
-
-    def run(self) -> int:
-        """Play until the plan is finished; return the number of steps."""
-        for step in range(20_000):
-            if self.plan.finished and not self.making:
-                return step
-            self.act()
-            self.check_bounds()
-        raise AssertionError("the plan waits for ever")
-
-    def act(self) -> None:
-        while len(self.workers) < 3:
-            self.plan.worker_joined(self.joined)
-            self.workers.append(self.joined)
-            self.joined += 1
-        while (block := self.plan.next_block()) is not None:
-            self.making.append(block)
-        for worker in self.workers:
-            while (cell := self.plan.next_cell(worker)) is not None:
-                assert cell.block in self.ready, "a cell was given out before its block was made"
-                self.calls.append((worker, cell))
-        self.random.choice([self.make, self.answer, self.answer, self.answer, self.lose, self.give_up])()
-
-    def make(self) -> None:
-        if self.making:
-            block = self.making.pop(self.random.randrange(len(self.making)))
-            self.ready.add(block)
-            self.made.append(block)
-            self.finished_loads += self.plan.block_made(block, empty=block in self.empty)
-
-    def answer(self) -> None:
-        if not self.calls:
-            return
-        worker, cell = self.calls.pop(self.random.randrange(len(self.calls)))
-        self.committed.add(cell)
-        for _ in range(self.random.choice([1, 1, 1, 2])):
-            if self.plan.cell_done(worker, cell):
-                self.finished_loads.append(cell.load)
-
-    def lose(self) -> None:
-        if self.random.random() < 0.3:
-            worker = self.workers.pop(self.random.randrange(len(self.workers)))
-            self.given_up.update(self.plan.worker_lost(worker))
-            # Half of what it had in hand was done all the same: the answer comes late, or never.
-            for call in [c for c in self.calls if c[0] == worker]:
-                if self.random.random() < 0.5:
-                    self.calls.remove(call)
-
-    def give_up(self) -> None:
-        if self.needs and self.random.random() < 0.1:
-            load = self.random.choice(sorted(self.needs))
-            if load not in self.finished_loads:
-                self.given_up.add(load)
-            self.plan.give_up(load)
-
-    def check_bounds(self) -> None:
-        assert set(self.making) <= set(self.plan.live_blocks), "a block in the making was forgotten"
-        assert not (self.making and self.plan.all_made), "no block will come any more, and one is in the making"
-        in_hand: dict[int, int] = {}
-        for worker, _ in self.calls:
-            if worker in self.workers:
-                in_hand[worker] = in_hand.get(worker, 0) + 1
-        assert all(n <= self.limits.calls_per_worker for n in in_hand.values())
-        live = self.plan.live_blocks
-        # Two windows, each within half the memory, but for a block that is larger than that by itself.
-        largest = max(self.sizes, default=0)
-        assert sum(self.sizes[b] for b in live) <= max(self.limits.memory_bytes, 2 * largest)
-
-
-@pytest.mark.parametrize("chunk", range(20))
-def test_every_cell_is_done_in_effect_whatever_happens(chunk: int) -> None:
-    """Lost workers and late, doubled and reordered answers lose no cell, finish each load once, and exceed no bound."""
-    finished = 0
-    for seed in range(chunk * 50, chunk * 50 + 50):
-        simulation = Simulation(seed)
-        simulation.run()
-        expected = {load for load, blocks in simulation.needs.items() if blocks} - simulation.given_up
-        assert sorted(simulation.finished_loads) == sorted(expected), f"seed {seed}"
-        for load in expected:
-            wanted = {Cell(load, block) for block in simulation.needs[load] - simulation.empty}
-            assert wanted <= simulation.committed, f"seed {seed}: load {load} lost a cell"
-            finished += len(wanted)
-    assert finished
-
-
-def test_every_block_is_made_once_whichever_loads_are_lost() -> None:
-    """What the making of blocks tells (which images are bad) is not a matter of when a load was given up."""
-    spared = 0
-    for seed in range(1000, 1400):
-        simulation = Simulation(seed)
-        simulation.run()
-        asked = sorted(set().union(*simulation.needs.values()))
-        assert len(set(simulation.made)) == len(simulation.made)
-        assert simulation.plan.all_made
-        if simulation.make_all:
-            assert sorted(simulation.made) == asked, f"seed {seed}"
-        else:
-            assert set(simulation.made) <= set(asked)
-            spared += len(asked) - len(simulation.made)
-    assert spared, "without make_all, some blocks of lost loads are not made: else this test tells nothing"
-
-
 def test_block_of_a_lost_load_counts_until_it_is_made() -> None:
     """Its task is in flight: what it tells is still to come, and it still takes memory."""
-    plan = Plan([6, 6], {0: {0, 1}}, Limits(memory_bytes=10))
+    plan = Plan([6, 6], {0: {0, 1}}, Limits(memory_bytes=12))
     assert [plan.next_block(), plan.next_block(), plan.next_block()] == [0, 1, None]
     plan.give_up(0)
     assert plan.finished
@@ -150,7 +22,7 @@ def test_block_of_a_lost_load_counts_until_it_is_made() -> None:
 
 def test_blocks_of_a_lost_load_are_made_within_the_memory_and_dropped() -> None:
     """With make_all the plan goes on, block by block, and is finished after the last."""
-    plan = Plan([6] * 4, {0: set(range(4))}, Limits(memory_bytes=10), make_all=True)
+    plan = Plan([6] * 4, {0: set(range(4))}, Limits(memory_bytes=12), make_all=True)
     plan.give_up(0)
     assert not plan.needs_workers
     for block in range(0, 4, 2):
@@ -160,6 +32,83 @@ def test_blocks_of_a_lost_load_are_made_within_the_memory_and_dropped() -> None:
         plan.block_made(block + 1)
         assert plan.live_blocks == []
     assert plan.finished
+
+
+def made(plan: Plan) -> list[int]:
+    """Make every block that there is room for."""
+    blocks = list(iter(plan.next_block, None))
+    for block in blocks:
+        plan.block_made(block)
+    return blocks
+
+
+def test_block_larger_than_the_memory_lives_alone() -> None:
+    """It is made all the same, when nothing else is there."""
+    plan = Plan([3, 20, 3, 3], {0: set(range(4))}, Limits(memory_bytes=10))
+    plan.worker_joined(0)
+    lived = []
+    while not plan.finished:
+        made(plan)
+        lived.append(plan.live_blocks)
+        cell = plan.next_cell(0)
+        assert cell is not None
+        plan.cell_done(0, cell)
+    assert lived == [[0], [1], [2, 3], [3]]
+
+
+def test_blocks_slide_through_the_memory() -> None:
+    """Room that one block leaves is given to the next at once: nobody waits for the end of a window."""
+    plan = Plan([5] * 6, {0: set(range(6))}, Limits(memory_bytes=10))
+    plan.worker_joined(0)
+    assert made(plan) == [0, 1]
+    for block in range(4):
+        assert plan.next_cell(0) == Cell(0, block)
+        plan.cell_done(0, Cell(0, block))
+        assert made(plan) == [block + 2]
+
+
+def test_load_that_is_furthest_behind_comes_first() -> None:
+    """Loads take turns, each over all that is there; so the oldest block is soon passed over by all of them."""
+    plan = Plan([1] * 6, {load: set(range(6)) for load in range(3)}, Limits(memory_bytes=3))
+    plan.worker_joined(0)
+    done: list[Cell] = []
+    while not plan.finished:
+        made(plan)
+        cell = plan.next_cell(0)
+        assert cell is not None
+        done.append(cell)
+        plan.cell_done(0, cell)
+    loads = [cell.load for cell in done]
+    changes = [load for n, load in enumerate(loads) if n == 0 or loads[n - 1] != load]
+    assert changes == [0, 1, 2, 0, 1]
+    assert len(set(done)) == len(done) == 18
+
+
+def test_last_cells_are_copied_by_idle_workers() -> None:
+    """A slow worker holds nobody up: what it has had for longest is done by another too; the first answer counts."""
+    plan = Plan([1] * 2, {0: {0, 1}}, Limits(memory_bytes=10))
+    plan.worker_joined(0)
+    plan.worker_joined(1)
+    assert plan.next_block() == 0
+    plan.block_made(0)
+    assert plan.next_cell(0) == Cell(0, 0)
+    assert plan.next_cell(1) is None, "another block is to come"
+    assert plan.next_block() == 1
+    plan.block_made(1)
+    assert plan.next_cell(0) == Cell(0, 1)
+    assert [plan.next_cell(1), plan.next_cell(1)] == [Cell(0, 0), None]
+    plan.worker_joined(2)
+    assert plan.next_cell(2) == Cell(0, 1)
+    plan.worker_joined(3)
+    assert plan.next_cell(3) is None, "two copies are enough"
+    assert not plan.cell_done(1, Cell(0, 0))
+    assert not plan.awaits(Cell(0, 0))
+    assert plan.awaits(Cell(0, 1))
+    assert not plan.cell_done(0, Cell(0, 0))
+    assert plan.worker_lost(0) == []
+    assert plan.next_cell(3) == Cell(0, 1), "one of the two is dead"
+    assert plan.cell_done(2, Cell(0, 1))
+    assert not plan.cell_done(3, Cell(0, 1))
 
 
 def test_worker_keeps_its_load_over_a_window() -> None:

@@ -1,0 +1,174 @@
+"""The actors of a pool: as many as were asked for and the nodes have room for, while nodes come and go."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import ray
+from ray.exceptions import RayActorError, RayError
+
+from raycluster import room
+from raycluster.autoscaler import may_grow
+from raycluster.calls import line
+from raycluster.errors import ClusterError
+from raycluster.work import Actors, _Worker
+
+# Of actors in a row that do not come up.
+_START_ATTEMPTS = 3
+_LOOK_EVERY_S = 2.0
+
+
+class Crew:
+    """Starts actors, and knows which of them have answered.
+
+    Attributes
+    ----------
+    nodes
+        What the nodes that are alive offer.
+    joined
+        The actors that have answered, by number, and the id of the node that each is on.
+    """
+
+    def __init__(self, actors: Actors) -> None:
+        self._actors = actors
+        self._handles: dict[int, Any] = {}
+        self.joined: dict[int, str] = {}
+        self._started = 0
+        self._failed_starts = 0
+        # What is left where actors do not come up; and how many were ended to make room for tasks.
+        self._most: int | None = None
+        self._yielded = 0
+        self._grows = may_grow()
+        self._looked_at = time.monotonic()
+        self._take_in(ray.nodes())
+
+    # How many
+
+    def require(self) -> None:
+        """Refuse to wait for a node that will not come.
+
+        Raises
+        ------
+        ClusterError
+            If no node has what one actor asks for, and the cluster does not start nodes by itself.
+        """
+        if not self.count:
+            room.room(self.nodes, self._actors.cpus, self._actors.gpus)  # raises, and says what there is
+
+    def _take_in(self, listed: Sequence[Mapping[str, Any]]) -> None:
+        self._alive = {node["NodeID"] for node in listed if node["Alive"]}
+        self.nodes = room.alive(listed)
+        self._fit = room.fit(self.nodes, self._actors.cpus, self._actors.gpus)
+
+    def look(self) -> bool:
+        """See now and then which nodes are alive; return whether that has changed."""
+        now = time.monotonic()
+        if now - self._looked_at < _LOOK_EVERY_S:
+            return False
+        self._looked_at = now
+        if self._yielded and ray.available_resources().get("CPU", 0) >= 2 * self._actors.cpus * room.CPU_SHARE:
+            self._yielded -= 1  # whoever needed it has gone: there is room for an actor, and for what feeds it
+        listed = ray.nodes()
+        if {node["NodeID"] for node in listed if node["Alive"]} == self._alive:
+            return False
+        self._take_in(listed)
+        self._most, self._yielded, self._failed_starts = None, 0, 0
+        return True
+
+    @property
+    def count(self) -> int:
+        """How many actors there may be now; where nodes come by themselves, what waits is what they come for."""
+        wanted = self._fit if self._actors.count is None else self._actors.count
+        allowed = max(1, wanted) if self._grows else min(self._fit, wanted)
+        return max(0, (allowed if self._most is None else min(allowed, self._most)) - self._yielded)
+
+    @property
+    def lost(self) -> list[int]:
+        """Actors that have answered, and whose node is not alive any more."""
+        return [worker for worker, node in self.joined.items() if node not in self._alive]
+
+    @property
+    def note(self) -> str | None:
+        """What a person should know of the room for actors: that there are fewer than were asked for; else None."""
+        each, wanted = room.asked(self._actors.cpus, self._actors.gpus), self._actors.count
+        if not self._fit:
+            coming = "waiting for the cluster to start one" if self._grows else "waiting for one to join"
+            return f"no node has room for {each} now, {coming}: {room.offered(self.nodes)}"
+        if wanted is None or self._fit >= wanted:
+            return None
+        waiting = ", until there are more nodes" if self._grows else ""
+        return f"{self._fit} worker(s) of {each} in place of {wanted}{waiting}: {room.offered(self.nodes)}"
+
+    # Coming and going
+
+    def fill(self) -> Iterator[tuple[int, Any]]:
+        """Start what is missing, or end what is too much and has not come up; yield each new one and its first call."""
+        for worker in [w for w in self._handles if w not in self.joined][: max(0, len(self._handles) - self.count)]:
+            self.end(worker)
+        while len(self._handles) < self.count:
+            worker, self._started = self._started, self._started + 1
+            actor = ray.remote(_Worker).options(
+                num_cpus=self._actors.cpus * room.CPU_SHARE,
+                num_gpus=self._actors.gpus,
+                max_restarts=0,
+                scheduling_strategy="SPREAD",
+            )
+            self._handles[worker] = actor.remote(self._actors.build)
+            yield worker, self._handles[worker].ready.remote()
+
+    def process(self, worker: int, load_argument: Any, block: Any) -> Any:
+        """Hand a block to an actor; return the reference of its answer."""
+        return self._handles[worker].process.remote(load_argument, block)
+
+    def came_up(self, worker: int, node: str) -> bool:
+        """Take in that an actor has answered; False where it was ended meanwhile."""
+        if worker not in self._handles:
+            return False
+        self._failed_starts = 0
+        self.joined[worker] = node
+        return True
+
+    def not_started(self, worker: int, error: RayActorError) -> None:
+        """Take in that an actor died before it answered: try again a few times, then do with those that there are.
+
+        Raises
+        ------
+        ClusterError
+            If there are none, or what it holds cannot be built.
+        """
+        if not self.end(worker):
+            return  # it was ended on purpose
+        if error.actor_init_failed:
+            raise ClusterError(f"what an actor holds cannot be built there: {line(error)}") from error
+        self._failed_starts += 1
+        if self._failed_starts < _START_ATTEMPTS:
+            return
+        if not self._handles:
+            raise ClusterError(f"no actor comes up, {self._failed_starts} died at once: {line(error)}") from error
+        self._most = len(self._handles)
+
+    def end(self, worker: int) -> bool:
+        """End an actor, also one that is only out of reach; False where it was ended before."""
+        self.joined.pop(worker, None)
+        handle = self._handles.pop(worker, None)
+        if handle is not None:
+            with contextlib.suppress(RayError):
+                ray.kill(handle)
+        return handle is not None
+
+    def end_all(self) -> None:
+        """End all actors."""
+        for worker in list(self._handles):
+            self.end(worker)
+
+    def make_room(self) -> None:
+        """Have one actor less, until there is room for it again."""
+        self._yielded += 1
+
+    def come_back(self) -> None:
+        """Have one actor at least: there is something to do for it."""
+        if not self.count and self._yielded:
+            self._yielded -= 1

@@ -1,0 +1,108 @@
+"""A real cluster of nodes, and what is killed there: the finished run equals an undisturbed one, row for row."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.faults.multinode import MultiNode, Process
+from tests.faults.workload import Run, results, rows
+
+Start = Callable[..., Run]
+Expected = tuple[dict[tuple[str, bytes], str], str]
+
+pytestmark = pytest.mark.slow
+
+
+def assert_ends_as(run: Run, expected: Expected) -> str:
+    """Wait for a run; compare every row of every table, and the results; return what it said."""
+    code, output = run.wait()
+    assert code == 0, output
+    assert rows(run.config.parent / "store") == expected[0]
+    assert results(run.config) == expected[1]
+    return output
+
+
+def kill_one(run: Run, victims: Callable[[], list[Process]], rng: random.Random) -> None:
+    """Kill one of them as soon as there is one."""
+    found: list[Process] = []
+
+    def killed() -> bool:
+        found[:] = victims()
+        if not found:
+            return False
+        rng.choice(found).kill()
+        return True
+
+    run.until(killed)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_whatever_is_killed_nothing_changes(
+    workload: Path, nodes: MultiNode, start: Start, expected: Expected, seed: int
+) -> None:
+    """SIGKILL of a decoding worker, an actor, a node and the driver, in an order and at moments by chance."""
+    rng = random.Random(seed)
+    run = start(workload, "--address", nodes.address)
+    kill_one(run, lambda: nodes.workers("ray::marked_block"), rng)
+    for kind in rng.sample(["actor", "node", "driver"], 3):
+        run.until_parts(run.parts() + rng.randint(1, 6))
+        time.sleep(rng.uniform(0, 0.1))
+        if kind == "actor":
+            kill_one(run, lambda: nodes.workers("ray::_Worker"), rng)
+        elif kind == "node":
+            nodes.kill_node(rng.choice(nodes.nodes))
+            nodes.add()
+        else:
+            run.kill()
+            rows(workload.parent / "store")  # raises where a part is not whole
+            run = start(workload, "--address", nodes.address)
+    assert_ends_as(run, expected)
+
+
+def test_node_that_joins_later_is_used(workload: Path, nodes: MultiNode, start: Start, expected: Expected) -> None:
+    """One of two nodes dies: the run goes on with one worker, with two as soon as there is a new node, and says so."""
+    run = start(workload, "--address", nodes.address)
+    run.until_parts(1)
+    nodes.kill_node(nodes.nodes[0])
+    nodes.add()
+    run.until(lambda: bool(nodes.workers("ray::_Worker", nodes.nodes[-1])))
+    assert "2 worker(s)" in assert_ends_as(run, expected)
+
+
+def test_two_runs_on_one_store_and_one_cluster(
+    workload: Path, nodes: MultiNode, start: Start, expected: Expected
+) -> None:
+    """Both end right, though the actors of each hold the room that the other's tasks need."""
+    folder = str(workload.parent / "other")
+    runs = [start(workload, "--address", nodes.address), start(workload, "--address", nodes.address, "--out", folder)]
+    for run in runs:
+        assert_ends_as(run, expected)
+    assert results(workload, "other") == expected[1]
+
+
+# The same program, with less patience than a head needs that is started again.
+_IMPATIENT = "import raycluster.head as head; head.PATIENCE_S = 2.0; from evaljobs.cli import main; main()"
+
+
+def test_lost_head_ends_the_run_with_a_message(workload: Path, start: Start, expected: Expected) -> None:
+    """Exit code 4 and a reason, before Ray itself ends the process; what was committed is kept."""
+    lost = MultiNode(nodes=1)
+    try:
+        run = start(workload, "--address", lost.address, program=("-c", _IMPATIENT))
+        run.until_parts(2)
+        lost.kill_head()
+        code, output = run.wait()
+    finally:
+        lost.shutdown()
+    assert code == 4, output
+    assert "the head of the cluster" in output
+    assert "What was computed is kept" in output
+    assert "Traceback" not in output
+    kept = rows(workload.parent / "store")
+    assert kept
+    assert kept.items() <= expected[0].items()
