@@ -44,7 +44,6 @@ ALLOWED: dict[str, set[str]] = {
         "evaljobs.engine",
         "evaljobs.errors",
         "evaljobs.images",
-        "evaljobs.models",
         "evaljobs.progress",
         "evaljobs.remote",
         "evaljobs.report",
@@ -267,6 +266,20 @@ def test_library_is_imported_by_its_owners_alone(library: str, owners: tuple[str
     importers = {i.importer for i in imports if within(i.imported, library)}
     assert [name for name in sorted(importers) if not any(within(name, owner) for owner in owners)] == []
     assert [owner for owner in owners if not any(within(name, owner) for name in importers)] == []
+
+
+def test_s3_is_loaded_where_something_is_there() -> None:
+    """It takes as long as all the rest: a run on files, its workers included, does without it."""
+    modules = ["evaljobs.run", "evaljobs.engine.embedding", "evaljobs.engine.decoding", "evaljobs.engine.evaluation"]
+    code = f"import sys, {', '.join(modules)}; print(sorted({{'s3fs', 'aiobotocore'}} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_workers_load_what_they_need() -> None:
+    """Every actor of every run imports its builder's module: no figures, no reports."""
+    code = "import sys, evaljobs.engine.embedding; print('matplotlib' in sys.modules, 'evaljobs.run' in sys.modules)"
+    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert output == "False False\n"
 
 
 def test_torch_is_imported_by_nobody_at_once(imports: list[Import]) -> None:

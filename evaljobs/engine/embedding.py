@@ -82,3 +82,10 @@ class Embedder:
             self._session = Session(load.model, self._runtime)
             self._key = load.key
         return self._session
+
+
+def build_embedder(store: str, runtime: Runtime) -> Embedder:
+    """Return an embedder of this process, which does nothing else: an actor calls it."""
+    # What is imported stays: the collection before each load looks only at what came later.
+    gc.freeze()
+    return Embedder(store, runtime)

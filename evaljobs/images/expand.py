@@ -13,7 +13,7 @@ from typing import NamedTuple
 from evaljobs.errors import UsageError
 from evaljobs.images.folder import hidden, walk
 from evaljobs.images.versions import UNKNOWN, Version, of_file, of_object
-from evaljobs.remote import is_remote, objects
+from evaljobs.remote import is_remote
 
 _BRACES = re.compile(r"\{([^{}]*)\}")
 _RANGE = re.compile(r"(-?\d+)\.\.(-?\d+)(?:\.\.(\d+))?|([a-zA-Z])\.\.([a-zA-Z])")
@@ -145,6 +145,8 @@ def _matching(pattern: str, base: str, kind: str, where: str) -> Iterator[Contai
 
 
 def _remote(pattern: str, kind: str) -> Iterator[tuple[str, Version]]:
+    from evaljobs.remote import objects
+
     alone = objects.stat(pattern)
     if alone is not None:
         yield alone.uri, of_object(alone)

@@ -9,7 +9,7 @@ import stat
 from typing import TYPE_CHECKING
 
 from evaljobs.errors import ImageError, ImageErrorKind
-from evaljobs.remote import is_remote, objects
+from evaljobs.remote import is_remote
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -53,6 +53,8 @@ def open_file(location: str, ahead: int = 0) -> File:
 
 
 def _opened_object(uri: str, ahead: int) -> RemoteFile:
+    from evaljobs.remote import objects
+
     found = objects.stat(uri)
     if found is None:
         raise no_object(uri)
@@ -124,6 +126,8 @@ class RemoteFile(io.RawIOBase):
         return True
 
     def _fetch(self, start: int, stop: int) -> None:
+        from evaljobs.remote import objects
+
         data = objects.read(self._uri, start, min(stop, self._size))
         if data is None:
             raise no_object(self._uri)

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from evaljobs.config import Images
 from evaljobs.errors import UsageError
 from evaljobs.images.labels import as_names, label_of_path, suffix, wanted_suffixes
-from evaljobs.remote import is_remote, objects
+from evaljobs.remote import is_remote
 
 _Inode = tuple[int, int]
 
@@ -47,6 +47,8 @@ def list_folder(root: str, images: Images, where: str) -> pa.Table:
 
 
 def _list_objects(root: str, images: Images, where: str) -> pa.Table:
+    from evaljobs.remote import objects
+
     found = {item.uri[len(root) + 1 :]: item for item in objects.find(root)}
     chosen = _Chosen(images)
     chosen.add([path for path in found if not hidden(path)])

@@ -17,7 +17,7 @@ import pyarrow.parquet
 from evaljobs.config import Images
 from evaljobs.errors import UsageError
 from evaljobs.images.columns import as_text, check_columns
-from evaljobs.remote import is_remote, objects
+from evaljobs.remote import is_remote
 
 _DRIVE = re.compile(r"/[a-z]:[/\\]", re.IGNORECASE)
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
@@ -78,6 +78,8 @@ def _read(location: str, columns: Sequence[str], where: str) -> pa.Table:
 def _bytes(location: str) -> bytes:
     if not is_remote(location):
         return Path(location).read_bytes()
+    from evaljobs.remote import objects
+
     data = objects.read(location)
     if data is None:
         raise FileNotFoundError(location)

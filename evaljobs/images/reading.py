@@ -17,7 +17,7 @@ from evaljobs.errors import ImageError, ImageErrorKind
 from evaljobs.images import rows
 from evaljobs.images.files import File, no_object, open_file
 from evaljobs.images.places import Member, Row, place_of
-from evaljobs.remote import is_remote, objects
+from evaljobs.remote import is_remote
 
 # What a busy disk or a network file system says before it answers again.
 TRANSIENT = frozenset({errno.EIO, errno.ESTALE, errno.EAGAIN, errno.ETIMEDOUT, errno.EINTR, errno.EBUSY})
@@ -115,6 +115,8 @@ def _whole(uri: str) -> bytes:
 
 
 def _object(uri: str, member: Member | None = None) -> bytes:
+    from evaljobs.remote import objects
+
     data = objects.read(uri) if member is None else objects.read(uri, member.offset, member.offset + member.size)
     if data is None:
         raise _unreadable(uri, str(no_object(uri).strerror))

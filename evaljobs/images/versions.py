@@ -7,9 +7,12 @@ import itertools
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from evaljobs.remote import is_remote, objects
+from evaljobs.remote import is_remote
+
+if TYPE_CHECKING:
+    from evaljobs.remote.objects import Found
 
 # A network file system and S3 answer many questions at a time; more threads gain little on a local one.
 _LOCAL_THREADS = 8
@@ -36,7 +39,7 @@ class Version(NamedTuple):
 UNKNOWN = Version()
 
 
-def of_object(found: objects.Found) -> Version:
+def of_object(found: Found) -> Version:
     """Return the version of an object."""
     return Version(found.size, None, found.etag)
 
@@ -66,6 +69,10 @@ def versions(uris: Sequence[str]) -> list[Version]:
 
 
 def _of_objects(uris: Sequence[str]) -> dict[str, Version]:
+    if not uris:
+        return {}
+    from evaljobs.remote import objects
+
     folders: dict[str, list[str]] = collections.defaultdict(list)
     for uri in uris:
         folders[uri.rpartition("/")[0]].append(uri)
@@ -78,6 +85,8 @@ def _of_objects(uris: Sequence[str]) -> dict[str, Version]:
 
 
 def _of_one_object(uri: str) -> Version:
+    from evaljobs.remote import objects
+
     found = objects.stat(uri)
     return UNKNOWN if found is None else of_object(found)
 

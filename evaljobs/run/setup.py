@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import functools
-import gc
 from collections.abc import Sequence
 
 from evaljobs.engine import todo
 from evaljobs.engine.decoding import decode_shard
-from evaljobs.engine.embedding import Embedder, ModelLoad
+from evaljobs.engine.embedding import ModelLoad, build_embedder
 from evaljobs.engine.prepare import Prepared
 from evaljobs.engine.shards import Indices, Shard
 from evaljobs.engine.sharing import Sharing
 from evaljobs.errors import StoreError, UsageError
 from evaljobs.images.geometry import Geometry
-from evaljobs.models.options import Runtime
 from evaljobs.remote import is_remote
 from evaljobs.store import Store
 from raycluster.connect import Cluster
@@ -96,7 +94,7 @@ def make_work(prepared: Prepared, shards: Sequence[Shard]) -> Work:
 def make_actors(prepared: Prepared) -> Actors:
     """Return the pool of embedders: so many on each GPU, or one for each `threads` cores, of all nodes."""
     settings = prepared.config.cluster
-    build = functools.partial(_embedder, prepared.store.location, prepared.runtime)
+    build = functools.partial(build_embedder, prepared.store.location, prepared.runtime)
     if prepared.runtime.device == "cuda":
         # Exactly 1/n: Ray keeps books of parts of a GPU, and any other part would leave a rest that nobody can have.
         return Actors(build, count=settings.workers, cpus=1, gpus=1 / settings.gpu.actors)
@@ -107,12 +105,6 @@ def make_sharing(cluster: Cluster) -> Sharing:
     """Return the rules by which evaluations share the cluster's CPUs."""
     slots = max(1, cluster.cpus)
     return Sharing(slots, max(1, slots // max(1, cluster.nodes)))
-
-
-def _embedder(store: str, runtime: Runtime) -> Embedder:
-    # What is imported stays: a collection before each load looks only at what came later.
-    gc.freeze()
-    return Embedder(store, runtime)
 
 
 def announce(prepared: Prepared, shards: Sequence[Shard], evaluations: int, cluster: Cluster) -> str:

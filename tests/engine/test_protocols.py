@@ -17,6 +17,7 @@ import evaljobs
 from evaljobs.config import load
 from evaljobs.engine.forecast import forecast
 from evaljobs.errors import ExitCode, UsageError
+from evaljobs.models.options import Runtime
 from evaljobs.pairs.verification import Verification
 from evaljobs.progress import Quiet
 from evaljobs.report.remarks import remarks
@@ -77,7 +78,7 @@ def prepared_of(bench: Any) -> Any:
     from evaljobs.engine.prepare import prepare
 
     path = bench.write()
-    return prepare(load(path), path, Quiet(), provider="CPUExecutionProvider")
+    return prepare(load(path), path, Quiet(), Runtime())
 
 
 def expected(rows: np.ndarray) -> dict[str, Verification]:
@@ -248,7 +249,7 @@ def test_what_does_not_go_together_is_refused(bench: Any, job: dict[str, str], e
     with pytest.raises(UsageError, match=r"wrong|pairs") as error:
         bench.run()
     assert expected in str(error.value)
-    assert not (bench.folder / "store").exists()
+    assert not list((bench.folder / "store").rglob("*.arrow"))
 
 
 def test_unknown_id_ends_the_run_before_images_are_read(bench: Any) -> None:
@@ -259,4 +260,4 @@ def test_unknown_id_ends_the_run_before_images_are_read(bench: Any) -> None:
         bench.run()
     assert "'nobody'" in str(error.value)
     assert repr(name(0)) in str(error.value)
-    assert not (bench.folder / "store").exists()
+    assert not list((bench.folder / "store").rglob("*.arrow"))
