@@ -1,8 +1,9 @@
 """Random histories of a hostile cluster, played against the plan: each is drawn from one seed and replays from it.
 
 Answers are lost, late, doubled and reordered; workers and whole nodes die and come back, noticed late; blocks are lost;
-some cells kill every process, some loads cannot be used; the store may be smaller than the plan believes. After every
-step the bounds are checked, and at the end that every cell was done once in effect.
+some cells kill every process, some loads cannot be used; the store may be smaller than the plan believes; one worker at
+a time may live and never answer. After every step the bounds are checked, and at the end that every cell was done once
+in effect.
 """
 
 from __future__ import annotations
@@ -64,6 +65,7 @@ class History:
         self.deadly = {cell for cell in cells if draw.random() < 0.02}
         self.unusable = {load for load in self.needs if draw.random() < 0.05}
         self.calm = draw.random() < 0.2  # nothing dies by chance
+        self.silent = draw.random() < 0.3  # a worker may live and never answer
         self.eager = draw.choice([0.2, 1.0])  # how often the driver finds time to give work out
 
     def _begin(self) -> None:
@@ -74,10 +76,12 @@ class History:
         self.asked: set[int] = set()
         self.calls: list[tuple[int, Any]] = []  # in flight, of workers that live
         self.stuck: list[tuple[int, Any]] = []  # in flight, of workers whose death is not known yet
+        self.unanswered: list[tuple[int, Any]] = []  # in flight, of the worker that never answers
         self.echoes: list[tuple[int, Any]] = []  # answers on their way after all, and second answers
         self.block_echoes: list[tuple[int, bool]] = []  # second answers, and whether the block is empty
         self.node: dict[int, int] = {}  # of every worker that the plan knows
         self.dead: set[int] = set()  # of those
+        self.hung: int | None = None  # of those that live
         self.joined = 0
         self.hand: dict[int, list[Any]] = {}  # what the plan must think that each worker has
         self.told: set[Any] = set()
@@ -113,7 +117,7 @@ class History:
         while not (self.plan.finished and not self.making):
             self.steps += 1
             self.check(self.steps < most, "the plan makes no progress")
-            hire = not self.node or (len(self.node) < 4 and self.random.random() < 0.3)
+            hire = not self.node.keys() - {self.hung} or (len(self.node) < 4 and self.random.random() < 0.3)
             if hire:
                 self._join()
             if self.random.random() < self.eager:
@@ -166,13 +170,16 @@ class History:
         self.check(cell.load not in self.given_up, "a cell of a load that was given up")
         self.check(cell.block in self.needs[cell.load], "a cell that nobody asked for")
         holders = sum(cell in cells for cells in self.hand.values())
-        self.check(holders == 0 or (holders == 1 and self.plan.all_made), "a cell has too many copies")
+        self.check(holders == 0 or (holders == 1 and not self.making), "a cell has too many copies")
         if holders:
             self.happened.add("copy")
+            if not self.plan.all_made:
+                self.happened.add("copy before all is made")
         together = [cell, *self.hand[worker]]
         self.check(len(together) == 1 or self.suspects.isdisjoint(together), "a suspect is not alone")
         self.hand[worker].append(cell)
-        (self.stuck if worker in self.dead else self.calls).append((worker, cell))
+        calls = self.stuck if worker in self.dead else self.unanswered if worker == self.hung else self.calls
+        calls.append((worker, cell))
         return True
 
     def _check_something_moves(self) -> None:
@@ -185,6 +192,8 @@ class History:
         actions = [self._make, self._answer, self._answer, self._answer, self._echo, self._notice]
         if not self.calm and self.random.random() < 0.3:
             actions += [self._kill_worker, self._kill_node, self._give_up]
+        if self.silent:
+            actions += [self._hang]
         self.random.choice(actions)()
 
     def _make(self) -> None:
@@ -192,7 +201,8 @@ class History:
             return
         block = self.making[self.random.randrange(len(self.making))]
         held = sum(self.sizes[b] for b in self.plan.live_blocks if b not in self.making)
-        if held and held + self.sizes[block] > self.store_bytes:
+        # While a worker never answers, there is room all the same: what it keeps for ever is spilled to the disk.
+        if self.hung is None and held and held + self.sizes[block] > self.store_bytes:
             self.happened.add("full store")
             return
         self.making.remove(block)
@@ -247,6 +257,14 @@ class History:
             self.check(self.plan.block_made(block, empty=gone) == [], "a second answer for a block tells something")
             self.happened.add("doubled block")
 
+    def _hang(self) -> None:
+        alive = [worker for worker in self.node if worker not in self.dead]
+        if alive and self.hung is None:
+            self.happened.add("hung worker")
+            self.hung = self.random.choice(alive)
+            self.unanswered = [call for call in self.calls if call[0] == self.hung]
+            self.calls = [call for call in self.calls if call[0] != self.hung]
+
     def _kill_worker(self) -> None:
         alive = [worker for worker in self.node if worker not in self.dead]
         if alive:
@@ -264,6 +282,9 @@ class History:
         self.dead.add(worker)
         self.stuck += [call for call in self.calls if call[0] == worker]
         self.calls = [call for call in self.calls if call[0] != worker]
+        if worker == self.hung:
+            self.stuck += self.unanswered
+            self.hung, self.unanswered = None, []
 
     def _notice(self) -> None:
         if self.dead:
@@ -329,7 +350,7 @@ class History:
 
     def _drain(self) -> None:
         """Nothing that comes after the end changes anything; then the sum is drawn."""
-        for call in [*self.calls, *self.stuck, *self.echoes]:
+        for call in [*self.calls, *self.stuck, *self.unanswered, *self.echoes]:
             self._deliver(*call)
         for worker in [w for w in self.node if w not in self.dead]:
             self.check(self.plan.next_cell(worker) is None, "a cell is given out after the end")

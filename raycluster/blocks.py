@@ -50,6 +50,11 @@ class Blocks:
         return not self._waiting and not self._making
 
     @property
+    def making(self) -> bool:
+        """Whether a block is being made."""
+        return self._making > 0
+
+    @property
     def live(self) -> list[int]:
         """Blocks that are being made or held, in order of their numbers."""
         return list(self._live)

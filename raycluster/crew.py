@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import ray
-from ray.exceptions import RayActorError, RayError
+from ray.exceptions import ActorUnavailableError, OutOfMemoryError, RayActorError, RayError
 
 from raycluster import room
 from raycluster.autoscaler import may_grow
@@ -19,6 +19,8 @@ from raycluster.work import Actors, _Worker
 # Of actors in a row that do not come up.
 _START_ATTEMPTS = 3
 _LOOK_EVERY_S = 2.0
+# Ray's words for an actor that went away with its machine; the error says it in no other way.
+_NODE_DIED = "node has died"
 
 
 class Crew:
@@ -131,8 +133,10 @@ class Crew:
         self.joined[worker] = node
         return True
 
-    def not_started(self, worker: int, error: RayActorError) -> None:
+    def not_started(self, worker: int, error: RayActorError | OutOfMemoryError) -> None:
         """Take in that an actor died before it answered: try again a few times, then do with those that there are.
+
+        One that went away with its node, or is out of reach, is not counted: it says nothing of the others.
 
         Raises
         ------
@@ -141,8 +145,10 @@ class Crew:
         """
         if not self.end(worker):
             return  # it was ended on purpose
-        if error.actor_init_failed:
+        if getattr(error, "actor_init_failed", False):
             raise ClusterError(f"what an actor holds cannot be built there: {line(error)}") from error
+        if _node_went_away(error):
+            return
         self._failed_starts += 1
         if self._failed_starts < _START_ATTEMPTS:
             return
@@ -172,3 +178,7 @@ class Crew:
         """Have one actor at least: there is something to do for it."""
         if not self.count and self._yielded:
             self._yielded -= 1
+
+
+def _node_went_away(error: RayError) -> bool:
+    return isinstance(error, ActorUnavailableError) or getattr(error, "preempted", False) or _NODE_DIED in str(error)

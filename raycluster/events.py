@@ -16,10 +16,14 @@ TASK_DIED = "the process that computed it died every time it was tried"
 
 @dataclasses.dataclass(frozen=True)
 class BlockMade:
-    """A block is there; `info` is what its maker says of it."""
+    """A block is there; `info` is what its maker says of it.
+
+    `again` when it was told before: the block was lost with its machine, and what its second maker says may differ.
+    """
 
     block: int
     info: Any
+    again: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,11 +53,12 @@ class LoadFinished:
 
 @dataclasses.dataclass(frozen=True)
 class LoadLost:
-    """A load was given up: the processes that ran it died."""
+    """A load was given up: the processes that ran it died; `out_of_memory` when the last was ended for its memory."""
 
     load: int
     reason: str
     detail: str
+    out_of_memory: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

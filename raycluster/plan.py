@@ -105,8 +105,9 @@ class Plan:
     def next_cell(self, worker: int) -> Cell | None:
         """Return the next cell for a worker: of the load it has, else of the load that is furthest behind.
 
-        Where nothing else is left to come, a worker with empty hands takes a copy of a cell that another has had for
-        longest: that one may be slow. The first answer counts.
+        Where nothing is on its way, a worker with empty hands takes a copy of a cell that another has had for longest:
+        that one may be slow, or never answer and keep its blocks in the memory. The first answer counts. What is on its
+        way is known once `next_block` was asked.
         """
         hand = self._hands[worker]
         if len(hand.cells) >= self._limits.calls_per_worker or not self._suspects.isdisjoint(hand.cells):
@@ -125,10 +126,13 @@ class Plan:
         return None if load is None else Cell(load, self._loads.first_open(load))
 
     def _copied_cell(self, hand: Hand) -> Cell | None:
-        """Return a cell to be done by two, once no block is made any more: until then, idling is short."""
-        if hand.cells or not self.all_made:
+        """Return a cell to be done by two, while no block is being made: where one is, idling is short.
+
+        A suspect too, which whoever has empty hands tries alone: the one that has it may never answer.
+        """
+        if hand.cells or self._blocks.making:
             return None
-        return self._hands.longest_held(lambda cell: self.awaits(cell) and cell not in self._suspects)
+        return self._hands.longest_held(self.awaits)
 
     # What happened
 

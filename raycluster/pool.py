@@ -9,7 +9,7 @@ from collections.abc import Callable, Hashable, Iterator
 from typing import Any
 
 import ray
-from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskError
+from ray.exceptions import GetTimeoutError, OutOfMemoryError, RayActorError, RayError, RayTaskError
 
 from raycluster import room
 from raycluster.calls import DEATHS, Call, Deaths, Making, Processing, Running, Starting, line
@@ -236,13 +236,18 @@ class Pool:
                 raise error.cause from error
             # What became of a block that was handed over, or of the tasks of a task that fans out.
             yield from self._failed(call, error.cause if isinstance(error.cause, RayError) else error)
-            return
+        except (RayActorError, OutOfMemoryError) as error:
+            yield from self._died(call, error)
         except RayError as error:
             yield from self._failed(call, error)
-            return
+        else:
+            yield from self._returned(call, answer)
+
+    def _returned(self, call: Call, answer: Any) -> Iterator[Event]:
         match call:
-            case Making(again=True):
-                pass  # the plan has it
+            case Making(block, again=True):
+                if block in self._blocks:  # the plan has it; what cannot be made any more is news all the same
+                    yield BlockMade(block, answer[0], again=True)
             case Making(block):
                 info, empty = answer
                 finished = self._plan.block_made(block, empty=empty)
@@ -257,13 +262,19 @@ class Pool:
                 if self._crew.came_up(worker, answer):
                     self._plan.worker_joined(worker)
 
-    def _failed(self, call: Call, error: RayError) -> Iterator[Event]:
-        """Take in that a process or a machine died; anything else is a fault of the cluster."""
-        match call, error:
-            case Processing(worker), RayActorError():
-                yield from self._lose(worker, line(error))
-            case Starting(worker), RayActorError():
+    def _died(self, call: Call, error: RayActorError | OutOfMemoryError) -> Iterator[Event]:
+        """Take in that the process of a call died; of an actor that Ray ended for its memory, it says nothing else."""
+        match call:
+            case Processing(worker):
+                yield from self._lose(worker, line(error), out_of_memory=isinstance(error, OutOfMemoryError))
+            case Starting(worker):
                 self._crew.not_started(worker, error)
+            case _:
+                yield from self._failed(call, error)
+
+    def _failed(self, call: Call, error: RayError) -> Iterator[Event]:
+        """Take in that a process, a machine or a block is gone; anything else is a fault of the cluster."""
+        match call, error:
             case Making(), _ if isinstance(error, DEATHS):
                 yield from self._make_again(call, error)
             case Processing(), _ if isinstance(error, DEATHS):
@@ -300,7 +311,7 @@ class Pool:
             self._make_block(call.cell.block, again=True)
         self._process(call.worker, call.cell)
 
-    def _lose(self, worker: int, why: str) -> Iterator[Event]:
+    def _lose(self, worker: int, why: str, *, out_of_memory: bool = False) -> Iterator[Event]:
         """Give what an actor had in hand to another one."""
         if not self._crew.end(worker):
             return  # known: a second call to the same actor
@@ -312,7 +323,7 @@ class Pool:
                 del self._pending[ref]
                 yield from self._answered(worker, call.cell, answer)
         for load in self._plan.worker_lost(worker):
-            yield LoadLost(load, LOAD_DIED, why)
+            yield LoadLost(load, LOAD_DIED, why, out_of_memory)
 
     def _answered(self, worker: int, cell: Cell, answer: Any) -> Iterator[CellDone]:
         """Tell an answer once: of a cell that two workers had, the second is no news."""

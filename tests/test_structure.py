@@ -44,6 +44,7 @@ ALLOWED: dict[str, set[str]] = {
         "evaljobs.engine",
         "evaljobs.errors",
         "evaljobs.images",
+        "evaljobs.models",
         "evaljobs.progress",
         "evaljobs.remote",
         "evaljobs.report",

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from evaljobs.cli.paths import LOCAL_FILE
 from evaljobs.errors import ExitCode
 
 
@@ -37,7 +38,7 @@ def _arguments(_context: click.Context, _option: click.Parameter, texts: tuple[s
 
 
 @click.command()
-@click.argument("checkpoint", nargs=-1, required=True, type=click.Path(path_type=Path, allow_dash=True))
+@click.argument("checkpoint", nargs=-1, required=True, type=LOCAL_FILE)
 @click.option("--arch", required=True, metavar="NAME", help="Architecture: timm:NAME, or module:factory of your own.")
 @click.option(
     "--arg",
@@ -49,7 +50,7 @@ def _arguments(_context: click.Context, _option: click.Parameter, texts: tuple[s
 )
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=LOCAL_FILE,
     help="File ending in .onnx, or folder; beside the checkpoint where left out.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace files that are there.")
@@ -90,7 +91,7 @@ def _arguments(_context: click.Context, _option: click.Parameter, texts: tuple[s
 )
 @click.option(
     "--preprocessing",
-    type=click.Path(path_type=Path),
+    type=LOCAL_FILE,
     help="YAML or JSON file with the configuration's keys; stands over what the architecture says.",
 )
 @click.option("--keep-dropout", is_flag=True, help="Leave dropout random in the graph, for Monte Carlo dropout.")
@@ -107,7 +108,7 @@ def _arguments(_context: click.Context, _option: click.Parameter, texts: tuple[s
 )
 @click.option(
     "--images",
-    type=click.Path(path_type=Path),
+    type=LOCAL_FILE,
     help="Folder of images to compare torch and onnxruntime on; scikit-learn's photographs and digits where left out.",
 )
 @click.option(

@@ -164,6 +164,8 @@ def _store(location: str | None, config: Path | None) -> Store:
     if location is not None and config is not None:
         raise UsageError(f"found both a store ({location}) and --config ({config}); give one of them")
     if location is not None:
+        if Path(location).is_file():
+            raise UsageError(f"{location} is a file; expected a store, which is a folder or an s3:// uri")
         return Store(locate(location, Path.cwd())).there()
     if config is not None:
         return Store(store_location(load(config), config.resolve().parent)).there()

@@ -38,7 +38,7 @@ DEFAULT_TARGETS: tuple[float, ...] = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 
 def _check_path(text: str) -> str:
     """Refuse what no file system takes, and a home folder of nobody."""
-    if "\0" in text or len(text) > _LONGEST_PATH or (not text.isprintable() and "\n" not in text):
+    if "\0" in text or len(text) > _LONGEST_PATH:
         raise ValueError("it holds characters that no path has, or is too long for one")
     try:
         text.encode()
@@ -55,6 +55,10 @@ PathText = Annotated[str, AfterValidator(_check_path)]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 _Channels = Annotated[tuple[float, ...], Field(min_length=1, max_length=4)]
 Channels = Annotated[_Channels, BeforeValidator(_as_list, json_schema_input_type=_Channels | float)]
+
+
+_FORMATS = "avif bmp gif jp2 jpeg jpg pbm pgm png ppm tif tiff webp"
+_EXTENSIONS = tuple(f".{name}" for name in _FORMATS.split())
 
 
 class Images(Section):
@@ -80,7 +84,7 @@ class Images(Section):
     id_column: str | None = Field(None, description="manifests, Parquet: column of sample ids; else the uri or path")
     extensions: Annotated[tuple[str, ...], BeforeValidator(_as_list, json_schema_input_type=tuple[str, ...] | str)] = (
         Field(
-            (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".pgm", ".tif", ".tiff", ".webp"),
+            _EXTENSIONS,
             description="folders and tars: which files are images (upper or lower case)",
         )
     )
@@ -93,7 +97,15 @@ class Images(Section):
             raise ValueError("give one of `folder`, `manifest`, `parquet` and `tar`")
         if self.label in {"cls", "json"} and self.tar is None:
             raise ValueError(f"`label: {self.label}` belongs to `tar`; the label is to be `folder` or `prefix`")
+        self._refuse_keys_of_others()
         return self
+
+    def _refuse_keys_of_others(self) -> None:
+        """Refuse keys that would change nothing: whoever writes one believes that it does."""
+        for key, kinds in _KEYS_OF.items():
+            if key in self.model_fields_set and getattr(self, key) is not None and self.kind not in kinds:
+                others = " and ".join(f"`{kind}`" for kind in kinds)
+                raise ValueError(f"`{key}` belongs to {others}, and changes nothing with `{self.kind}`; leave it out")
 
     @property
     def kind(self) -> Literal["folder", "manifest", "parquet", "tar"]:
@@ -107,6 +119,15 @@ class Images(Section):
         return location
 
 
+_KEYS_OF = {
+    "label": ("folder", "tar"),
+    "separator": ("folder", "tar"),
+    "extensions": ("folder", "tar"),
+    "uri_column": ("manifest",),
+    "image_column": ("parquet",),
+    "label_column": ("manifest", "parquet", "tar"),
+    "id_column": ("manifest", "parquet"),
+}
 _SOURCES: tuple[Literal["folder", "manifest", "parquet", "tar"], ...] = ("folder", "manifest", "parquet", "tar")
 
 

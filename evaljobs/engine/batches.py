@@ -7,7 +7,7 @@ store by that key, and does not depend on how much memory is free when somebody 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Set
+from collections.abc import Iterator, Set
 
 import pyarrow as pa
 
@@ -34,6 +34,13 @@ def remember_too_large(store: Store, model: Model, runtime: Runtime) -> None:
 def can_shrink(model: Model) -> bool:
     """Say whether a model runs with smaller batches too."""
     return model.batch_size > 1 and model.input.batch is None
+
+
+def halvings(model: Model) -> Iterator[Model]:
+    """Yield a model with each smaller batch that it may be run with before a run ends."""
+    while can_shrink(model):
+        model = dataclasses.replace(model, batch_size=model.batch_size // 2)
+        yield model
 
 
 def fitting(model: Model, runtime: Runtime, known: Set[str]) -> Model:

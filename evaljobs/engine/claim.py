@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from evaljobs.errors import EvaljobsError, RunFailedError, UsageError
 from evaljobs.remote import objects
+from evaljobs.remote.hurry import hurried
 from evaljobs.store import lease
 from evaljobs.store.lease import Heartbeat, Holder, read_holder
 
@@ -35,7 +36,7 @@ class Claim:
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        """Take the claim, and hold it until left.
+        """Take the claim, and hold it until left; given back without much patience where an error ends the work.
 
         Raises
         ------
@@ -48,8 +49,11 @@ class Claim:
         try:
             with Heartbeat(self._renew):
                 yield
-        finally:
-            self._release()
+        except BaseException:
+            with hurried():
+                self._release()
+            raise
+        self._release()
 
     def check(self) -> None:
         """Make sure that it is still held.

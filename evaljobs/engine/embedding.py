@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from evaljobs.engine.decoding import Decoded
-from evaljobs.errors import ModelError, ModelErrorKind
+from evaljobs.errors import ModelError, ModelErrorKind, RemoteError, StoreError
 from evaljobs.models.model import Model
 from evaljobs.models.options import Runtime
 from evaljobs.models.session import Session
@@ -29,9 +29,18 @@ class ModelLoad:
 
 @dataclasses.dataclass(frozen=True)
 class Embedded:
-    """A block was embedded and its rows are committed."""
+    """The rows of a block are committed.
+
+    Attributes
+    ----------
+    rows, computed
+        How many, and how many of them were computed by this call: none where somebody else had committed them before.
+    provider
+        Empty where nothing was computed.
+    """
 
     rows: int
+    computed: int
     provider: str
     load_seconds: float
     embed_seconds: float
@@ -48,7 +57,7 @@ class EmbedFailed:
 class Embedder:
     """Holds one session at a time, and embeds block after block with it.
 
-    Every call is safe to repeat: the store keeps the first of two equal parts.
+    Every call is safe to repeat: the store keeps the first of two equal parts, and what it has is not computed again.
     """
 
     def __init__(self, store: str, runtime: Runtime) -> None:
@@ -59,6 +68,9 @@ class Embedder:
 
     def __call__(self, load: ModelLoad, block: Decoded) -> Embedded | EmbedFailed:
         """Embed a block and commit its rows."""
+        digests, table = pa.array(block.digests, DIGEST), self._store.table(load.key)
+        if table.has(digests):  # a copy of this call, or another run that began together with this one, was faster
+            return Embedded(len(digests), 0, "", 0.0, 0.0)
         start = time.perf_counter()
         try:
             session = self._load(load)
@@ -66,13 +78,15 @@ class Embedder:
             outputs = session.run(block.pixels)
         except ModelError as error:
             return EmbedFailed(error.kind, str(error))
+        except (RemoteError, StoreError):  # nothing that follows from the model: the run ends, and can be resumed
+            raise
         except MemoryError:
             return EmbedFailed(ModelErrorKind.OUT_OF_MEMORY, "there is not enough memory for a batch of it")
         except Exception as error:  # whatever a model's file or operators raise ends that model, not the sweep
             return EmbedFailed(ModelErrorKind.FAILED, f"{type(error).__name__}: {error}")
         embedded = time.perf_counter()
-        self._store.table(load.key).commit(pa.array(block.digests, DIGEST), outputs)
-        return Embedded(len(block.digests), session.provider, loaded - start, embedded - loaded)
+        table.commit(digests, outputs)
+        return Embedded(len(digests), len(digests), session.provider, loaded - start, embedded - loaded)
 
     def _load(self, load: ModelLoad) -> Session:
         if self._session is None or self._key != load.key:
@@ -84,8 +98,24 @@ class Embedder:
         return self._session
 
 
-def build_embedder(store: str, runtime: Runtime) -> Embedder:
-    """Return an embedder of this process, which does nothing else: an actor calls it."""
+def obstacle(store: Store, nonce: str) -> str:
+    """Return why this machine cannot use a store in which another one has left a nonce; nothing where it can."""
+    try:
+        return "" if store.sees_nonce(nonce) else "do not see what this machine writes there"
+    except StoreError as error:
+        return f"cannot use it ({error})"
+
+
+def build_embedder(store: str, runtime: Runtime, nonce: str | None) -> Embedder:
+    """Return an embedder of this process, which does nothing else: an actor calls it.
+
+    Raises
+    ------
+    StoreError
+        If this machine does not see the nonce: its rows would be found by nobody.
+    """
+    if nonce is not None and (why := obstacle(Store(store), nonce)):
+        raise StoreError(f"the store {store} is not shared: nodes that joined later {why}")
     # What is imported stays: the collection before each load looks only at what came later.
     gc.freeze()
     return Embedder(store, runtime)

@@ -53,10 +53,12 @@ class Record:
         self.decode_seconds += report.seconds
 
     def embedded(self, name: str, embedded: Embedded) -> None:
-        """Count an embedded block."""
+        """Count an embedded block, unless its rows were there."""
+        if not embedded.computed:
+            return
         model = self.models.setdefault(name, {"rows": 0, "load_seconds": 0.0, "embed_seconds": 0.0})
         model["provider"] = embedded.provider
-        model["rows"] += embedded.rows
+        model["rows"] += embedded.computed
         model["load_seconds"] += embedded.load_seconds
         model["embed_seconds"] += embedded.embed_seconds
         model["images_per_s"] = model["rows"] / max(model["embed_seconds"], 1e-9)

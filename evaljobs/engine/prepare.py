@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from evaljobs.config import Config, Images
-from evaljobs.engine.batches import fitting, remember_too_large, too_large
+from evaljobs.engine.batches import fitting, halvings, remember_too_large, too_large
 from evaljobs.engine.evaluation import Members
 from evaljobs.engine.shards import Mask
 from evaljobs.errors import UsageError
@@ -83,8 +83,16 @@ class Prepared:
         """Return the same with smaller batches of one model, whose own did not fit; remembered in the store."""
         (model,) = [model for model in self.models if model.name == name]
         remember_too_large(self.store, model, self.runtime)
-        models = _fitting(self.asked, self.runtime, self.store)
+        known = too_large(self.store)
+        # Of the others too somebody may have found that they do not fit: their rows of this run are made as it began.
+        asked = {model.name: model for model in self.asked}
+        models = tuple(fitting(asked[name], self.runtime, known) if m is model else m for m in self.models)
         return dataclasses.replace(self, models=models, keys=_keys(models, self.runtime))
+
+    def smaller_keys(self) -> Iterator[dict[str, Any]]:
+        """Yield the keys of the tables that are made instead, where the batch of a model turns out not to fit."""
+        for model in self.models:
+            yield from (key.key(other, self.runtime) for other in halvings(model))
 
     @property
     def geometries(self) -> list[Geometry]:
@@ -250,7 +258,7 @@ def _listed(jobs: tuple[Job, ...], listings: Mapping[str, pa.Table], base: Path)
 
 def _source(images: Images, base: Path) -> str:
     """Return the name under which looks are kept; its number changes with what they hold."""
-    return f"looks/2 {images.kind} {locate(images.location, base)}"
+    return f"looks/3 {images.kind} {locate(images.location, base)}"
 
 
 def _look(name: str, listing: pa.Table, source: str, store: Store, progress: Progress) -> ImageSet:

@@ -14,6 +14,7 @@ from evaljobs.engine.claim import Claim
 from evaljobs.engine.output import Output
 from evaljobs.errors import EvaljobsError, RemoteError, RemoteErrorKind, RunFailedError, UsageError
 from evaljobs.remote import objects
+from evaljobs.remote.hurry import hurried
 from evaljobs.report.reading import NAME
 from evaljobs.report.writing import named_files
 
@@ -75,6 +76,8 @@ class RemoteOutput(Output):
 def claimed_on_s3(location: str) -> Iterator[RemoteOutput]:
     """Claim a folder on S3 and yield it; what waits is brought there when it is left.
 
+    Where an error ends the work, that is tried without much patience.
+
     Raises
     ------
     UsageError
@@ -93,7 +96,8 @@ def claimed_on_s3(location: str) -> Iterator[RemoteOutput]:
             yield output
         except BaseException:
             try:
-                output.flush()
+                with hurried():
+                    output.flush()
             except EvaljobsError as error:
                 log.warning("not all of what was found was written to %s: %s", location, error)
             raise

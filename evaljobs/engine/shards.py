@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,6 +14,13 @@ Indices = np.ndarray[tuple[int], np.dtype[np.int64]]
 
 SHARD_BYTES = 32 * 2**20
 SHARD_IMAGES = 512
+
+
+class Most(NamedTuple):
+    """The largest a shard may be: bytes of its pixels, and images; by default `SHARD_IMAGES`, or a batch."""
+
+    bytes: int = SHARD_BYTES
+    images: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,14 +42,15 @@ class Shard:
     models: tuple[int, ...]
 
 
-def images_per_shard(image_bytes: int, batch_sizes: Iterable[int], shard_bytes: int = SHARD_BYTES) -> int:
+def images_per_shard(image_bytes: int, batch_sizes: Iterable[int], most: Most | None = None) -> int:
     """Return how many decoded images make a shard, at least one.
 
     A multiple of all batch sizes where one fits, else of the largest that does: a batch that is filled up costs as much
     as a full one.
     """
+    most = most or Most()
     sizes = sorted(batch_sizes)
-    fit = max(1, min(max(SHARD_IMAGES, sizes[-1]), shard_bytes // image_bytes))
+    fit = max(1, min(most.images or max(SHARD_IMAGES, sizes[-1]), most.bytes // image_bytes))
     sizes = [size for size in sizes if size <= fit]
     common = math.lcm(*sizes)
     unit = common if common <= fit else sizes[-1]
@@ -53,7 +62,7 @@ def cut(
     geometry_of: Mapping[int, int],
     image_bytes: Sequence[int],
     batch_size_of: Mapping[int, int],
-    shard_bytes: int = SHARD_BYTES,
+    most: Most | None = None,
 ) -> list[Shard]:
     """Cut the missing rows into shards, each wanted as a whole by each of its models.
 
@@ -67,14 +76,14 @@ def cut(
         By geometry: bytes of one decoded image.
     batch_size_of
         By model: images in one call of its session.
-    shard_bytes
-        Most that a shard of several images takes.
+    most
+        How large a shard of several images may be.
     """
     shards: list[Shard] = []
     for geometry, size in enumerate(image_bytes):
         models = sorted(m for m, g in geometry_of.items() if g == geometry and missing[m].any())
         for images, lacking in _groups(models, missing):
-            length = images_per_shard(size, (batch_size_of[m] for m in lacking), shard_bytes)
+            length = images_per_shard(size, (batch_size_of[m] for m in lacking), most)
             shards += [Shard(geometry, images[i : i + length], lacking) for i in range(0, len(images), length)]
     return shards
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from evaljobs.engine.evaluation import Members, evaluation_key
 from evaljobs.engine.prepare import Prepared
-from evaljobs.engine.shards import SHARD_BYTES, Shard, cut
+from evaljobs.engine.shards import SHARD_BYTES, Most, Shard, cut
 from evaljobs.images.geometry import Geometry
 from evaljobs.jobs.job import Job
 from evaljobs.models.model import Model
@@ -80,7 +80,11 @@ def image_bytes(geometry: Geometry) -> int:
 
 
 def missing_shards(
-    prepared: Prepared, models: Sequence[Model], undecodable: pa.Array, memory_bytes: int | None = None
+    prepared: Prepared,
+    models: Sequence[Model],
+    undecodable: pa.Array,
+    memory_bytes: int | None = None,
+    most_images: int | None = None,
 ) -> list[Shard]:
     """Return the shards that these models lack; models and geometries are numbered as in `prepared`.
 
@@ -88,6 +92,8 @@ def missing_shards(
     ----------
     memory_bytes
         What all decoded images may take at a time: a shard is a small part of it. No result depends on it.
+    most_images
+        Of a shard; by default as many as are worth a call.
     """
     geometries = prepared.geometries
     numbers = {model.name: number for number, model in enumerate(prepared.models)}
@@ -98,5 +104,5 @@ def missing_shards(
         {number: geometries.index(model.pixels.geometry) for number, model in lacking},
         [image_bytes(geometry) for geometry in geometries],
         {number: model.batch_size for number, model in lacking},
-        SHARD_BYTES if memory_bytes is None else min(SHARD_BYTES, memory_bytes // _SHARDS_IN_MEMORY),
+        Most(SHARD_BYTES if memory_bytes is None else min(SHARD_BYTES, memory_bytes // _SHARDS_IN_MEMORY), most_images),
     )

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Protocol
 
 import pyarrow as pa
@@ -19,11 +20,12 @@ from evaljobs.images.parquet import list_parquet
 from evaljobs.images.tar_index import DamagedTarError
 from evaljobs.images.versions import SETTLED_NS
 from evaljobs.images.webdataset import list_tar
+from evaljobs.remote import locate
 from evaljobs.schemas import ENTRIES
 
 _THREADS = 8
 # Raised where the same container is listed otherwise.
-_VERSION = 1
+_VERSION = 2
 
 
 class Cache(Protocol):
@@ -37,16 +39,14 @@ class Cache(Protocol):
 
 
 def list_containers(
-    location: str, images: Images, where: str, cache: Cache | None, tell: Callable[[str], None]
+    images: Images, base: Path, where: str, cache: Cache | None, tell: Callable[[str], None]
 ) -> pa.Table:
     """List the images of Parquet files or tars: sample_id, label, uri, size, mtime_ns, etag; unsorted.
 
     Parameters
     ----------
-    location
-        Absolute path or ``s3://``: a file, a folder, a glob.
-    images, where
-        The set's entry in the configuration, and what messages begin with.
+    images, base, where
+        The set's entry in the configuration, the folder of that, and what messages begin with.
     cache
         Containers whose version stands there are not opened.
     tell
@@ -60,7 +60,8 @@ def list_containers(
         If S3 denies it or does not answer.
     """
     started_ns = time.time_ns()
-    containers = expand(location, images.kind, where)
+    containers = expand(images.location, base, images.kind, where)
+    location = locate(images.location, base)
     known = ENTRIES.empty_table() if cache is None else cache.listing(_source(location, images), ENTRIES)
     known = known.filter(pc.is_in(known["container"], value_set=pa.array([c.key for c in containers], pa.string())))
     there = set(pc.unique(known["container"]).to_pylist())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import hashlib
 import itertools
 import os
 import re
@@ -13,7 +14,7 @@ from typing import NamedTuple
 from evaljobs.errors import UsageError
 from evaljobs.images.folder import hidden, walk
 from evaljobs.images.versions import UNKNOWN, Version, of_file, of_object
-from evaljobs.remote import is_remote
+from evaljobs.remote import is_remote, locate
 
 _BRACES = re.compile(r"\{([^{}]*)\}")
 _RANGE = re.compile(r"(-?\d+)\.\.(-?\d+)(?:\.\.(\d+))?|([a-zA-Z])\.\.([a-zA-Z])")
@@ -33,7 +34,8 @@ class Container(NamedTuple):
     name
         Its path below what the configuration names.
     mtime_ns, etag
-        Of its version; the ETag of a local file is made of time and size, as web servers do it.
+        Of its version; the ETag of a local file is made of time and size, as web servers do it, and of the real path
+        where links lead to it.
     size
         In bytes.
     """
@@ -50,14 +52,16 @@ class Container(NamedTuple):
         return f"{self.uri}\n{self.etag}"
 
 
-def expand(location: str, kind: str, where: str) -> list[Container]:
-    """Find the containers that a location means, sorted by uri.
+def expand(text: str, base: Path, kind: str, where: str) -> list[Container]:
+    """Find the containers that the configuration means, sorted by uri.
 
     Parameters
     ----------
-    location
-        Absolute path or ``s3://``: a file, a folder (searched with its subfolders; hidden files are left out), a glob,
-        with or without ranges in braces.
+    text
+        A path or ``s3://``: a file, a folder (searched with its subfolders; hidden files are left out), a glob, with or
+        without ranges in braces.
+    base
+        What a relative path is relative to. It is no pattern, whatever characters it has.
     kind
         ``parquet`` or ``tar``: the key of the configuration, and the extension in folders.
     where
@@ -71,9 +75,9 @@ def expand(location: str, kind: str, where: str) -> list[Container]:
         If S3 denies it or does not answer.
     """
     found: dict[str, Container] = {}
-    base = _base(location)
-    for pattern in _alternatives(location, where):
-        for container in _matching(pattern, base, kind, where):
+    root = _root(text, base)
+    for alternative in _alternatives(text, base, where):
+        for container in _matching(alternative, base, root, kind, where):
             found[container.uri] = container
     if packed := [uri for uri in sorted(found) if kind == "tar" and _COMPRESSED.search(uri)]:
         raise UsageError(
@@ -84,15 +88,14 @@ def expand(location: str, kind: str, where: str) -> list[Container]:
     return [found[uri] for uri in sorted(found)]
 
 
-def container_folder(location: str) -> str | None:
+def container_folder(text: str, base: Path) -> str | None:
     """Return the folder in which containers are looked for; None where one file is named."""
-    folder = _base(location)
-    return None if folder == location and os.path.isfile(location) else folder  # noqa: PTH113
+    return None if os.path.isfile(locate(text, base)) else _root(text, base)  # noqa: PTH113
 
 
-def _alternatives(pattern: str, where: str) -> list[str]:
+def _alternatives(pattern: str, base: Path, where: str) -> list[str]:
     """Expand braces as shells and WebDataset do: lists {a,b} and ranges {000..012}, padded with zeros."""
-    if os.path.exists(pattern):  # noqa: PTH110 - a file that has braces in its name
+    if os.path.exists(locate(pattern, base)):  # noqa: PTH110 - a file that has braces in its name
         return [pattern]
     expanded = [pattern]
     while any(_BRACES.search(text) for text in expanded):
@@ -127,21 +130,31 @@ def _steps(first: int, last: int, step: int) -> range:
     return range(first, last + 1, step) if first <= last else range(first, last - 1, -step)
 
 
-def _base(location: str) -> str:
+def _root(text: str, base: Path) -> str:
     """Return the folder that names are relative to: the named one, or the last before a pattern."""
-    special = re.search(r"[*?\[{]", location)
-    return location if special is None else location[: special.start()].rpartition("/")[0]
+    special = re.search(r"[*?\[{]", text)
+    if special is None:
+        return locate(text, base)
+    folder, slash, _ = text[: special.start()].rpartition("/")
+    return locate(folder or slash, base)
 
 
-def _matching(pattern: str, base: str, kind: str, where: str) -> Iterator[Container]:
-    found = list(_remote(pattern, kind) if is_remote(pattern) else _local(pattern, kind, where))
+def _matching(text: str, base: Path, root: str, kind: str, where: str) -> Iterator[Container]:
+    found = list(_remote(locate(text, base), kind) if is_remote(text) else _local(text, base, kind, where))
     for uri, version in found:
-        name = uri.removeprefix(base).lstrip("/") or uri.rpartition("/")[2]
-        etag = version.etag or f"{version.mtime_ns or 0:x}-{version.size or 0:x}"
-        yield Container(uri, name, version.size or 0, version.mtime_ns, etag)
+        name = uri.removeprefix(root).lstrip("/") or uri.rpartition("/")[2]
+        yield Container(uri, name, version.size or 0, version.mtime_ns, version.etag or _local_etag(uri, version))
     if not found:
-        what = "nothing matches" if _WILD.search(pattern) else f"no file, and no folder with .{kind} files, is at"
-        raise UsageError(f"{where}: {what} {pattern}; check `{kind}`, which is relative to the configuration file")
+        what = "nothing matches" if _WILD.search(text) else f"no file, and no folder with .{kind} files, is at"
+        place = locate(text, base)
+        raise UsageError(f"{where}: {what} {place}; check `{kind}`, which is relative to the configuration file")
+
+
+def _local_etag(path: str, version: Version) -> str:
+    """Return what stands for the ETag of a file: time and size, and behind links the file that is meant."""
+    etag = f"{version.mtime_ns or 0:x}-{version.size or 0:x}"
+    real = os.path.realpath(path)
+    return etag if real == path else f"{etag}-{hashlib.sha256(os.fsencode(real)).hexdigest()[:16]}"
 
 
 def _remote(pattern: str, kind: str) -> Iterator[tuple[str, Version]]:
@@ -159,14 +172,16 @@ def _remote(pattern: str, kind: str) -> Iterator[tuple[str, Version]]:
             yield item.uri, of_object(item)
 
 
-def _local(pattern: str, kind: str, where: str) -> Iterator[tuple[str, Version]]:
-    if os.path.isdir(pattern):  # noqa: PTH112 - text in, text out
-        for parent, names in walk(Path(pattern), where):
-            paths = [os.path.join(pattern, parent, name) for name in names if _belongs(name, kind)]  # noqa: PTH118
+def _local(text: str, base: Path, kind: str, where: str) -> Iterator[tuple[str, Version]]:
+    place = locate(text, base)
+    if os.path.isdir(place):  # noqa: PTH112 - text in, text out
+        for parent, names in walk(Path(place), where):
+            paths = [os.path.join(place, parent, name) for name in names if _belongs(name, kind)]  # noqa: PTH118
             yield from ((path, of_file(path)) for path in paths)
         return
-    exists = of_file(pattern) is not UNKNOWN
-    paths = glob.glob(pattern, recursive=True) if not exists and _WILD.search(pattern) else [pattern]  # noqa: PTH207
+    exists = of_file(place) is not UNKNOWN
+    pattern = locate(text, Path(glob.escape(str(base))))
+    paths = glob.glob(pattern, recursive=True) if not exists and _WILD.search(text) else [place]  # noqa: PTH207
     for path in paths:
         if os.path.isfile(path):  # noqa: PTH113
             yield path, of_file(path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import collections
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -17,8 +17,12 @@ from evaljobs.remote import is_remote
 
 _Inode = tuple[int, int]
 
+# Extensions of images that are no default ones, whether they can be read or not.
+_OTHERS = "apng arw cr2 cr3 dib dng exr heic heif ico j2k jfif jpe jpf jpx jxl nef orf pnm psd raf svg tga"
+_IMAGE_LIKE = frozenset({*Images.model_fields["extensions"].default, *(f".{name}" for name in _OTHERS.split())})
 
-def list_folder(root: str, images: Images, where: str) -> pa.Table:
+
+def list_folder(root: str, images: Images, where: str, tell: Callable[[str], None]) -> pa.Table:
     """List the images below a folder: sample_id (relative path), label, uri; unsorted. On S3 also size and etag.
 
     Hidden files and folders are left out, and so is what is neither a file nor a link to one. Links to folders are
@@ -30,6 +34,8 @@ def list_folder(root: str, images: Images, where: str) -> pa.Table:
         Absolute path, or ``s3://bucket/prefix``.
     images, where
         The set's entry in the configuration, and what messages begin with.
+    tell
+        Told of images that are left out for their extension.
 
     Raises
     ------
@@ -39,20 +45,23 @@ def list_folder(root: str, images: Images, where: str) -> pa.Table:
         If S3 denies it or does not answer.
     """
     if is_remote(root):
-        return _list_objects(root, images, where)
+        return _list_objects(root, images, where, tell)
     chosen = _Chosen(images)
     for parent, names in walk(Path(root), where):
         chosen.add([parent + name for name in names])
-    return chosen.table(root, where)
+    table = chosen.table(root, where)
+    chosen.say_left_out(where, tell)
+    return table
 
 
-def _list_objects(root: str, images: Images, where: str) -> pa.Table:
+def _list_objects(root: str, images: Images, where: str, tell: Callable[[str], None]) -> pa.Table:
     from evaljobs.remote import objects
 
     found = {item.uri[len(root) + 1 :]: item for item in objects.find(root)}
     chosen = _Chosen(images)
     chosen.add([path for path in found if not hidden(path)])
     table = chosen.table(root, where)
+    chosen.say_left_out(where, tell)
     taken = [found[path] for path in chosen.ids]
     sizes, etags = [item.size for item in taken], [item.etag for item in taken]
     times = pa.nulls(len(taken), pa.int64())
@@ -93,6 +102,13 @@ class _Chosen:
         # A root like / ends in its separator already.
         uris = pc.binary_join_element_wise(pa.scalar(root.rstrip("/") + "/"), sample_ids, "")
         return pa.table({"sample_id": sample_ids, "label": as_names(labels, where), "uri": uris})
+
+    def say_left_out(self, where: str, tell: Callable[[str], None]) -> None:
+        """Tell of files that look like images and were not wanted."""
+        left = [(end, count) for end, count in self._others.most_common() if end in _IMAGE_LIKE]
+        if left:
+            found = ", ".join(f"{count:,} {end}" for end, count in left)
+            tell(f"{where}: left out by extension: {found}; to take them too, name all that are meant in `extensions`")
 
 
 def hidden(path: str) -> bool:

@@ -26,7 +26,8 @@ def label_of_path(path: str, images: Images) -> str:
     if images.label == "prefix":
         label, separator, _ = path.rpartition("/")[2].partition(images.separator)
         return label if separator else ""
-    return path.rpartition("/")[0].rpartition("/")[2]
+    folder = path.rpartition("/")[0].rpartition("/")[2]
+    return "" if folder in {".", ".."} else folder
 
 
 def as_names(values: Iterable[str | None], where: str) -> pa.Array:

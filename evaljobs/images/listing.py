@@ -56,12 +56,13 @@ def list_images(
     """
     location = locate(images.location, base)
     where = f"set {name!r}"
+    tell = tell or (lambda _: None)
     if images.kind == "folder":
-        rows = list_folder(location, images, where)
+        rows = list_folder(location, images, where, tell)
     elif images.kind == "manifest":
         rows = list_manifest(location, images, where)
     else:
-        rows = list_containers(location, images, where, cache, tell or (lambda _: None))
+        rows = list_containers(images, base, where, cache, tell)
     rows = rows.sort_by("sample_id")
     _refuse_duplicates(rows["sample_id"], images, name)
     if images.limit is not None:
@@ -73,10 +74,9 @@ def list_images(
 
 def searched_folder(images: Images, base: Path) -> str | None:
     """Return the folder in which a set's files are looked for by their names; None where each is named."""
-    location = locate(images.location, base)
     if images.kind == "folder":
-        return location
-    return None if images.kind == "manifest" else container_folder(location)
+        return locate(images.location, base)
+    return None if images.kind == "manifest" else container_folder(images.location, base)
 
 
 def _with_versions(rows: pa.Table) -> pa.Table:
@@ -92,9 +92,11 @@ def _refuse_duplicates(sample_ids: pa.ChunkedArray, images: Images, name: str) -
     ids = sample_ids.to_pylist()
     twice = list(dict.fromkeys(a for a, b in itertools.pairwise(ids) if a == b))
     shown = ", ".join(repr(sample_id) for sample_id in twice[:3])
-    column = images.id_column or images.uri_column
-    hint = "" if images.id_column else "; if that is meant, name a column of unique ids as `id_column`"
+    column = images.id_column or (images.uri_column if images.kind == "manifest" else None)
+    place = images.location if column is None else f"column {column!r} of {images.location}"
+    by_uri = images.kind == "manifest" and images.id_column is None
+    hint = "; if that is meant, name a column of unique ids as `id_column`" if by_uri else ""
     raise UsageError(
-        f"set {name!r}: {len(twice):,} sample id(s) stand more than once in column {column!r} of {images.location}: "
-        f"{shown}; each image is to stand there once{hint}"
+        f"set {name!r}: {len(twice):,} sample id(s) stand more than once in {place}: {shown}; each image is to stand "
+        f"there once{hint}"
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import posixpath
 import re
 import urllib.parse
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ from evaljobs.config import Images
 from evaljobs.errors import UsageError
 from evaljobs.images.columns import as_text, check_columns
 from evaljobs.remote import is_remote
+from evaljobs.remote.uri import join, split
 
 _DRIVE = re.compile(r"/[a-z]:[/\\]", re.IGNORECASE)
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
@@ -111,8 +111,23 @@ def _absolute(uri: str, folder: str, where: str) -> str:
         if scheme.lower() != "file":
             raise UsageError(f"{where}: the uri {uri!r} is no file; expected a path, file:// or s3://")
         local = urllib.parse.unquote(rest.removeprefix("localhost"))
+        if not local.startswith("/"):
+            raise UsageError(f"{where}: the uri {uri!r} names no absolute path; expected file:///..., or a path alone")
         return local[1:] if os.name == "nt" and _DRIVE.match(local) else local
     if is_remote(folder) and not uri.startswith("/"):
-        scheme, _, path = folder.partition("://")
-        return f"{scheme}://{posixpath.normpath(f'{path}/{uri}')}"
+        return _beside(uri, folder, where)
     return os.path.join(folder, uri)  # noqa: PTH118 - no Path for each of a million rows; it keeps absolute ones
+
+
+def _beside(uri: str, folder: str, where: str) -> str:
+    """Return the object that a relative uri means; names that are empty belong to a key as any others do."""
+    bucket, key = split(folder)
+    names = key.split("/") if key else []
+    for name in uri.split("/"):
+        if name == ".." and not names:
+            raise UsageError(f"{where}: the uri {uri!r} leads out of the bucket {bucket!r}; write it out as s3://...")
+        if name == "..":
+            names.pop()
+        elif name != ".":
+            names.append(name)
+    return join(bucket, "/".join(names))

@@ -62,7 +62,8 @@ def _check_image_type(field: pa.Field, where: str) -> None:
     if pa.types.is_struct(kind):
         inner = [kind.field(number) for number in range(kind.num_fields) if kind.field(number).name == "bytes"]
         kind = inner[0].type if inner else kind
-    if not any(test(kind) for test in (pa.types.is_binary, pa.types.is_large_binary)):
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    if not any(test(kind) for test in (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view)):
         raise UsageError(
             f"{where}: column {field.name!r} holds {str(field.type)[:200]}; expected encoded images: binary, or a "
             "struct with `bytes` as Hugging Face datasets writes it. For a table of files use `manifest`"

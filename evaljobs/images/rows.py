@@ -138,7 +138,10 @@ def _missing(container: str, row: int) -> ImageError:
 def _batches(parquet: pyarrow.parquet.ParquetFile, group: int, column: str) -> Iterator[pa.RecordBatch]:
     metadata = parquet.metadata.row_group(group)
     leaf = image_leaf(parquet, column)
-    chunk = next(c for c in map(metadata.column, range(metadata.num_columns)) if c.path_in_schema == leaf)
+    chunks = map(metadata.column, range(metadata.num_columns))
+    chunk = next((chunk for chunk in chunks if chunk.path_in_schema == leaf), None)
+    if chunk is None:  # the footer is damaged
+        raise ValueError(f"row group {group} has no column {leaf!r}")
     each = max(1, chunk.total_uncompressed_size // max(1, metadata.num_rows))
     batch = max(1, min(256, _BATCH_BYTES // each))
     yield from parquet.iter_batches(batch, row_groups=[group], columns=[leaf], use_threads=False)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from evaljobs.images.files import File
 
 _BLOCK = 512
+_CHUNK = 2**20
 # Long names and pax records are read into memory; no writer makes larger ones.
 _LARGEST_HEADER = 2**20
 
@@ -67,13 +68,20 @@ def _checked(info: tarfile.TarInfo, size: int) -> Entry:
 
 
 def _check_end(file: File, end: int, size: int) -> None:
-    """Refuse what is not ended by a block of zeros: tarfile takes a damaged header for the end."""
+    """Refuse what does not end in zeros alone: tarfile takes a damaged header, or one of zeros, for the end."""
     file.seek(end)
     block = file.read(_BLOCK)
     if len(block) < _BLOCK:
         raise DamagedTarError(f"it ends after {size:,} bytes without an end mark: it was cut off")
     if any(block):
         raise DamagedTarError(f"the header at byte {end:,} is damaged")
+    # Up to what is not zero: of a whole tar that is the rest of its last 10,240 bytes.
+    while block := file.read(_CHUNK):
+        if any(block):
+            raise DamagedTarError(
+                f"an end mark stands at byte {end:,}, but more follows: it has a hole, or tars were joined; unpack it "
+                "and pack it again, or list the tars apart"
+            )
 
 
 def _refuse_compressed(file: File) -> None:

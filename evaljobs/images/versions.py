@@ -29,7 +29,20 @@ _Answer = TypeVar("_Answer")
 
 
 class Version(NamedTuple):
-    """Size in bytes; time of change in ns since 1970 (local), or ETag (S3). All None where it cannot be asked."""
+    """What tells one version of a file from another. All None where it cannot be asked.
+
+    Attributes
+    ----------
+    size
+        In bytes.
+    mtime_ns
+        Of a local file the later of its times of change, of content and of status, in ns since 1970. Unpacking and
+        copying set the first one back; the second one moves when a file is written, renamed or replaced, whatever is
+        set back afterwards. A time to come hides those before it, but a file is not believed until it is over
+        (`SETTLED_NS`).
+    etag
+        Of an object on S3.
+    """
 
     size: int | None = None
     mtime_ns: int | None = None
@@ -50,7 +63,7 @@ def of_file(path: str) -> Version:
         status = os.stat(path)  # noqa: PTH116 - a million Path objects would take longer than the question
     except (OSError, ValueError):
         return UNKNOWN
-    return Version(status.st_size, status.st_mtime_ns)
+    return Version(status.st_size, max(status.st_mtime_ns, status.st_ctime_ns))
 
 
 def versions(uris: Sequence[str]) -> list[Version]:

@@ -23,16 +23,19 @@ from evaljobs.images.tar_index import DamagedTarError
 from evaljobs.schemas import ENTRIES
 
 _NAME = re.compile(r"((?:.*/)?[^./][^./]*)\.([^/]*)", re.DOTALL)
+# What `tar -C folder .` writes before each name.
+_DOTS = re.compile(r"\A(?:\./+)+")
 _LARGEST_LABEL = 16 * 2**20
 # Headers of a remote tar are read with what lies between them: the members are smaller than this.
 _AHEAD_BYTES = 8 * 2**20
 
 
 class _Part(NamedTuple):
-    """A member of a sample; `text` of a label."""
+    """A member of a sample; `text` of a label, and what is wrong with one that may not be needed."""
 
     member: Member
     text: str | None = None
+    fault: str = ""
 
 
 _Sample = dict[str, _Part]
@@ -55,15 +58,18 @@ def list_tar(container: Container, images: Images) -> pa.Table:
     links: list[str] = []
     with open_file(container.uri, _AHEAD_BYTES) as file:
         for entry in tar_index.entries(file, container.size):
-            key, extension = _split(entry.name)
+            name = _DOTS.sub("", entry.name)
+            if _is_hidden(name):
+                continue
+            key, extension = _split(name)
             if entry.link:
-                links.append(entry.name)
+                links.append(name)
             elif key is not None:
                 sample = samples.setdefault(key, {})
                 if extension in sample:
                     raise DamagedTarError(f"it holds {entry.name!r} twice; each member of a sample stands there once")
                 member = Member(container.uri, entry.offset, entry.size)
-                sample[extension] = _Part(member, _text(file, member, entry.name, extension, images))
+                sample[extension] = _part(file, member, entry.name, extension, images)
     wanted = wanted_suffixes(images.extensions)
     rows = [_row(container, key, sample, images, wanted) for key, sample in samples.items()]
     rows += [_Row(container.key, name, None, "a link", None, None) for name in links]
@@ -81,18 +87,33 @@ class _Row(NamedTuple):
     size: int | None
 
 
+def _is_hidden(name: str) -> bool:
+    """Say whether a member, or a folder on the way to it, is hidden, as in folders, or macOS's own."""
+    return any((part.startswith(".") and part not in {".", ".."}) or part == "__MACOSX" for part in name.split("/"))
+
+
 def _split(name: str) -> tuple[str | None, str]:
-    """Return key and extension in lower case; no key for hidden files, files without a dot, and WebDataset's own."""
+    """Return key and extension in lower case; no key for files without a dot, and WebDataset's own."""
     found = _NAME.fullmatch(name)
     if found is None or ("/" not in name and name.startswith("__") and name.endswith("__")):
         return None, ""
     return found[1], found[2].lower()
 
 
-def _text(file: File, member: Member, name: str, extension: str, images: Images) -> str | None:
-    """Return what a label member says; None where it is no label, or not asked for."""
+def _part(file: File, member: Member, name: str, extension: str, images: Images) -> _Part:
+    """Return a member with its text, if it may be the label. A json that nobody asked for may hold anything."""
     if extension not in {"cls", "json"} or images.label not in {None, extension}:
-        return None
+        return _Part(member)
+    try:
+        return _Part(member, _text(file, member, name, extension, images))
+    except DamagedTarError as error:
+        if extension == "json" and images.label is None:
+            return _Part(member, fault=str(error))
+        raise
+
+
+def _text(file: File, member: Member, name: str, extension: str, images: Images) -> str | None:
+    """Return what a label member says; None where that is nothing."""
     if member.size > _LARGEST_LABEL:
         raise DamagedTarError(f"its member {name!r} has {member.size:,} bytes, too many for a label")
     file.seek(member.offset)
@@ -110,7 +131,7 @@ def _json_label(data: Any, name: str, images: Images) -> str | None:
         return None
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise DamagedTarError(
-            f"its member {name!r} holds {value!r} as {images.label_column!r}; expected text or an integer"
+            f"its member {name!r} holds {repr(value)[:200]} as {images.label_column!r}; expected text or an integer"
         )
     return str(value)
 
@@ -142,4 +163,6 @@ def _label(key: str, sample: _Sample, images: Images) -> tuple[str | None, str |
     if images.label in {"cls", "json"}:
         return None, None
     label = label_of_path(key, images)
+    if not label and "json" in sample and sample["json"].fault:
+        raise DamagedTarError(f"{sample['json'].fault}. Set `label_column` to the key of the label, or `label`")
     return (label, images.label or "folder") if label else (None, None)

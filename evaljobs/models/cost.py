@@ -14,13 +14,13 @@ from evaljobs.models.model import Cost
 from evaljobs.models.shapes import Shape, walk
 
 # Counts changes of what is counted: what was counted before one is counted again.
-COST_VERSION = 1
+COST_VERSION = 2
 
 # What a graph that no checker has seen makes of onnx. It may run for all that, so it is not refused.
 _WRONG_GRAPH = (RuntimeError, OSError, ValueError, LookupError)
 
 
-def structure_of(path: Path, outputs: tuple[str, ...]) -> bytes:
+def structure_of(path: Path, outputs: tuple[str, ...]) -> bytes | None:
     """Return the part of a graph that some tensors need, without weights: the same bytes for all its checkpoints.
 
     Parameters
@@ -32,8 +32,8 @@ def structure_of(path: Path, outputs: tuple[str, ...]) -> bytes:
 
     Returns
     -------
-    bytes
-        A serialised model. Its weights have types and shapes, but no values; it is empty where it cannot be made.
+    bytes or None
+        A serialised model. Its weights have types and shapes, but no values. None where it cannot be made.
 
     Raises
     ------
@@ -48,7 +48,7 @@ def structure_of(path: Path, outputs: tuple[str, ...]) -> bytes:
         _drop_remarks(model)
         structure: bytes = model.SerializeToString(deterministic=True)
     except _WRONG_GRAPH:
-        return b""
+        return None
     return structure
 
 
@@ -60,7 +60,7 @@ def _drop_remarks(model: onnx.ModelProto) -> None:
         told.ClearField("metadata_props")
 
 
-def count_cost(structure: bytes, input_name: str, shape: Shape, outputs: tuple[str, ...]) -> Cost:
+def count_cost(structure: bytes | None, input_name: str, shape: Shape, outputs: tuple[str, ...]) -> Cost:
     """Count what the outputs of a structure need for an input of one shape.
 
     Parameters
@@ -72,6 +72,8 @@ def count_cost(structure: bytes, input_name: str, shape: Shape, outputs: tuple[s
     outputs
         The structure's.
     """
+    if structure is None:
+        return Cost(None, "its graph or its external data cannot be read", {})
     try:
         model = onnx.ModelProto.FromString(structure)
         if model.functions:

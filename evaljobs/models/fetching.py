@@ -12,7 +12,7 @@ from pathlib import Path
 import filelock
 
 from evaljobs.config import canonical_json
-from evaljobs.errors import ModelError, ModelErrorKind, RemoteError
+from evaljobs.errors import ModelError, ModelErrorKind
 from evaljobs.models.model import Model, Source
 
 # Not in the folder of the default store: what lies there is the store's.
@@ -32,13 +32,12 @@ def localised(model: Model) -> Model:
     ------
     ModelError
         FAILED, if they cannot be copied or are not the ones that were resolved.
+    RemoteError
+        If S3 does not answer, or denies: that says nothing about the model.
     """
     if not model.sources:
         return model
-    try:
-        path = copy_here(model.sources)
-    except RemoteError as error:
-        raise ModelError(ModelErrorKind.FAILED, str(error)) from None
+    path = copy_here(model.sources)
     external = tuple(path.parent / source.location for source in model.sources[1:])
     return dataclasses.replace(model, path=path, external_files=external)
 

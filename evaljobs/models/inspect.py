@@ -20,6 +20,8 @@ Dim = int | str | None
 
 # What counts as a parameter: no shapes, indices or texts.
 _NO_PARAMETERS = {onnx.TensorProto.INT64, onnx.TensorProto.BOOL, onnx.TensorProto.STRING}
+# What stands in place of a file that Git LFS has not fetched.
+_LFS_POINTER = b"version https://git-lfs"
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,8 @@ class Graph:
         Elements of all stored weights (initializers and constants), apart from int64, bool and text.
     external
         The files of its external data, as locations relative to the file's folder, in it or below, sorted.
+    external_bytes
+        How many bytes each of them has at least, by where its tensors are said to end.
     op_types
         Of all nodes, those of bodies and functions included.
     """
@@ -71,6 +75,7 @@ class Graph:
     opset: int
     parameters: int
     external: tuple[str, ...]
+    external_bytes: tuple[int, ...]
     op_types: frozenset[str]
     dropout: Dropout
 
@@ -88,6 +93,7 @@ class Graph:
             opset=data["opset"],
             parameters=data["parameters"],
             external=tuple(data["external"]),
+            external_bytes=tuple(data["external_bytes"]),
             op_types=frozenset(data["op_types"]),
             dropout=Dropout(*data["dropout"]),
         )
@@ -105,13 +111,15 @@ def inspect(path: Path) -> Graph:
     stored_tensors, nodes = list(tensors(proto)), list(all_nodes(proto))
     weights = [t for t in stored_tensors if t.data_type not in _NO_PARAMETERS]
     stored = {t.name for t in proto.graph.initializer} | {t.values.name for t in proto.graph.sparse_initializer}
+    external = _external_files(path, stored_tensors)
     return Graph(
         inputs=tuple(_tensor(v) for v in proto.graph.input if v.name not in stored),
         outputs=tuple(_tensor(v) for v in proto.graph.output),
         metadata={_text(entry.key): _text(entry.value) for entry in proto.metadata_props},
         opset=next((o.version for o in proto.opset_import if o.domain in {"", "ai.onnx"}), 0),
         parameters=sum(elements(t) for t in weights),
-        external=_external_locations(path, stored_tensors),
+        external=tuple(external),
+        external_bytes=tuple(external.values()),
         op_types=frozenset(node.op_type for node in nodes),
         dropout=count_dropout(proto),
     )
@@ -131,6 +139,8 @@ def read_proto(path: Path) -> onnx.ModelProto:
         raise _corrupt(f"{path.name} cannot be read: {error.strerror or error}") from None
     if not data:
         raise _corrupt(f"{path.name} is empty (0 bytes); export the model again")
+    if data.startswith(_LFS_POINTER):
+        raise _corrupt(f"{path.name} is a pointer of Git LFS and not the file itself; run `git lfs pull` in its folder")
     try:
         proto: onnx.ModelProto = onnx.ModelProto.FromString(data)
     except DecodeError:
@@ -210,16 +220,26 @@ def dtype_name(elem_type: int) -> str:
     return str(onnx.helper.tensor_dtype_to_np_dtype(elem_type))
 
 
-def _external_locations(path: Path, stored: Sequence[onnx.TensorProto]) -> tuple[str, ...]:
-    """Return the files of external data, sorted by location; refuse those outside the model's folder."""
-    locations = {
-        _text(entry.value)
-        for tensor in stored
-        if is_external(tensor)
-        for entry in tensor.external_data
-        if entry.key == "location"
-    }
-    return tuple(_external_location(path, location) for location in sorted(locations))
+def _external_files(path: Path, stored: Sequence[onnx.TensorProto]) -> dict[str, int]:
+    """Return the files of external data by location, sorted, with the byte before which the last tensor ends.
+
+    Files outside the model's folder are refused. The length of a tensor may be left out, and then only says where it
+    begins.
+    """
+    ends: dict[str, int] = {}
+    for tensor in filter(is_external, stored):
+        place = {entry.key: _text(entry.value) for entry in tensor.external_data}
+        if "location" in place:
+            location = place["location"]
+            ends[location] = max(ends.get(location, 0), _end(path, tensor.name, place))
+    return {_external_location(path, location): ends[location] for location in sorted(ends)}
+
+
+def _end(path: Path, name: str, place: dict[str, str]) -> int:
+    offset, length = place.get("offset", "0"), place.get("length", "0")
+    if not offset.isdecimal() or not length.isdecimal():
+        raise _corrupt(f"{path.name}: the external data of {name!r} are said to be {length!r} bytes from {offset!r}")
+    return int(offset) + int(length)
 
 
 def _text(value: str | bytes) -> str:

@@ -22,7 +22,11 @@ from evaljobs.models.places import Files, ModelFile
 from evaljobs.models.shapes import Shape
 
 # Counts changes of what is read out of a file: what was kept before one is read again.
-FACTS_VERSION = 1
+FACTS_VERSION = 2
+
+
+class _NoStructureError(Exception):
+    """A graph could not be read."""
 
 
 class Known:
@@ -95,10 +99,15 @@ class Known:
 
         def count() -> Any:
             structure = structure_of(files.paths()[0], outputs)
+            if structure is None:
+                raise _NoStructureError
             question = ["cost of structure", *asked, hashlib.sha256(structure).hexdigest()]
             return self._recall(question, (), lambda: count_cost(structure, input_name, shape, outputs).to_json())
 
-        return Cost.from_json(self._recall(["cost", *asked, digest], (), count))
+        try:
+            return Cost.from_json(self._recall(["cost", *asked, digest], (), count))
+        except _NoStructureError:  # a disk may have failed for a moment: nothing to be kept
+            return count_cost(None, input_name, shape, outputs)
 
     def _recall(self, question: list[Any], files: tuple[ModelFile, ...], find: Callable[[], Any]) -> Any:
         """Return the answer (JSON) to a question about files, from the cache or else by finding it."""

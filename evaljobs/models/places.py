@@ -130,8 +130,8 @@ class Files(NamedTuple):
         return main, tuple(main.parent / location for location, _ in self.external)
 
 
-def files_of(main: ModelFile, locations: tuple[str, ...]) -> Files:
-    """Return a model's files; its external data must be there.
+def files_of(main: ModelFile, locations: tuple[str, ...], least_bytes: tuple[int, ...]) -> Files:
+    """Return a model's files; its external data must be there, and long enough.
 
     Parameters
     ----------
@@ -139,19 +139,27 @@ def files_of(main: ModelFile, locations: tuple[str, ...]) -> Files:
         The ONNX file.
     locations
         Of its external data, relative to it; see `evaljobs.models.inspect.Graph`.
+    least_bytes
+        The bytes that each of them has at least.
 
     Raises
     ------
     ModelError
-        CORRUPT, if one of them is missing.
+        CORRUPT, if one of them is missing or shorter.
     """
     external = []
-    for location in locations:
+    for location, least in zip(locations, least_bytes, strict=True):
         file = main.beside(location)
         if file is None:
             raise ModelError(
                 ModelErrorKind.CORRUPT,
                 f"{main.name} needs its external data {location!r}, which is not beside it; copy that file there too",
+            )
+        if file.size() < least:
+            raise ModelError(
+                ModelErrorKind.CORRUPT,
+                f"{main.name} needs {least:,} bytes of its external data {location!r}, which has {file.size():,}: it "
+                "was cut off, or belongs to another model; copy that file again",
             )
         external.append((location, file))
     return Files(main, tuple(external))

@@ -93,7 +93,7 @@ def resolve_one(candidate: Candidate, run: config.Config, known: Known) -> Model
     """
     entry = candidate.entry
     graph = known.graph(candidate.file)
-    files = files_of(candidate.file, graph.external)
+    files = files_of(candidate.file, graph.external, graph.external_bytes)
     image, input_notes = pick_input(graph)
     output, output_notes = pick_output(graph, lambda name: known.tensor(candidate.file, name), entry, image)
     pixels = resolve_preprocessing(

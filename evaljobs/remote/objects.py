@@ -213,6 +213,9 @@ def require_bucket(uri: str) -> None:
 def _asked(verb: str, uri: str, operation: str, **arguments: str) -> Answer | None:
     """Ask about an object until there is an answer; None where there is no such object."""
     bucket, key = split(uri)
+    if not key:  # a whole bucket is no object
+        require_bucket(uri)
+        return None
 
     def ask() -> Answer | None:
         try:

@@ -12,6 +12,7 @@ from typing import TypeVar
 from evaljobs.errors import UsageError
 from evaljobs.remote.connection import Connection, connection
 from evaljobs.remote.faults import Cause, Tried, cause_of, explained
+from evaljobs.remote.hurry import HURRIED_S, in_hurry
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +39,8 @@ class Patience:
 
     def __init__(self, verb: str, uri: str) -> None:
         self._verb, self._uri = verb, uri
-        self._since: float | None = None
+        # In a hurry the first attempt counts too: one that is answered by nobody takes seconds by itself.
+        self._since: float | None = time.monotonic() if in_hurry() else None
         self._pause = _FIRST_PAUSE_S
 
     def wait(self, error: Exception) -> None:
@@ -86,7 +88,7 @@ def patiently(verb: str, uri: str, attempt: Callable[[], T]) -> T:
 
 
 def patience_s() -> float:
-    """Return the seconds for which a request is tried again.
+    """Return the seconds for which a request is tried again: a few where this thread is in a hurry.
 
     Raises
     ------
@@ -100,7 +102,7 @@ def patience_s() -> float:
         seconds = -1.0
     if not 0 <= seconds < float("inf"):
         raise UsageError(f"found EVALJOBS_S3_PATIENCE_S={text!r}, expected a number of seconds, such as 120")
-    return seconds
+    return min(seconds, HURRIED_S) if in_hurry() else seconds
 
 
 def _endpoint() -> str:

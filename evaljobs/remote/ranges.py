@@ -6,7 +6,8 @@ import errno
 import io
 import os
 
-from evaljobs.remote.objects import read_end, read_range
+from evaljobs.remote.objects import End, read_end, read_range
+from evaljobs.remote.patience import patiently
 
 # Of the end, in the first request: where Arrow, Parquet and others keep what they look at first.
 _END_BYTES = 64 << 10
@@ -77,15 +78,32 @@ class RangeFile(io.RawIOBase):
         return data[: stop - start]
 
     def _requested(self, start: int, stop: int) -> bytes:
-        data = read_range(self._uri, start, stop, self._etag)
-        if data is None:
+        def ask() -> bytes | None:
+            data = read_range(self._uri, start, stop, self._etag)
+            if data is not None:
+                _require_whole(len(data), stop - start)
+            return data
+
+        if (data := patiently("read", self._uri, ask)) is None:
             raise FileNotFoundError(errno.ENOENT, f"the object {self._uri} was deleted while it was read")
-        if len(data) != stop - start:
-            raise OSError(errno.EIO, f"found {len(data)} bytes of {self._uri}, expected {stop - start}")
         return data
 
 
 def open_ranges(uri: str) -> RangeFile | None:
     """Open an object, in one request that brings its end; None where there is no such object."""
-    end = read_end(uri, _END_BYTES)
+
+    def ask() -> End | None:
+        end = read_end(uri, _END_BYTES)
+        if end is not None:
+            # More where the server sends all of it, whatever was asked for.
+            _require_whole(min(len(end.data), _END_BYTES), min(end.size, _END_BYTES))
+        return end
+
+    end = patiently("read", uri, ask)
     return None if end is None else RangeFile(uri, end.size, end.etag, end.data)
+
+
+def _require_whole(found: int, expected: int) -> None:
+    """Raise what is worth another try where an answer was cut off without the client's notice."""
+    if found != expected:
+        raise ConnectionError(f"found {found} bytes, expected {expected}")

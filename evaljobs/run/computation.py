@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from evaljobs.engine import execution, todo
 from evaljobs.engine.batches import can_shrink
-from evaljobs.engine.decoding import DecodeReport, decode_shard
+from evaljobs.engine.decoding import DecodeReport
 from evaljobs.engine.embedding import Embedded, EmbedFailed
 from evaljobs.engine.exclusion import Exclusion
 from evaljobs.engine.output import Output
@@ -19,6 +17,7 @@ from evaljobs.engine.prepare import Prepared
 from evaljobs.engine.shards import Shard
 from evaljobs.engine.sharing import Sharing
 from evaljobs.errors import ImageErrorKind, ModelErrorKind
+from evaljobs.models.model import Model
 from evaljobs.progress import Progress
 from evaljobs.run import setup
 from evaljobs.run.comparing import Comparing, Setting
@@ -42,15 +41,9 @@ from raycluster.pool import (
 # What follows from the model alone, whoever runs it: worth remembering. Memory, devices and crashes may be otherwise
 # tomorrow.
 _LASTING = frozenset({ModelErrorKind.CORRUPT, ModelErrorKind.UNSUPPORTED_INPUT, ModelErrorKind.UNSUPPORTED_OUTPUT})
-_CRASHES = "its decoder crashes: the process that read it died every time"
-
-
-@dataclasses.dataclass(frozen=True)
-class _Suspects:
-    """Images of one geometry among which is one that crashes its decoder."""
-
-    geometry: int
-    images: tuple[int, ...]
+_CRASHES = "the process that decoded it died every time: the image crashes its decoder, or there was too little memory"
+# By how much shards are cut smaller after a pass in which one was lost.
+_SMALLER = 8
 
 
 class Computation:
@@ -65,35 +58,57 @@ class Computation:
         self._out = out
         self._progress = progress
 
-    def carry_out(self, wanted: Sequence[todo.Evaluation], cluster: Cluster) -> Prepared:
-        """Compute everything: in one pass, unless a bad image or a batch that does not fit is found out on the way.
+    def carry_out(self, wanted: Sequence[todo.Evaluation], cluster: Cluster, nonce: str | None) -> Prepared:
+        """Compute everything: pass after pass, until each evaluation has a result or its model is lost.
 
-        An image that crashes its decoder is excluded, a model whose batch does not fit gets a smaller one; what lacks
-        rows by that is computed in another pass.
+        One pass is enough, unless it is found out on the way that a shard crashes its decoders, that a batch does not
+        fit, or that an image must be excluded whose absence asks for other evaluations.
+
+        Parameters
+        ----------
+        wanted
+            Evaluations without a result.
+        cluster
+            Where the work is done.
+        nonce
+            What every node that joins is to find in the store, if there may be several.
 
         Returns
         -------
         What was prepared, with the batches that fit.
         """
         memory = setup.block_memory(self._prepared, cluster)
-        lacking = {evaluation.model.name for evaluation in wanted}
         sharing = setup.make_sharing(cluster)
-        complete = False
-        while not complete:
-            lacking -= set(self._record.lost)
+        most_images, before = None, None
+        while wanted and before != (before := self._state(wanted, most_images)):
+            lacking = {evaluation.model.name for evaluation in wanted}
             models = [model for model in self._prepared.models if model.name in lacking]
-            shards = todo.missing_shards(self._prepared, models, self._exclusion.digests, memory)
+            shards = todo.missing_shards(self._prepared, models, self._exclusion.digests, memory, most_images)
             self._progress.say(setup.announce(self._prepared, shards, len(wanted), cluster))
             plan = setup.make_plan(self._prepared, shards, memory)
             work = setup.make_work(self._prepared, shards)
-            with Pool(plan, work, setup.make_actors(self._prepared)) as pool:
+            with Pool(plan, work, setup.make_actors(self._prepared, nonce)) as pool:
                 if pool.note and shards:
                     self._progress.say(pool.note)
-                complete = self._pass(_Pass(pool, plan, shards, sharing))
+                now = _Pass(pool, plan, shards, sharing)
+                self._pass(now)
+            if now.crashed:
+                most_images = max(1, max(len(shard.images) for shard in shards) // _SMALLER)
+            wanted = self._without_result()
         return self._prepared
 
-    def _pass(self, now: _Pass) -> bool:
-        """Carry one pass out; return whether everything is done by it."""
+    def _state(self, wanted: Sequence[todo.Evaluation], most_images: int | None) -> tuple[object, ...]:
+        """Return what a pass changes, or another one would do the same."""
+        batches = tuple(model.batch_size for model in self._prepared.models)
+        return len(wanted), len(self._exclusion.digests), batches, most_images
+
+    def _without_result(self) -> list[todo.Evaluation]:
+        evaluations = todo.evaluations(self._prepared, self._exclusion.digests)
+        missing = [evaluations[number] for number in todo.without_result(self._prepared, evaluations)]
+        return [evaluation for evaluation in missing if evaluation.model.name not in self._record.lost]
+
+    def _pass(self, now: _Pass) -> None:
+        """Carry one pass out."""
         prepared = self._prepared
         now.embedding = {prepared.models[number].name for shard in now.shards for number in shard.models}
         if now.shards:
@@ -106,21 +121,19 @@ class Computation:
         self._remember_lasting_errors(now)
         for name in now.too_large:
             self._prepared = self._prepared.with_smaller_batch(name)
-        return not now.crashed and not now.too_large
 
     def _take(self, now: _Pass, event: Event) -> None:
         match event:
-            case BlockMade(block, report):
-                self._decoded(now.shards[block], report)
+            case BlockMade(block, report, again):
+                if not again:
+                    self._count_decoded(now.shards[block], report)
+                self._exclude_failed(now.shards[block], report)
             case BlockLost(block):
-                now.crashed = True
-                self._search(now, _Suspects(now.shards[block].geometry, tuple(now.shards[block].images.tolist())))
+                self._block_lost(now, now.shards[block])
             case CellDone() | LoadFinished() | LoadLost():
                 self._take_embedding(now, event)
             case NodesChanged(note):
                 self._progress.say(note)
-            case TaskLost(_Suspects() as suspects):
-                self._search(now, suspects)
             case TaskAdvanced(int() as number) | TaskDone(int() as number) | TaskLost(int() as number):
                 if now.comparing is not None:
                     now.comparing.take(number, event)
@@ -137,33 +150,35 @@ class Computation:
                     now.embedding.discard(name)
             case LoadFinished(load):
                 now.embedding.discard(self._prepared.models[load].name)
-            case LoadLost(load, reason):
-                self._lose(now, load, ModelErrorKind.CRASHED, reason)
+            case LoadLost(load, reason, _, out_of_memory):
+                kind = ModelErrorKind.OUT_OF_MEMORY if out_of_memory else ModelErrorKind.CRASHED
+                self._failed(now, load, EmbedFailed(kind, reason))
 
-    def _decoded(self, shard: Shard, report: DecodeReport) -> None:
+    def _count_decoded(self, shard: Shard, report: DecodeReport) -> None:
         self._record.decoded(report)
         self._progress.advance("decoding", len(shard.images))
+        self._progress.advance("embedding", (len(report.failures) + len(report.unreadable)) * len(shard.models))
+
+    def _exclude_failed(self, shard: Shard, report: DecodeReport) -> None:
         if report.failures or report.unreadable:
             self._exclude(shard.geometry, report.failure_table, [*report.failures, *report.unreadable])
-            skipped = len(report.failures) + len(report.unreadable)
-            self._progress.advance("embedding", skipped * len(shard.models))
 
     def _exclude(self, geometry: int, lasting: pa.Table, images: list[tuple[bytes, str, str]]) -> None:
         self._prepared.store.add_failures(self._prepared.geometries[geometry].key(), lasting)
         self._exclusion.add(images)
         self._exclusion.check(self._out)
 
-    def _search(self, now: _Pass, suspects: _Suspects) -> None:
-        """Find the image that crashes its decoder, half by half; it is excluded, and the rest is decoded again."""
-        images = suspects.images
-        if len(images) == 1:
-            digest = self._prepared.images[images[0]].as_py()
-            row = (digest, str(ImageErrorKind.DAMAGED), _CRASHES)
-            self._exclude(suspects.geometry, pa.table([pa.array([value]) for value in row], schema=FAILURES), [row])
-            return
-        for half in (images[: len(images) // 2], images[len(images) // 2 :]):
-            arguments = setup.decode_arguments(self._prepared, suspects.geometry, np.array(half, dtype=np.int64))
-            now.pool.submit(_Suspects(suspects.geometry, half), 1, try_decoding, *arguments)
+    def _block_lost(self, now: _Pass, shard: Shard) -> None:
+        """Take in that nobody survived a shard: among its images is one that crashes its decoder, or memory was short.
+
+        Another pass cuts it into smaller ones. An image that was alone is excluded, for this run: what its process died
+        of may be other than its bytes.
+        """
+        now.crashed = True
+        if len(shard.images) == 1:
+            digest = self._prepared.images[shard.images[0]].as_py()
+            row = (digest, str(ImageErrorKind.UNREADABLE), _CRASHES)
+            self._exclude(shard.geometry, FAILURES.empty_table(), [row])
 
     def _failed(self, now: _Pass, load: int, failed: EmbedFailed) -> None:
         """Lose a model, unless it only lacks memory and can do with smaller batches: another pass tries these.
@@ -196,9 +211,17 @@ class Computation:
             prepared = self._prepared
             evaluations = todo.evaluations(prepared, self._exclusion.digests)
             waiting = todo.without_result(prepared, evaluations)
+            now.embedding |= self._not_embedded(now, [evaluations[number].model for number in waiting])
             setting = Setting(prepared.store, prepared.keys, self._record, self._progress, now.sharing)
             now.comparing = Comparing(setting, now.pool, evaluations, waiting)
         now.comparing.begin(now.embedding)
+
+    def _not_embedded(self, now: _Pass, waiting: Sequence[Model]) -> set[str]:
+        """Return the models that lack rows and are not of this pass: they had results until an image was excluded."""
+        here = {self._prepared.models[number].name for shard in now.shards for number in shard.models}
+        others = {model.name: model for model in waiting if model.name not in here}
+        shards = todo.missing_shards(self._prepared, list(others.values()), self._exclusion.digests)
+        return {self._prepared.models[number].name for shard in shards for number in shard.models}
 
     def _remember_lasting_errors(self, now: _Pass) -> None:
         """Keep what is wrong with a model as its result, so that the next run does not try it again."""
@@ -224,8 +247,3 @@ class _Pass:
     too_large: set[str] = dataclasses.field(default_factory=set)
     # Whether a shard was lost to an image that crashes its decoder: its other images are decoded in another pass.
     crashed: bool = False
-
-
-def try_decoding(*arguments: Any) -> None:
-    """Decode images and forget them: to see whether the process survives it."""
-    decode_shard(*arguments)

@@ -96,16 +96,20 @@ def run(
         record = execution.Record(prepared.runtime.provider)
         evaluations = todo.evaluations(prepared, exclusion.digests)
         uses = Uses(prepared.store.folder, f"the run {prepared.name!r}")
-        stack.enter_context(uses.marked(*_used(prepared, evaluations), progress.say))
+        tables, results = _used(prepared, evaluations)
+        # A batch may turn out not to fit: then it is another table that is used.
+        smaller = {key_digest(key) for key in prepared.smaller_keys()}
+        stack.enter_context(uses.marked(tables | smaller, results, progress.say))
         wanted = [evaluations[number] for number in todo.without_result(prepared, evaluations)]
         if wanted:
             cluster = cluster or _connected(stack, config, None)
             from evaljobs.run.computation import Computation
-            from evaljobs.run.setup import check_shared
+            from evaljobs.run.setup import shared_store
 
             try:
-                check_shared(prepared.store, cluster)
-                prepared = Computation(prepared, exclusion, record, out, progress).carry_out(wanted, cluster)
+                with shared_store(prepared.store, cluster) as nonce:
+                    computation = Computation(prepared, exclusion, record, out, progress)
+                    prepared = computation.carry_out(wanted, cluster, nonce)
             except ClusterError as error:
                 raise RunFailedError(f"{error}. What was computed is kept: run the same command again") from error
         else:

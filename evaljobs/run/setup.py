@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from evaljobs.engine import todo
 from evaljobs.engine.decoding import decode_shard
-from evaljobs.engine.embedding import ModelLoad, build_embedder
+from evaljobs.engine.embedding import ModelLoad, build_embedder, obstacle
 from evaljobs.engine.prepare import Prepared
 from evaljobs.engine.shards import Indices, Shard
 from evaljobs.engine.sharing import Sharing
-from evaljobs.errors import StoreError, UsageError
+from evaljobs.errors import UsageError
 from evaljobs.images.geometry import Geometry
 from evaljobs.remote import is_remote
 from evaljobs.store import Store
@@ -30,8 +31,9 @@ def block_memory(prepared: Prepared, cluster: Cluster) -> int:
     return memory_mb * 2**20 if memory_mb else int(cluster.object_store_bytes * BLOCK_SHARE)
 
 
-def check_shared(store: Store, cluster: Cluster) -> None:
-    """See that every node reads and writes the same store.
+@contextlib.contextmanager
+def shared_store(store: Store, cluster: Cluster) -> Iterator[str | None]:
+    """See that every node reads and writes the same store; yield what a node that joins later is to find there.
 
     Raises
     ------
@@ -39,29 +41,23 @@ def check_shared(store: Store, cluster: Cluster) -> None:
         Naming the nodes that do not, before anything is computed.
     """
     if cluster.nodes == 1 and cluster.embedded:
+        yield None
         return
     nonce = store.leave_nonce()
     try:
-        found = on_every_node(_obstacle, store, nonce)
+        found = on_every_node(obstacle, store, nonce)
+        if blind := sorted(node for node, why in found.items() if why):
+            raise UsageError(
+                f"the store {store.location} is not shared: the node(s) {', '.join(blind)} {found[blind[0]]}. "
+                + (_SAME_BUCKET if is_remote(store.location) else _SAME_FOLDER)
+            )
+        yield nonce
     finally:
         store.remove_nonce(nonce)
-    if blind := sorted(node for node, obstacle in found.items() if obstacle):
-        raise UsageError(
-            f"the store {store.location} is not shared: the node(s) {', '.join(blind)} {found[blind[0]]}. "
-            + (_SAME_BUCKET if is_remote(store.location) else _SAME_FOLDER)
-        )
 
 
 _SAME_FOLDER = "Name a `store` on a file system that every node mounts at the same place, or on S3"
 _SAME_BUCKET = "Every node needs credentials for the bucket and AWS_ENDPOINT_URL in the environment that Ray started in"
-
-
-def _obstacle(store: Store, nonce: str) -> str:
-    """Return why this node cannot use a store; nothing where it can."""
-    try:
-        return "" if store.sees_nonce(nonce) else "do not see what this machine writes there"
-    except StoreError as error:
-        return f"cannot use it ({error})"
 
 
 def make_plan(prepared: Prepared, shards: Sequence[Shard], memory_bytes: int) -> Plan:
@@ -91,10 +87,10 @@ def make_work(prepared: Prepared, shards: Sequence[Shard]) -> Work:
     )
 
 
-def make_actors(prepared: Prepared) -> Actors:
+def make_actors(prepared: Prepared, nonce: str | None) -> Actors:
     """Return the pool of embedders: so many on each GPU, or one for each `threads` cores, of all nodes."""
     settings = prepared.config.cluster
-    build = functools.partial(build_embedder, prepared.store.location, prepared.runtime)
+    build = functools.partial(build_embedder, prepared.store.location, prepared.runtime, nonce)
     if prepared.runtime.device == "cuda":
         # Exactly 1/n: Ray keeps books of parts of a GPU, and any other part would leave a rest that nobody can have.
         return Actors(build, count=settings.workers, cpus=1, gpus=1 / settings.gpu.actors)

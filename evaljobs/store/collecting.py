@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -12,11 +11,11 @@ from evaljobs.store import lease, uses
 from evaljobs.store.folder import Entry, Folder, each
 from evaljobs.store.inventory import Inventory, Unit, take_inventory
 from evaljobs.store.layout import Kind, Role
-from evaljobs.store.lease import Heartbeat, Holder
+from evaljobs.store.lease import Holder
 from evaljobs.store.store import Store
 from evaljobs.store.trimming import Known, Wish, doomed
 from evaljobs.store.usage import read_key
-from evaljobs.store.uses import Record
+from evaljobs.store.uses import Lease, Record
 
 # Clocks of machines that share a store may differ by so much.
 _SKEW_S = 600.0
@@ -74,10 +73,10 @@ def collect(store: Store, wish: Wish, tell: Tell, *, dry_run: bool) -> Collected
         If files cannot be read or deleted; what was deleted before is gone, and the rest is a store.
     """
     if dry_run:
-        return _Trimming(store, wish, time.time()).outcome(dry_run=True)
-    with uses.trimming(store.folder) as heartbeat:
-        trimming = _Trimming(store, wish, None)
-        trimming.carry_out(heartbeat, tell)
+        return _Trimming(store, wish, None).outcome(dry_run=True)
+    with uses.trimming(store.folder) as own:
+        trimming = _Trimming(store, wish, own)
+        trimming.carry_out(own, tell)
         return trimming.outcome(dry_run=False)
 
 
@@ -86,23 +85,22 @@ class _Trimming:
 
     Parameters
     ----------
-    now
-        Seconds since 1970; None if this process has just written to the store, whose clock is then taken.
+    own
+        This process's lease, whose time is the store's; None where nothing is to be deleted.
     """
 
-    def __init__(self, store: Store, wish: Wish, now: float | None) -> None:
+    def __init__(self, store: Store, wish: Wish, own: Lease | None) -> None:
         self._store, self._folder = store, store.folder
         # First: a run leaves its record before its lease, and one that comes later waits.
-        self._holders = uses.live_runs(self._folder, now=now)
+        self._holders, self._stale, now = uses.look_for_runs(self._folder, own)
         self._entries = self._folder.walk()
         self._records = uses.records(self._folder, self._entries)
         self._inventory = take_inventory(self._entries, self._records)
         units = [*self._inventory.units[Kind.TABLES], *self._inventory.units[Kind.RESULTS]]
         self._tables = _tables_of(self._folder, self._inventory) if wish.by_model or self._holders else {}
         spared = frozenset(self._in_use(units))
-        latest = max((entry.modified for entry in self._entries), default=0.0) if now is None else now
         models = _models_of(self._folder, self._inventory) if wish.by_model else {}
-        known = Known(units, self._inventory.size, latest, models, self._tables)
+        known = Known(units, self._inventory.size, now, models, self._tables)
         self._doomed = doomed(wish, known, spared)
         self._spared = sum(unit in spared for unit in doomed(wish, known, ())) if spared else 0
 
@@ -121,12 +119,12 @@ class _Trimming:
             dry_run=dry_run,
         )
 
-    def carry_out(self, heartbeat: Heartbeat, tell: Tell) -> None:
+    def carry_out(self, own: Lease, tell: Tell) -> None:
         """Delete what is to go, and the marks of runs that are over."""
         tell.start(len(self._doomed))
 
         def remove(unit: Unit) -> None:
-            if heartbeat.age_s > lease.EXPIRES_S / 2:
+            if own.heartbeat.age_s > lease.EXPIRES_S / 2:
                 raise StoreError(
                     "this process was held up for so long that a run may no longer know of it. Nothing more is "
                     "deleted; run the same command again"
@@ -166,7 +164,7 @@ class _Trimming:
             kept = any((Kind.TABLES, key) in there for key in record.tables)
             if not kept and not any((Kind.RESULTS, key) in there for key in record.results) and record.name not in held:
                 self._folder.delete(f"{uses.FOLDER}/{record.name}.json")
-        for name in uses.stale_leases(self._entries):
+        for name in self._stale:
             self._folder.delete(name)
 
 

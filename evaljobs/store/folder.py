@@ -54,6 +54,9 @@ class Folder(Protocol):
     def read(self, name: str) -> bytes | None:
         """Return a file's bytes, or None where there is no such file."""
 
+    def has(self, name: str) -> bool:
+        """Return whether there is such a file; nothing of it is read."""
+
     def opened(self, name: str) -> contextlib.AbstractContextManager[pa.NativeFile | None]:
         """Open a file to read parts of it; None where there is no such file."""
 

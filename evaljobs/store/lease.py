@@ -1,7 +1,8 @@
 """Leases: files that say that somebody is at work, renewed while he is and stale soon after he is gone.
 
 Whether one is stale is told by the clock of the place that holds it, never by comparing clocks of machines: it is stale
-when it was renewed `EXPIRES_S` before another file that was written just now.
+when `EXPIRES_S` lie between its last renewal and a file that was written just now, by whoever asks. One that is dated
+so far ahead is of somebody who is gone too: he renewed it before that clock was put right.
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ log = logging.getLogger(__name__)
 # Longer than the two minutes for which a server that does not answer is asked again.
 EXPIRES_S = 300.0
 RENEWED_EVERY_S = 30.0
+
+# For a renewal under way, where an error or Ctrl-C ends the work; its thread ends with the process.
+_JOINED_S = 3.0
 
 _VERSION = 1
 
@@ -89,7 +93,13 @@ class Heartbeat:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._left.set()
-        self._thread.join()
+        self._thread.join(None if kind is None else _JOINED_S)
+
+    def renew(self) -> None:
+        """Renew it now."""
+        began = time.monotonic()
+        self._renew()
+        self._renewed = began
 
     @property
     def age_s(self) -> float:
@@ -98,10 +108,7 @@ class Heartbeat:
 
     def _beat(self) -> None:
         while not self._left.wait(self._every_s):
-            began = time.monotonic()
             try:
-                self._renew()
+                self.renew()
             except EvaljobsError as error:
                 log.warning("a lease could not be renewed, and is tried again: %s", error)
-            else:
-                self._renewed = began

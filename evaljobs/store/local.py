@@ -64,6 +64,12 @@ class LocalFolder:
             except FileNotFoundError:
                 return None
 
+    def has(self, name: str) -> bool:
+        """Return whether there is such a file."""
+        target = self.root / name
+        with self._explained("read", target):
+            return target.exists()
+
     @contextlib.contextmanager
     def opened(self, name: str) -> Iterator[pa.NativeFile | None]:
         """Open a file to read parts of it; None where there is no such file."""

@@ -51,6 +51,11 @@ class RemoteFolder:
         with _explained():
             return objects.read(self._uri(name))
 
+    def has(self, name: str) -> bool:
+        """Return whether there is such an object."""
+        with _explained():
+            return objects.stat(self._uri(name)) is not None
+
     @contextlib.contextmanager
     def opened(self, name: str) -> Iterator[pa.NativeFile | None]:
         """Open an object to read ranges of it; None where there is no such object."""

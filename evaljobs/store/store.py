@@ -70,8 +70,11 @@ class Store:
             If it cannot be written, or was written by a newer version.
         """
         marker = canonical_json({"version": STORE_VERSION}).encode()
-        if not self.folder.create(MARKER, marker):
+        # Looked for first: who may only read can still use what is there.
+        data = self.folder.read(MARKER)
+        if data is None and not self.folder.create(MARKER, marker):  # another has just made it
             data = self.folder.read(MARKER) or b""
+        if data is not None:
             if not data.strip(b"\0"):
                 # A power cut on a file system that names a file before it has its bytes: nothing else stood there.
                 self.folder.replace(MARKER, marker)

@@ -71,6 +71,10 @@ class Table:
         name = f"{self._path}/{part_name(digests)}"
         return self._folder.create(name, arrow.to_bytes(pa.table(columns), metadata))
 
+    def has(self, digests: pa.Array) -> bool:
+        """Return whether the part that `commit` would make of these digests is there; nothing of it is read."""
+        return self._folder.has(f"{self._path}/{part_name(digests)}")
+
     def digests(self) -> pa.Array:
         """Return the digests of all rows, without repeats. Truncated parts are deleted: their rows are missing.
 
@@ -135,8 +139,11 @@ class Table:
         return None if digests is None else Part(name, digests)
 
     def _digests(self, name: str) -> pa.Array | None:
-        with self._folder.opened(name) as file:
-            digests = None if file is None else arrow.first_column(file, "image_digest")
+        try:
+            with self._folder.opened(name) as file:
+                digests = None if file is None else arrow.first_column(file, "image_digest")
+        except FileNotFoundError:  # deleted between two requests
+            return None
         if digests is not None and (digests.type != DIGEST or f"{self._path}/{part_name(digests)}" != name):
             raise arrow.DamagedError("its image digests are not those that its name was made of")
         return digests

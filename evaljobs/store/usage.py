@@ -159,7 +159,8 @@ def _rows(folder: Folder, parts: Sequence[Entry]) -> int | None:
                 return None
             rows = len(arrow.first_column(file, "image_digest"))
             bytes_per_row = sum(_width(field.type) for field in pa.ipc.open_file(file).schema)
-    except (arrow.DamagedError, pa.ArrowException, ValueError):
+    # Some are damaged, others deleted between two requests.
+    except (arrow.DamagedError, pa.ArrowException, ValueError, FileNotFoundError):
         return None
     constant = parts[0].size - rows * bytes_per_row
     return sum(round((part.size - constant) / bytes_per_row) for part in parts)

@@ -22,6 +22,7 @@ from typing import NamedTuple
 
 from evaljobs.config import canonical_json
 from evaljobs.errors import StoreError, UsageError
+from evaljobs.remote.hurry import hurried
 from evaljobs.store import lease
 from evaljobs.store.folder import Entry, Folder
 from evaljobs.store.layout import Role, recognise
@@ -42,6 +43,21 @@ class Record(NamedTuple):
     tables: frozenset[str]
     results: frozenset[str]
     used: float
+
+
+class Lease(NamedTuple):
+    """A lease that this process holds: its file's name, and who renews it."""
+
+    name: str
+    heartbeat: Heartbeat
+
+
+class Look(NamedTuple):
+    """What was seen of leases: their holders, the names of those that are stale, and when (seconds since 1970)."""
+
+    holders: list[Holder]
+    stale: list[str]
+    now: float
 
 
 class Uses:
@@ -76,8 +92,8 @@ class Uses:
         with contextlib.ExitStack() as stack:
             try:
                 holder = Holder.this_process(self._what, self._record(tables, results))
-                stack.enter_context(leased(self._folder, self._lease, holder))
-                self._wait_for_trimming(say)
+                own = stack.enter_context(leased(self._folder, self._lease, holder))
+                self._wait_for_trimming(own, say)
             except StoreError as error:
                 say(f"nobody who trims the store will know what this run uses: {error}")
             yield
@@ -96,9 +112,9 @@ class Uses:
         self._folder.replace(f"{FOLDER}/{digest}.json", content.encode())
         return digest
 
-    def _wait_for_trimming(self, say: Callable[[str], None]) -> None:
+    def _wait_for_trimming(self, own: Lease, say: Callable[[str], None]) -> None:
         said = False
-        while others := live(self._folder, self._lease, _GC):
+        while others := _look(self._folder, own, _GC).holders:
             if not said:
                 say(f"waiting for {others[0]}, which trims the store")
                 said = True
@@ -106,22 +122,29 @@ class Uses:
 
 
 @contextlib.contextmanager
-def leased(folder: Folder, name: str, holder: Holder) -> Iterator[Heartbeat]:
-    """Hold a lease of a name that nobody else has."""
+def leased(folder: Folder, name: str, holder: Holder) -> Iterator[Lease]:
+    """Hold a lease of a name that nobody else has; given back without much patience where an error ends the work."""
     data = holder.to_bytes()
     folder.replace(name, data)
     try:
         with Heartbeat(lambda: folder.replace(name, data)) as heartbeat:
-            yield heartbeat
-    finally:
-        try:
-            folder.delete(name)
-        except StoreError as error:  # it becomes stale by itself
-            log.warning("the lease %s is left behind: %s", name, error)
+            yield Lease(name, heartbeat)
+    except BaseException:
+        with hurried():
+            _give_back(folder, name)
+        raise
+    _give_back(folder, name)
+
+
+def _give_back(folder: Folder, name: str) -> None:
+    try:
+        folder.delete(name)
+    except StoreError as error:  # it becomes stale by itself
+        log.warning("the lease %s is left behind: %s", name, error)
 
 
 @contextlib.contextmanager
-def trimming(folder: Folder) -> Iterator[Heartbeat]:
+def trimming(folder: Folder) -> Iterator[Lease]:
     """Hold the lease of who trims a store.
 
     Raises
@@ -130,41 +153,39 @@ def trimming(folder: Folder) -> Iterator[Heartbeat]:
         If somebody else does.
     """
     name = f"{FOLDER}/{_GC}-{uuid.uuid4().hex}.lease"
-    with leased(folder, name, Holder.this_process("evaljobs store gc")) as heartbeat:
-        if others := live(folder, name, _GC):
+    with leased(folder, name, Holder.this_process("evaljobs store gc")) as own:
+        if others := _look(folder, own, _GC).holders:
             raise UsageError(f"{others[0]} trims this store already; nothing was deleted. Wait for it to end")
-        yield heartbeat
+        yield own
 
 
-def live_runs(folder: Folder, *, now: float | None = None) -> list[Holder]:
+def look_for_runs(folder: Folder, own: Lease | None) -> Look:
     """Return the runs that are at work with a store; of a lease that nobody can read, a holder without a record.
 
     Parameters
     ----------
-    now
-        Seconds since 1970; by default the time of the latest lease, which the caller has just written.
+    own
+        The caller's lease: its time is the store's. Without one, this machine's clock is taken for the store's.
     """
-    return live(folder, "", _RUN, now=now)
+    return _look(folder, own, _RUN)
 
 
-def live(folder: Folder, own_lease: str, kind: str, *, now: float | None = None) -> list[Holder]:
+def _look(folder: Folder, own: Lease | None, kind: str) -> Look:
     """Return who holds a lease of a kind that is not stale, but for the owner of this one."""
-    fresh, _ = _told_apart(folder.walk(FOLDER), now)
-    named = [name for name in fresh if name != own_lease and name.startswith(f"{FOLDER}/{kind}-")]
-    return [_holder(name, data) for name in named if (data := folder.read(name)) is not None]
+    if own is not None:
+        # However long this process has slept, its lease is now the one that was written just now.
+        own.heartbeat.renew()
+    leases = [e for e in folder.walk(FOLDER) if (named := recognise(e.name)) and named.role is Role.LEASE]
+    now, held = _told_apart(leases, "" if own is None else own.name)
+    others = [name for name in held if (own is None or name != own.name) and name.startswith(f"{FOLDER}/{kind}-")]
+    holders = [_holder(name, data) for name in others if (data := folder.read(name)) is not None]
+    return Look(holders, [entry.name for entry in leases if entry.name not in held], now)
 
 
-def stale_leases(entries: Iterable[Entry]) -> list[str]:
-    """Return the leases whose holders are gone; one that was just written is among the entries."""
-    return _told_apart(entries, None)[1]
-
-
-def _told_apart(entries: Iterable[Entry], now: float | None) -> tuple[list[str], list[str]]:
-    """Return the leases that are held, and the stale ones."""
-    leases = [e for e in entries if (named := recognise(e.name)) and named.role is Role.LEASE]
-    latest = max((entry.modified for entry in leases), default=0.0) if now is None else now
-    held = [entry.name for entry in leases if latest - entry.modified < lease.EXPIRES_S]
-    return held, [entry.name for entry in leases if entry.name not in held]
+def _told_apart(leases: Iterable[Entry], own: str) -> tuple[float, list[str]]:
+    """Return the time by the lease that was written just now, or else by this machine, and the leases that are held."""
+    now = next((entry.modified for entry in leases if entry.name == own), time.time())
+    return now, [entry.name for entry in leases if abs(now - entry.modified) < lease.EXPIRES_S]
 
 
 def records(folder: Folder, entries: Iterable[Entry]) -> list[Record]:

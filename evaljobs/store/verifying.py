@@ -151,7 +151,10 @@ def _check_result(folder: Folder, unit: Unit) -> Iterator[Finding]:
     base = f"{unit.kind}/{unit.key}"
     vouched: Sequence[str] = []
     for entry in unit.of_role(Role.RESULT):
-        stored = _stored(folder.read(entry.name), unit)
+        data = folder.read(entry.name)
+        if data is None:  # deleted since the files were listed, and its tables go after it
+            return
+        stored = _stored(data, unit)
         if stored is None:
             yield Finding(entry.name, Condition.DAMAGED, "it is not the result of the key that its folder is named for")
             continue
@@ -166,22 +169,22 @@ def _check_result(folder: Folder, unit: Unit) -> Iterator[Finding]:
     for entry in unit.of_role(Role.RESULT_TABLE):
         if entry.name not in vouched:
             yield Finding(entry.name, Condition.LEFTOVER, "no result vouches for it")
-        elif reason := _wrong_table(folder.read(entry.name)):
+        elif (data := folder.read(entry.name)) is not None and (reason := _wrong_table(data)):
             yield Finding(entry.name, Condition.DAMAGED, reason)
 
 
-def _stored(data: bytes | None, unit: Unit) -> Mapping[str, Any] | None:
+def _stored(data: bytes, unit: Unit) -> Mapping[str, Any] | None:
     try:
-        stored = json.loads(data or b"")
+        stored = json.loads(data)
         whole = key_digest(stored["key"]) == unit.key and isinstance(stored["tables"], list) and "outcome" in stored
     except (ValueError, TypeError, KeyError):
         return None
     return stored if whole else None
 
 
-def _wrong_table(data: bytes | None) -> str | None:
+def _wrong_table(data: bytes) -> str | None:
     try:
-        arrow.from_bytes(data or b"")
+        arrow.from_bytes(data)
     except arrow.DamagedError as error:
         return str(error) or "it is damaged"
     return None

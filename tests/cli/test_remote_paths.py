@@ -29,6 +29,10 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         ("score", "s3://bucket/table.parquet"),
         ("score", "table.parquet", "--pairs", "s3://bucket/pairs.csv"),
         ("store", "ls", "--config", "s3://bucket/c.yaml"),
+        ("export", "s3://bucket/a.pth", "--arch", "timm:x"),
+        ("export", "a.pth", "--arch", "timm:x", "--out", "s3://bucket/a.onnx"),
+        ("export", "a.pth", "--arch", "timm:x", "--images", "s3://bucket/images"),
+        ("export", "a.pth", "--arch", "timm:x", "--preprocessing", "s3://bucket/p.yaml"),
     ],
 )
 def test_what_must_be_local_is_refused(command: Command, arguments: tuple[str, ...]) -> None:

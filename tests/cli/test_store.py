@@ -134,6 +134,12 @@ def test_wish_that_is_not_clear_deletes_nothing(
     assert [e for e in store.folder.walk() if not e.name.endswith(".lease")] == before
 
 
+def test_a_file_is_no_store(command: Command, tmp_path: Path) -> None:
+    """A name of another kind is a mistake in the command."""
+    (tmp_path / "table.parquet").write_bytes(b"x")
+    command("store", "ls", tmp_path / "table.parquet").refused("table.parquet is a file; expected a store")
+
+
 def test_models_of_a_configuration_stay(command: Command, store: Store, tmp_path: Path) -> None:
     """Tables of other models go, and their results; those of a model file that it names stay, whatever their key."""
     named = tmp_path / "a.onnx"

@@ -90,6 +90,11 @@ def test_what_is_no_rate_is_refused(text: str) -> None:
         ("images: {label: folder}\nmodels: [a]", "give one of `folder`, `manifest`, `parquet` and `tar`"),
         ("images: {folder: a, label: cls}\nmodels: [a]", "`label: cls` belongs to `tar`"),
         ("images: {parquet: a, label: json}\nmodels: [a]", "`label: json` belongs to `tar`"),
+        ("images: {manifest: a, label: prefix}\nmodels: [a]", "`label` belongs to `folder` and `tar`"),
+        ("images: {tar: a, id_column: b}\nmodels: [a]", "`id_column` belongs to `manifest` and `parquet`"),
+        ("images: {tar: a, image_column: b}\nmodels: [a]", "changes nothing with `tar`; leave it out"),
+        ("images: {folder: a, label_column: b}\nmodels: [a]", "changes nothing with `folder`"),
+        ("images: {parquet: a, extensions: png}\nmodels: [a]", "`extensions` belongs to `folder` and `tar`"),
         ("models: [a]", "either `images`"),
         ("images: {folder: a}", "models"),
         ("images: {folder: a}\nmodels: []", "models"),
@@ -184,6 +189,13 @@ def test_every_key_is_described_or_plain(tmp_path: Path) -> None:
 def test_hostile_values_are_mistakes_and_not_bugs(tmp_path: Path, text: str) -> None:
     """Explicit tags, exponents without end, homes of nobody and paths that no system takes: said at once."""
     assert refused(tmp_path, text)
+
+
+@pytest.mark.parametrize("folder", ["\u9854\u3000\u753b\u50cf", "a\u00a0b", "a\u200bb", "a\tb"])
+def test_paths_may_hold_what_file_systems_take(tmp_path: Path, folder: str) -> None:
+    """Wide and unbroken spaces stand in names of folders."""
+    path = write(tmp_path, f'images: {{folder: "{folder}"}}\nmodels: [a]')
+    assert load(path).image_sets()["main"].folder == folder
 
 
 def test_override_changes_one_place_of_a_shared_anchor(tmp_path: Path) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
+import shutil
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 from onnx import helper
 
@@ -27,14 +30,57 @@ def test_image_that_kills_its_decoder_is_found_and_excluded(bench: Any, monkeypa
             os.kill(os.getpid(), 9)
         return decode_shard(uris, digests, geometry)
 
-    def try_deadly(uris: list[str], digests: list[bytes], geometry: Any) -> None:
-        deadly(uris, digests, geometry)
-
     monkeypatch.setattr("evaljobs.run.setup.decode_shard", deadly)
-    monkeypatch.setattr("evaljobs.run.computation.try_decoding", try_deadly)
     assert bench.run().exit_code == ExitCode.OK
-    assert bench.excluded() == {"label1/003.png": "damaged"}
+    assert bench.excluded() == {"label1/003.png": "unreadable"}
     assert bench.evaluation("a")["result"]["n_samples"] == 29
+    monkeypatch.undo()
+    bench.run()
+    assert bench.excluded() == {}, "what a process died of may have been other than the bytes"
+    assert bench.evaluation("a")["result"]["n_samples"] == 30
+
+
+def test_decoder_that_is_short_of_memory_gets_smaller_shards(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A shard dies whole, and its parts do not: nothing is excluded, and the run ends."""
+    bench.images().model("a")
+
+    def greedy(uris: list[str], digests: list[bytes], geometry: Any) -> Any:
+        from evaljobs.engine.decoding import decode_shard
+
+        if len(uris) > 16:
+            os.kill(os.getpid(), 9)
+        return decode_shard(uris, digests, geometry)
+
+    monkeypatch.setattr("evaljobs.run.setup.decode_shard", greedy)
+    assert bench.run().exit_code == ExitCode.OK
+    assert bench.excluded() == {}
+    assert bench.evaluation("a")["result"]["n_samples"] == 30
+
+
+def test_result_is_asked_for_anew_where_an_image_fails_meanwhile(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model whose rows are gone had a result, until an image fails for another model: it is embedded."""
+    bench.images().model("a")
+    bench.run()
+    (table,) = (bench.folder / "store" / "tables").iterdir()
+    shutil.rmtree(table)
+    bench.model("b", seed=1)
+    victim = str(bench.folder / "images/label1/003.png")
+
+    def failing(uris: list[str], digests: list[bytes], geometry: Any) -> Any:
+        from evaljobs.engine.decoding import decode_shard
+
+        block, report, _ = decode_shard(uris, digests, geometry)
+        if victim not in uris:
+            return block, report, not block.digests
+        place = uris.index(victim)
+        block = type(block)(np.delete(block.pixels, place, axis=0), [d for d in block.digests if d != digests[place]])
+        report = dataclasses.replace(report, unreadable=[(digests[place], "unreadable", "not now")])
+        return block, report, not block.digests
+
+    monkeypatch.setattr("evaljobs.run.setup.decode_shard", failing)
+    assert bench.run(overwrite=True).exit_code == ExitCode.OK
+    assert bench.excluded() == {"label1/003.png": "unreadable"}
+    assert [bench.evaluation(name)["result"]["n_samples"] for name in "ab"] == [29, 29]
 
 
 def test_model_that_cannot_be_used_is_not_tried_again(bench: Any) -> None:

@@ -18,7 +18,7 @@ from evaljobs.config import load
 from evaljobs.engine import claim, output, remote_output
 from evaljobs.engine.prepare import refuse_inside_images
 from evaljobs.errors import ExitCode, RemoteError, RunFailedError, UsageError
-from evaljobs.remote import objects
+from evaljobs.remote import objects, patience
 from evaljobs.report.comparison import compare
 from evaljobs.report.comparison_page import write_comparison
 from evaljobs.report.matching import Wanted
@@ -221,6 +221,29 @@ def test_server_that_is_away_is_no_mistake_of_the_user(s3: S3Server, monkeypatch
         claimed("s3://bucket/x").__enter__()
     assert failed.value.exit_code == ExitCode.NO_RESULTS
     assert s3.endpoint
+
+
+def test_interrupted_run_does_not_wait_for_a_server_that_is_away(
+    s3: S3Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Ctrl-C ends it in seconds; what was not brought there, and that the claim is left behind, is said."""
+    location = s3.bucket()
+    monkeypatch.setenv("EVALJOBS_S3_PATIENCE_S", "8")
+    monkeypatch.setattr(patience, "HURRIED_S", 0.2)
+
+    def work() -> None:
+        with claimed(location) as out:
+            out.write("failures.csv", b"one")
+            out.write("failures.csv", b"two")
+            monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+            raise KeyboardInterrupt
+
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        work()
+    assert time.monotonic() - began < 6
+    assert "not all of what was found was written" in caplog.text
+    assert f"the claim on {location} is left behind" in caplog.text
 
 
 def test_output_inside_images_on_s3_is_refused(tmp_path: Path) -> None:

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from evaljobs.errors import UsageError
-from evaljobs.run.setup import check_shared
+from evaljobs.engine.embedding import Embedder, build_embedder
+from evaljobs.errors import StoreError, UsageError
+from evaljobs.models.options import Runtime
+from evaljobs.run.setup import shared_store
 from evaljobs.store import Store
 from raycluster.connect import Cluster
 from raycluster.nodes import on_every_node
@@ -34,7 +36,8 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
 
 def test_shared_store_passes_and_nothing_stays_behind(cluster: Cluster, store: Store) -> None:
     """The question leaves no file."""
-    check_shared(store, dataclasses.replace(cluster, nodes=2))
+    with shared_store(store, dataclasses.replace(cluster, nodes=2)) as nonce:
+        assert isinstance(build_embedder(store.location, Runtime(), nonce), Embedder)
     assert store.folder.walk("nonces") == []
 
 
@@ -43,4 +46,10 @@ def test_store_that_is_not_shared_is_refused(cluster: Cluster, store: Store, mon
     monkeypatch.setattr(Store, "leave_nonce", lambda _: "nonces/written-elsewhere")
     remedy = "Every node needs credentials" if store.location.startswith("s3") else "Name a `store` on a file system"
     with pytest.raises(UsageError, match=rf"is not shared: the node\(s\) .* do not see .* {remedy}"):
-        check_shared(store, dataclasses.replace(cluster, nodes=2))
+        shared_store(store, dataclasses.replace(cluster, nodes=2)).__enter__()
+
+
+def test_node_that_joins_later_and_sees_another_store_is_refused(store: Store) -> None:
+    """Its actor cannot be built, and says why: its rows would be on its own disk."""
+    with pytest.raises(StoreError, match="do not see what this machine writes there"):
+        build_embedder(store.location, Runtime(), "nonces/written-elsewhere")

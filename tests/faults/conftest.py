@@ -75,7 +75,7 @@ def nodes() -> Iterator[MultiNode]:
 @pytest.fixture(scope="session")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A workload that keeps two nodes busy for some seconds, never run."""
-    return write_workload(tmp_path_factory.mktemp("workload"), models=3).parent
+    return write_workload(tmp_path_factory.mktemp("workload"), images=480, models=3).parent
 
 
 @pytest.fixture(scope="session")
@@ -89,7 +89,7 @@ def expected(
     code, output = Run(config, "--address", nodes.address).wait()
     assert code == 0, output
     found = rows(folder / "store")
-    assert len(found) == 3 * 240
+    assert len(found) == 3 * 480
     return found, results(config)
 
 

@@ -5,20 +5,14 @@ from __future__ import annotations
 import dataclasses
 import os
 import signal
-import time
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from ray.cluster_utils import Cluster
+from tests.faults.cluster_process import ANSWER
 
-NODE_MEMORY = 80 * 2**20
-# A dead node is known for one after a second and a half, in place of half a minute.
-_SYSTEM_CONFIG = {
-    "health_check_period_ms": 500,
-    "health_check_failure_threshold": 3,
-    "health_check_initial_delay_ms": 0,
-}
+ROOT = Path(__file__).parents[2]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,67 +40,70 @@ def processes() -> Iterator[Process]:
 
 
 class MultiNode:
-    """A head without CPUs, to which drivers connect, and nodes of one CPU each that work."""
+    """A head without CPUs, to which drivers connect, and nodes of one CPU each that work; in a process of its own.
+
+    A node is named by the process id of its raylet.
+    """
 
     def __init__(self, nodes: int = 2) -> None:
-        self.cluster = Cluster(
-            initialize_head=True,
-            head_node_args={
-                "num_cpus": 0,
-                "object_store_memory": NODE_MEMORY,
-                "include_dashboard": False,
-                "_system_config": _SYSTEM_CONFIG,
-            },
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.faults.cluster_process"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            cwd=ROOT,
         )
+        self.address = self._answer()
+        self.nodes: list[int] = []
         for _ in range(nodes):
             self.add()
 
-    @property
-    def address(self) -> str:
-        return str(self.cluster.address)
-
-    @property
-    def nodes(self) -> list[Any]:
-        """The nodes that work, oldest first."""
-        return sorted(self.cluster.worker_nodes, key=lambda node: node.start_time)
-
     def add(self) -> None:
         """Start one more node, and wait until the cluster knows it."""
-        node = self.cluster.add_node(num_cpus=1, object_store_memory=NODE_MEMORY)
-        node.start_time = time.monotonic()
+        self.nodes.append(int(self._ask("add")))
 
     def heal(self, nodes: int = 2) -> None:
         """Start as many nodes as are missing."""
         while len(self.nodes) < nodes:
             self.add()
 
-    def workers(self, title: str, node: Any = None) -> list[Process]:
+    def workers(self, title: str, node: int | None = None) -> list[Process]:
         """Return the worker processes of a node, or of all, whose title holds a word."""
-        raylets = {raylet_of(n) for n in ([node] if node is not None else self.nodes)}
+        raylets = self.nodes if node is None else [node]
         return [p for p in processes() if p.parent in raylets and title in p.command]
 
-    def kill_node(self, node: Any) -> None:
+    def kill_node(self, node: int) -> None:
         """Kill a machine: its raylet, which is its object store too, and all workers, at once."""
-        raylet = raylet_of(node)
-        victims = [p for p in processes() if raylet in {p.pid, p.parent}]
-        for victim in victims:
+        for victim in [p for p in processes() if node in {p.pid, p.parent}]:
             try:
                 victim.kill()
             except ProcessLookupError:
                 continue
-        self.cluster.remove_node(node, allow_graceful=False)
+        self.nodes.remove(node)
+        self._ask(f"remove {node}")
 
     def kill_head(self) -> None:
         """Kill what knows the cluster; the driver's own node stays."""
-        gcs = self.cluster.head_node.all_processes["gcs_server"][0].process
-        gcs.kill()
-        gcs.wait()
+        self._ask("kill-head")
 
     def shutdown(self) -> None:
-        for node in list(self.nodes):
-            self.cluster.remove_node(node, allow_graceful=False)
-        self.cluster.remove_node(self.cluster.head_node, allow_graceful=False)
+        """End all of it."""
+        self._ask("shutdown")
+        self._process.wait()
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream is not None:
+                stream.close()
 
+    def _ask(self, command: str) -> str:
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{command}\n")
+        self._process.stdin.flush()
+        return self._answer()
 
-def raylet_of(node: Any) -> int:
-    return int(node.all_processes["raylet"][0].process.pid)
+    def _answer(self) -> str:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            if line.startswith(ANSWER):
+                return line.removeprefix(ANSWER).strip()
+        raise AssertionError(f"the cluster's process ended with {self._process.wait()}")

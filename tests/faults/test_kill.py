@@ -99,10 +99,10 @@ def test_two_runs_do_not_share_an_output_folder(demo: Path, start: Start) -> Non
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 300 KB."""
+    """A file system of 600 KB."""
     folder = tmp_path / "small"
     folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=300k", "none", str(folder)]
+    command = ["mount", "-t", "tmpfs", "-o", "size=600k", "none", str(folder)]
     mounted = subprocess.run(command, capture_output=True, check=False)
     if mounted.returncode:
         pytest.skip(f"needs the right to mount: {mounted.stderr.decode()}")
@@ -131,7 +131,7 @@ def test_full_disk_ends_the_run_and_loses_nothing(
 @pytest.mark.root
 def test_results_on_a_full_disk(demo: Path, start: Start, small_disk: Path) -> None:
     """An output folder on a full disk: exit code 4 and the reason, never half a file under its final name."""
-    (small_disk / "filler").write_bytes(bytes(280 * 1024))
+    (small_disk / "filler").write_bytes(bytes(580 * 1024))
     code, output = start(demo, "--out", str(small_disk / "out")).wait()
     assert code == 4, output
     assert "Traceback" not in output

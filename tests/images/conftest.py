@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+import time
 from pathlib import Path
 from types import ModuleType
 
@@ -21,3 +22,10 @@ def golden() -> ModuleType:
     sys.modules[name] = module  # its annotations are looked up there
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture
+def later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let this process live a minute after what it writes, whose times of change no program can set back."""
+    now = time.time_ns
+    monkeypatch.setattr(time, "time_ns", lambda: now() + 60 * 10**9)

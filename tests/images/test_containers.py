@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections import Counter
 
 import numpy as np
@@ -19,12 +20,12 @@ from evaljobs.images.places import Member, Row, member_uri, place_of, reading_or
 from evaljobs.store import Store
 from tests.image_containers import png, write_parquet, write_tar
 
-LONG_AGO_NS = 10**18
+pytestmark = pytest.mark.usefixtures("later")
 
 
 @pytest.fixture
 def folder(tmp_path):
-    """Make a set of 20 images as Parquet (two files, row groups of 4) and as tars (two), last changed long ago."""
+    """Make a set of 20 images as Parquet (two files, row groups of 4) and as tars (two), last changed a while ago."""
     numbers = np.random.default_rng(5).permutation(20).tolist()
     images = [(png(n), f"{n:02d}.png") for n in numbers]
     labels = [str(n % 5) for n in numbers]
@@ -36,8 +37,6 @@ def folder(tmp_path):
             for extension, data in (("cls", label.encode()), ("png", image))
         ]
         write_tar(tmp_path / f"{part}.tar", members)
-    for path in tmp_path.iterdir():
-        os.utime(path, ns=(LONG_AGO_NS, LONG_AGO_NS))
     return tmp_path
 
 
@@ -125,7 +124,6 @@ def test_a_second_run_opens_no_container(folder, images, tmp_path, monkeypatch):
         write_tar(folder / "0.tar", {"x.cls": b"1", "x.png": png(77)})
     else:
         write_parquet(folder / "0.parquet", [(png(77), "x.png")], ["1"])
-    os.utime(folder / f"0.{kind}", ns=(LONG_AGO_NS, LONG_AGO_NS + 1))
     third = run(opened)
     assert opened == [f"0.{kind}"]
     assert third.samples.num_rows == 11
@@ -135,12 +133,27 @@ def test_a_second_run_opens_no_container(folder, images, tmp_path, monkeypatch):
 def test_a_container_just_written_is_listed_again(folder, tmp_path):
     """A time stamp cannot tell two changes within its grain."""
     store = Store(tmp_path / "store").open()
-    os.utime(folder / "0.tar")
+    os.utime(folder / "0.tar", ns=(time.time_ns(), time.time_ns()))
     list_images(TAR, folder, "main", cache=store)
     kept = store.listing(containers._source(str(folder / "{0..1}.tar"), TAR), containers.ENTRIES)
-    assert set(kept["container"].to_pylist()) == {
-        f"{folder}/1.tar\n{LONG_AGO_NS:x}-{(folder / '1.tar').stat().st_size:x}"
-    }
+    changed = (folder / "1.tar").stat()
+    assert set(kept["container"].to_pylist()) == {f"{folder}/1.tar\n{changed.st_ctime_ns:x}-{changed.st_size:x}"}
+
+
+def test_a_link_that_leads_elsewhere_is_another_container(tmp_path):
+    """Of equal size and time: what the first one listed is not taken for the second."""
+    store = Store(tmp_path / "store").open()
+    for name in ("x", "y"):
+        write_tar(tmp_path / f"{name}.tar", {f"{name}/1.png": png(0)})
+    at = time.time_ns() - 10**10  # ahead of both times of change, so that these are equal
+    for name in ("x", "y"):
+        os.utime(tmp_path / f"{name}.tar", ns=(at, at))
+    found = []
+    for name in ("x", "y"):
+        (tmp_path / "cur.tar").unlink(missing_ok=True)
+        (tmp_path / "cur.tar").symlink_to(f"{name}.tar")
+        found.append(list_images(Images(tar="cur.tar"), tmp_path, "main", cache=store)["label"].to_pylist())
+    assert found == [["x"], ["y"]]
 
 
 @BOTH
@@ -202,3 +215,15 @@ def test_of_a_row_group_a_window_is_in_memory(tmp_path):
         assert reading.digest_of(data) == digests[number]
         most = max(most, pa.total_allocated_bytes() - before)
     assert 2**20 <= most < 50 * 2**20
+
+
+def test_a_row_group_without_its_column_fails_its_images(tmp_path):
+    """A footer may name other columns in a row group than in the schema: an error of the file, with its reason."""
+    path = write_parquet(tmp_path / "x.parquet", [png(0), png(1)], ["a", "b"])
+    data = path.read_bytes()
+    footer = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
+    place = data.rindex(b"image", footer, data.index(b"ARROW:schema"))
+    path.write_bytes(data[:place] + b"imagf" + data[place + 5 :])
+    for answer in reading.read_images([f"parquet:{path}#0", f"parquet:{path}#1"]):
+        assert isinstance(answer, ImageError)
+        assert "row group 0 has no column 'image'" in str(answer)

@@ -102,6 +102,17 @@ def test_what_is_no_image_file_is_left_out(tmp_path):
     assert listing["sample_id"].to_pylist() == ["a/1.png", "a/folder.png/4.png"]
 
 
+def test_images_left_out_for_their_extension_are_told(tmp_path):
+    """Photos of a telephone among others are not silently absent; texts are no images."""
+    fill(tmp_path, "a/1.png", "a/2.HEIC", "b/3.heic", "b/4.jxl", "b/notes.txt", "b/5.avif", "b/6.jp2", "b/7.pbm")
+    told = []
+    listing = list_images(Images(folder="."), tmp_path, "main", tell=told.append)
+    assert listing["sample_id"].to_pylist() == ["a/1.png", "b/5.avif", "b/6.jp2", "b/7.pbm"]
+    assert told == [
+        "set 'main': left out by extension: 2 .heic, 1 .jxl; to take them too, name all that are meant in `extensions`"
+    ]
+
+
 def test_links_are_followed_without_going_in_circles(tmp_path):
     """Links to files and folders count, a link to nothing or to itself will fail when read, a circle ends."""
     fill(tmp_path, "set/a/1.png", "elsewhere/2.png")

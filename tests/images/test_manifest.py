@@ -174,3 +174,29 @@ def test_a_manifest_that_is_not_there(tmp_path):
 def test_uris_of_other_systems_are_refused(tmp_path):
     """An address on the network is not taken for a file name."""
     assert "'https://host/a.png' is no file" in refused(tmp_path, "uri,label\nhttps://host/a.png,1\n")
+
+
+@pytest.mark.parametrize("uri", ["file://im/1.png", "file://tar:/x.tar#512,75", "file://", "file://host/x.png"])
+def test_a_file_uri_names_an_absolute_path(tmp_path, uri):
+    """What is relative, a host, or a place inside a container is not taken for a file."""
+    assert f"the uri {uri!r} names no absolute path" in refused(tmp_path, f'uri,label\n"{uri}",1\n')
+
+
+@pytest.mark.parametrize(
+    ("uri", "found"),
+    [
+        ("b.png", "s3://bucket/sets/b.png"),
+        ("./a//b.png", "s3://bucket/sets/a//b.png"),
+        ("../b.png", "s3://bucket/b.png"),
+        ("x/../b.png", "s3://bucket/sets/b.png"),
+        ("../../bucket/b.png", None),
+        ("../../../etc/b.png", None),
+    ],
+)
+def test_a_uri_beside_a_manifest_on_s3_stays_in_its_bucket(uri, found):
+    """Folders are gone up to the bucket's own; an empty name is part of a key."""
+    if found is None:
+        with pytest.raises(UsageError, match="leads out of the bucket 'bucket'"):
+            manifest._absolute(uri, "s3://bucket/sets", "m.csv")
+    else:
+        assert manifest._absolute(uri, "s3://bucket/sets", "m.csv") == found

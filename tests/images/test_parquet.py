@@ -59,6 +59,15 @@ def test_plain_bytes_and_labels_of_every_kind(tmp_path, labels):
     assert labels_of(listed(tmp_path)) == {"x.parquet#0": "7", "x.parquet#1": "8"}
 
 
+@pytest.mark.parametrize("kind", [pa.binary(), pa.large_binary(), pa.binary_view(), "dictionary"], ids=str)
+def test_bytes_of_every_type(tmp_path, kind):
+    """Writers choose among Arrow's types for bytes; the bytes are the same."""
+    images = pa.array([png(0), png(1), png(0)], pa.binary() if kind == "dictionary" else kind)
+    images = images.dictionary_encode() if kind == "dictionary" else images
+    pq.write_table(pa.table({"image": images, "label": ["a", "b", "a"]}), tmp_path / "x.parquet", row_group_size=2)
+    assert list(read_images(listed(tmp_path)["uri"].to_pylist())) == [png(0), png(1), png(0)]
+
+
 def test_paths_that_are_not_unique_are_no_ids(tmp_path):
     """Over all files of the set: where one path is missing or stands twice, every id is made of file and row."""
     for name, paths in (("a", ["1.png", "2.png"]), ("b", ["1.png", "3.png"])):

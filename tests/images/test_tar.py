@@ -203,6 +203,61 @@ def test_a_damaged_header_in_the_middle_is_not_the_end(tmp_path):
     assert f"the header at byte {second:,} is damaged" in refused(tmp_path)
 
 
+def test_what_follows_an_end_mark_is_not_lost(tmp_path):
+    """Tars that were joined, and a header that became zeros: half of the samples would be missing without a word."""
+    data, second = whole(tmp_path)
+    (tmp_path / "x.tar").write_bytes(data[:second] + bytes(512) + data[second + 512 :])
+    assert f"an end mark stands at byte {second:,}, but more follows" in refused(tmp_path)
+    other = write_tar(tmp_path / "y.tar", sample("c")).read_bytes()
+    (tmp_path / "x.tar").write_bytes(data + bytes(2**21) + other)
+    assert "or tars were joined" in refused(tmp_path)
+    (tmp_path / "x.tar").write_bytes(data + bytes(2**21))
+    assert labels_of(listed(tmp_path)) == {"a": "1", "b": "1"}
+
+
+def test_names_as_tar_c_dot_writes_them(tmp_path):
+    """`tar -C folder .` puts ./ before each name: that is no part of a key, and no label."""
+    write_tar(tmp_path / "x.tar", {"./x/a.png": png(0), "././y/b.png": png(1)})
+    assert labels_of(listed(tmp_path)) == {"x/a": "x", "y/b": "y"}
+    write_tar(tmp_path / "x.tar", {"./a.png": png(0)})
+    assert "1 sample(s) have no label: 'a'" in refused(tmp_path)
+    write_tar(tmp_path / "x.tar", {"x/./a.png": png(0)})
+    assert "1 sample(s) have no label" in refused(tmp_path)
+
+
+def test_hidden_members_are_left_out_as_hidden_files_are(tmp_path):
+    """Thumbnails in hidden folders and what macOS packs are no images; a name such as ../b is only a name."""
+    members = {"x/.thumbs/a.png": png(1), ".git/b.png": png(2), "__MACOSX/x/._a.png": b"x", "__MACOSX/x/a.png": b"x"}
+    write_tar(tmp_path / "x.tar", members | {"./.hidden/x/c.png": png(3), "x/a.png": png(0), "../y/b.png": png(4)})
+    told = []
+    assert labels_of(listed(tmp_path, told=told)) == {"x/a": "x", "../y/b": "y"}
+    assert told == []
+
+
+@pytest.mark.parametrize("data", [b'{"label": [1, 2]}', b"{", b"\xff", b"[" * 100_000])
+def test_a_json_that_nobody_asked_for_may_hold_anything(tmp_path, data):
+    """Where the label is in .cls or in the folder, the .json beside it is somebody else's."""
+    write_tar(tmp_path / "x.tar", sample("a") | {"a.json": data})
+    assert labels_of(listed(tmp_path)) == {"a": "1"}
+    write_tar(tmp_path / "x.tar", {"d/a.png": png(0), "d/a.json": data})
+    assert labels_of(listed(tmp_path)) == {"d/a": "d"}
+    assert "its member 'd/a.json'" in refused(tmp_path, label="json")
+    write_tar(tmp_path / "x.tar", {"a.png": png(0), "a.json": data})
+    assert "Set `label_column` to the key of the label, or `label`" in refused(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["exp[1]", "exp{1}", "exp*", "exp{1,2}"])
+def test_the_folder_of_the_configuration_is_no_pattern(tmp_path, name):
+    """Whatever it is called, tars in it are found; brackets in what the configuration itself names are patterns."""
+    write_tar(tmp_path / name / "shards" / "0.tar", sample("a"))
+    write_tar(tmp_path / name / "1[2].tar", sample("b"))
+    for tar in ("shards/*.tar", "shards", "shards/0.tar", "shards/{0..0}.tar", "{shards,shards}", "../*/shards/0.tar"):
+        assert labels_of(listed(tmp_path / name, tar)) == {"a": "1"}
+    assert labels_of(listed(tmp_path / name, "1[2].tar")) == {"b": "1"}
+    write_tar(tmp_path / name / "shards" / "t" / "1.tar", sample("a"))
+    assert list(labels_of(listed(tmp_path / name, "shards/{0,t/1}.tar"))) == ["0.tar/a", "t/1.tar/a"]
+
+
 @pytest.mark.parametrize("data", [b"", b"x", b"no tar " * 1000, bytes(10240)])
 def test_what_is_no_tar_says_so(tmp_path, data):
     """Empty files, text, and an archive without members."""

@@ -81,7 +81,7 @@ def test_external_data_is_found_and_counted(network):
     path = network.write("deep/model.onnx", external="weights/w.bin")
     graph = inspect(path)
     data = network.folder / "deep" / "weights" / "w.bin"
-    files = files_of(LocalFile(path), graph.external)
+    files = files_of(LocalFile(path), graph.external, graph.external_bytes)
     assert files.paths() == (path, (data,))
     assert files.size_bytes() == path.stat().st_size + data.stat().st_size
     assert files.sources() == ()
@@ -93,8 +93,31 @@ def test_missing_external_data_is_corrupt(network):
     path = network.write(external="w.bin")
     (network.folder / "w.bin").unlink()
     with pytest.raises(ModelError, match=r"model\.onnx needs its external data 'w\.bin'") as caught:
-        files_of(LocalFile(path), inspect(path).external)
+        files_of(LocalFile(path), ("w.bin",), (0,))
     assert caught.value.kind is ModelErrorKind.CORRUPT
+
+
+def test_external_data_that_was_cut_off_is_corrupt(network):
+    """Half a copy of the weights is found before anything runs, and so is a place that is no number."""
+    path = network.write(external="w.bin")
+    graph = inspect(path)
+    data = network.folder / "w.bin"
+    assert graph.external_bytes == (data.stat().st_size,)
+    data.write_bytes(data.read_bytes()[:-1])
+    with pytest.raises(ModelError, match=r"needs [\d,]+ bytes of its external data 'w\.bin', which has") as caught:
+        files_of(LocalFile(path), graph.external, graph.external_bytes)
+    assert caught.value.kind is ModelErrorKind.CORRUPT
+    model = onnx.load(path, load_external_data=False)
+    next(e for t in model.graph.initializer for e in t.external_data if e.key == "offset").value = "-1"
+    path.write_bytes(model.SerializeToString())
+    assert "said to be" in corrupt(path)
+
+
+def test_a_pointer_of_git_lfs_says_what_to_do(tmp_path):
+    """A clone without the large files holds texts in their places."""
+    path = tmp_path / "a.onnx"
+    path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
+    assert "run `git lfs pull`" in corrupt(path)
 
 
 @pytest.mark.parametrize("location", ["../w.bin", "/etc/hostname", "a/../../w.bin", "..\\w.bin", "C:\\w.bin", ""])

@@ -52,7 +52,8 @@ class Cache:
 
 
 def files_at(path: Path) -> Files:
-    return files_of(LocalFile(path), inspect(path).external)
+    graph = inspect(path)
+    return files_of(LocalFile(path), graph.external, graph.external_bytes)
 
 
 @pytest.fixture
@@ -136,6 +137,19 @@ def test_checkpoints_of_one_graph_are_counted_once(network: Any, cache: Cache) -
     assert macs(8, "logits") == [16 * kernel_macs + 40 * 3] * 2
     assert macs(8, "embedding") == [16 * kernel_macs + 40 * 5] * 2
     assert len(cache.counted) == 3
+
+
+@pytest.mark.usefixtures("later")
+def test_a_graph_that_could_not_be_read_once_is_read_again(
+    network: Any, cache: Cache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that failed for a moment does not leave the work unknown for ever."""
+    files = files_at(network.write())
+    asked = (files, cache.known.digest(files), "x", (1, 3, 8, 6), ("embedding",))
+    with monkeypatch.context() as patch:
+        patch.setattr(known, "structure_of", lambda *_: None)
+        assert cache.known.cost(*asked).macs is None
+    assert cache.known.cost(*asked).macs == 12 * 40 * 27 + 40 * 5
 
 
 def test_a_fresh_file_is_not_kept(network: Any, cache: Cache) -> None:

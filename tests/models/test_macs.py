@@ -373,3 +373,17 @@ def test_wrong_graphs_have_no_number(tmp_path: Path, nodes: list[NodeProto]) -> 
     found = cost(tmp_path, nodes, constants=constants)
     assert found.macs is None
     assert found.unknown
+
+
+def test_a_graph_that_cannot_be_read_has_no_known_work(tmp_path: Path) -> None:
+    """External data that are too short: the work is unknown, and never 0."""
+    cost(tmp_path, [node("MatMul")], {"w": (8, 2)})
+    path = tmp_path / "model.onnx"
+    model = onnx.load(path)
+    onnx.save(model, path, save_as_external_data=True, location="w.bin", size_threshold=0)
+    assert count_cost(structure_of(path, ("y",)), "x", X, ("y",)).macs == 9 * 4 * 8 * 2
+    (tmp_path / "w.bin").write_bytes(b"")
+    structure = structure_of(path, ("y",))
+    assert structure is None
+    found = count_cost(structure, "x", X, ("y",))
+    assert found == Cost(None, "its graph or its external data cannot be read", {})

@@ -13,6 +13,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from evaljobs.engine.results import _model
 from evaljobs.errors import ModelErrorKind, UsageError
 from evaljobs.models.digest import model_digest
 from evaljobs.models.model import Input, Output
@@ -41,6 +42,16 @@ def plain(network, inputs, outputs, name="model.onnx"):
 
 def info(name, shape, dtype=TensorProto.FLOAT):
     return helper.make_tensor_value_info(name, dtype, shape)
+
+
+def test_results_say_what_goes_in_and_what_is_kept(network):
+    """Whoever reads results.json can run the model: its input, the tensor that is kept, the operators' version."""
+    network.write(layout="nhwc", batch=4, outputs=("tokens",), input_name="pixels")
+    entry = _model(only(network.resolve({"path": "model.onnx", "pooling": "mean"})), None)
+    assert entry["opset"] == 17
+    assert entry["input"] == {"name": "pixels", "dtype": "float32", "layout": "nhwc", "batch": 4}
+    assert entry["outputs"] == [{"role": "embedding", "tensor": "tokens", "pooling": "mean"}]
+    json.dumps(entry)
 
 
 def test_a_model_holds_all_that_a_worker_needs(network):

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from evaljobs.pairs.intervals import Difference, difference, group_of_labels, group_of_samples, half_width, interval
 
-shares = st.floats(0, 1)
+# Shares of pairs: none, or at least one of a billion billions.
+shares = st.just(0.0) | st.floats(1e-18, 1)
 several_shares = st.lists(shares, min_size=2, max_size=25)
 
 

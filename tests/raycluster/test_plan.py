@@ -92,8 +92,8 @@ def test_last_cells_are_copied_by_idle_workers() -> None:
     assert plan.next_block() == 0
     plan.block_made(0)
     assert plan.next_cell(0) == Cell(0, 0)
-    assert plan.next_cell(1) is None, "another block is to come"
     assert plan.next_block() == 1
+    assert plan.next_cell(1) is None, "another block is on its way"
     plan.block_made(1)
     assert plan.next_cell(0) == Cell(0, 1)
     assert [plan.next_cell(1), plan.next_cell(1)] == [Cell(0, 0), None]
@@ -109,6 +109,26 @@ def test_last_cells_are_copied_by_idle_workers() -> None:
     assert plan.next_cell(3) == Cell(0, 1), "one of the two is dead"
     assert plan.cell_done(2, Cell(0, 1))
     assert not plan.cell_done(3, Cell(0, 1))
+
+
+def test_worker_that_never_answers_holds_nobody_up() -> None:
+    """It lives, and its blocks fill the memory: others do its cells, the suspects too, and the blocks go on."""
+    plan = Plan([1] * 6, {load: set(range(6)) for load in range(3)}, Limits(memory_bytes=2))
+    made(plan)
+    plan.worker_joined(0)
+    suspects = [plan.next_cell(0), plan.next_cell(0)]
+    assert plan.worker_lost(0) == []
+    plan.worker_joined(1)
+    assert plan.next_cell(1) in suspects, "it never answers"
+    plan.worker_joined(2)
+    done: set[Cell] = set()
+    while not plan.finished:
+        made(plan)
+        cell = plan.next_cell(2)
+        assert cell is not None, "nothing moves"
+        done.add(cell)
+        plan.cell_done(2, cell)
+    assert len(done) == 18
 
 
 def test_worker_keeps_its_load_over_a_window() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from ray.exceptions import ObjectLostError, OutOfMemoryError, RayError
 
 from raycluster.connect import Cluster
 from raycluster.events import LOAD_DIED
@@ -45,10 +46,10 @@ def total(numbers: list[int]) -> int:
     return sum(numbers)
 
 
-def events(adder: Callable[[], Adder], loads: int = 3, blocks: int = 4, attempts: int = 3) -> list[Event]:
+def events(handler: Callable[[], Any], loads: int = 3, blocks: int = 4, attempts: int = 3) -> list[Event]:
     plan = Plan([8000] * blocks, {n: set(range(blocks)) for n in range(loads)}, Limits(20_000, attempts=attempts))
     work = Work(make_block, lambda block: (block,), {n: n for n in range(loads)})
-    with Pool(plan, work, Actors(adder, count=2)) as pool:
+    with Pool(plan, work, Actors(handler, count=2)) as pool:
         return list(pool.events())
 
 
@@ -86,6 +87,52 @@ def test_load_that_always_kills_its_actor_ends_itself_alone() -> None:
     assert [(e.load, e.reason) for e in found if isinstance(e, LoadLost)] == [(1, LOAD_DIED)]
     others = {key: value for key, value in answers(found).items() if key[0] != 1}
     assert others == {key: value for key, value in EXPECTED.items() if key[0] != 1}
+
+
+class Exhausted:
+    """Its calls end as those of an actor that the memory monitor has ended: with this error as their answer."""
+
+    def __init__(self, tries: Path) -> None:
+        self.tries = tries
+
+    def __call__(self, load: int, block: tuple[int, np.ndarray]) -> int | OutOfMemoryError:
+        with self.tries.open("a") as tries:
+            tries.write("x")
+        died = load == 1 and self.tries.stat().st_size < 50
+        return OutOfMemoryError("Task was killed due to the node running low on memory") if died else block[0]
+
+
+@pytest.mark.usefixtures("cluster")
+def test_load_whose_actor_is_ended_for_its_memory_is_given_up_and_says_so(tmp_path: Path) -> None:
+    """The actor is dead: nothing more is asked of it, another one tries; a smaller load may fit where this does not."""
+    tries = tmp_path / "tries"
+    found = events(lambda: Exhausted(tries), loads=2, blocks=1, attempts=2)
+    assert [(e.load, e.reason, e.out_of_memory) for e in found if isinstance(e, LoadLost)] == [(1, LOAD_DIED, True)]
+    assert answers(found) == {(0, 0): 0}
+    assert tries.stat().st_size < 10
+
+
+@pytest.mark.usefixtures("cluster")
+@pytest.mark.parametrize("error", [ObjectLostError("00" * 28, None, ""), OutOfMemoryError("full")])
+def test_block_that_is_made_again_is_told_again(error: RayError, tmp_path: Path) -> None:
+    """What its second maker says may be otherwise. No actor is blamed for a block that is gone."""
+    marker = tmp_path / "made"
+
+    def make(number: int) -> tuple[Any, str, bool]:
+        if marker.exists():
+            return (number, np.full(1000, number)), "one image failed", False
+        marker.touch()
+        return error, "all is well", False
+
+    plan = Plan([8000], {0: {0}}, Limits(20_000, attempts=1))
+    with Pool(plan, Work(make, lambda block: (block,), {0: 0}), Actors(Adder, count=1)) as pool:
+        found = list(pool.events())
+    assert [(e.block, e.info, e.again) for e in found if isinstance(e, BlockMade)] == [
+        (0, "all is well", False),
+        (0, "one image failed", True),
+    ]
+    assert answers(found) == {(0, 0): 0}
+    assert not [e for e in found if isinstance(e, LoadLost)]
 
 
 @pytest.mark.usefixtures("cluster")

@@ -108,6 +108,26 @@ def test_work_that_takes_longer_than_the_patience_is_waited_for() -> None:
     assert found == [TaskDone("sleep", 0.0), TaskDone("sleep", 5.0)]
 
 
+class Hang:
+    """Multiplies, but never answers in the process that is the first to be asked."""
+
+    def __init__(self, marker: Path) -> None:
+        self.marker = marker
+
+    def __call__(self, load: int, block: int) -> int:
+        if not self.marker.exists():
+            self.marker.touch()
+            time.sleep(3600)
+        return load * block
+
+
+def test_actor_that_never_answers_holds_nobody_up(tmp_path: Path) -> None:
+    """It lives, and its block fills the memory: the other actor does what it has in hand, and the blocks go on."""
+    with Pool(plan(memory=4), work(), Actors(lambda: Hang(tmp_path / "hangs"), count=2), patience_s=60) as pool:
+        found = list(pool.events())
+    assert answers(found) == {(load, block): load * block for load in (1, 2, 3) for block in range(7)}
+
+
 def test_block_whose_process_always_dies_is_lost_alone() -> None:
     """A file that crashes its decoder: the block is named and its cells are settled; the others are complete."""
     with Pool(plan(memory=100), work(make=die_at_two), Actors(Multiply, count=2), patience_s=60) as pool:

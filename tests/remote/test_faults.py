@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable
 import pytest
 
 from evaljobs.errors import RemoteError, RemoteErrorKind, UsageError
-from evaljobs.remote import connection, objects
+from evaljobs.remote import connection, objects, patience
+from evaljobs.remote.hurry import hurried
 from tests.remote.proxy import Fate, through_proxy
 from tests.s3_server import ACCESS_KEY, SECRET_KEY, S3Server
 
@@ -82,6 +83,20 @@ def test_silence_is_said_after_a_while(monkeypatch: pytest.MonkeyPatch, caplog: 
     assert_all(errors, RemoteErrorKind.UNREACHABLE, words)
     assert "password" not in " ".join(map(str, errors.values())) + caplog.text
     assert caplog.text.count("trying for up to") == 1
+
+
+def test_nobody_waits_for_long_in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C while the server is away: a few seconds for what is left to do, and all the patience again afterwards."""
+    monkeypatch.setenv("EVALJOBS_S3_PATIENCE_S", "60")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setattr(patience, "HURRIED_S", 0.2)
+    started = time.monotonic()
+    with hurried():
+        errors = failures("s3://b/a")
+        assert patience.patience_s() == 0.2
+    assert time.monotonic() - started < 20
+    assert_all(errors, RemoteErrorKind.UNREACHABLE, ["http://127.0.0.1:9"])
+    assert patience.patience_s() == 60
 
 
 @pytest.mark.parametrize("endpoint", ["127.0.0.1:9", "nonsense"])

@@ -36,6 +36,17 @@ def test_object_round_trips(bucket: str) -> None:
     assert objects.read(uri, 10, 12) == objects.read(uri, 3, 3) == b""
 
 
+def test_a_whole_bucket_is_no_object(bucket: str) -> None:
+    """Nor is a bucket that is not there."""
+    for uri in (bucket, f"{bucket}/"):
+        assert objects.stat(uri) is None
+        assert objects.read(uri) is None
+        assert objects.read(uri, 0, 9) is None
+        assert open_ranges(uri) is None
+    with pytest.raises(RemoteError, match="no bucket"):
+        objects.stat("s3://nowhere-at-all")
+
+
 def test_first_creator_wins_and_replace_does_not_ask(bucket: str) -> None:
     """A created object is changed by nobody but `replace`; deleting twice is deleting."""
     uri = f"{bucket}/a"

@@ -21,3 +21,9 @@ def location(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 def store(location: str) -> Store:
     """A new store."""
     return Store(location).open()
+
+
+@pytest.fixture
+def local(tmp_path: Path) -> Store:
+    """A new store in a local folder, for what is told by times of files."""
+    return Store(tmp_path / "local").open()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from evaljobs.images.listing import list_images
 from evaljobs.images.looking import KNOWN, Looked, look
 from evaljobs.store import Store
 
-# Written to a file one after the other, as if years ago; two are equal but for their time.
+# Written to a file one after the other, with the seconds of its times of change; two are equal but for these.
 VERSIONS = [(b"a", 1), (b"b", 2), (b"b", 3), (b"cc", 4), (b"a", 5), (b"dd", 6)]
 
 
@@ -37,10 +38,13 @@ def test_file_that_was_touched_often_is_read_once_a_touch(tmp_path: Path, monkey
         return real(uris, concurrent=concurrent)
 
     monkeypatch.setattr(looking, "read_images", read_images)
+    now = time.time_ns
+    monkeypatch.setattr(time, "time_ns", lambda: now() + 60 * 10**9)
+    soon_s = int(time.time()) + 10  # no program sets the time of the last change of status back
     (folder / "label").mkdir(parents=True)
     for data, time_s in VERSIONS:
         (folder / "label" / "x.png").write_bytes(data)
-        os.utime(folder / "label" / "x.png", (time_s, time_s))
+        os.utime(folder / "label" / "x.png", (soon_s + time_s, soon_s + time_s))
         first = look_once(folder, store)
         assert len(reads) == 1
         again = look_once(folder, store)

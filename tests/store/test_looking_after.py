@@ -150,6 +150,28 @@ def test_what_a_killed_writer_leaves_is_no_damage(store: Store) -> None:
     assert checked(store, delete=True).deleted == ()
 
 
+@pytest.mark.parametrize("read_first", [True, False])
+def test_what_is_trimmed_while_it_is_checked_is_no_damage(
+    store: Store, read_first: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A result that goes after the files were listed, before or after it was read, was whole to its end."""
+    fill(store, models=1)
+    names = {entry.name.rpartition("/")[2]: entry.name for entry in store.folder.walk("results")}
+    real = store.folder.read
+    asked: list[str] = []
+
+    def read(name: str) -> bytes | None:
+        if name == (names["roc.arrow"] if read_first else names["result.json"]):
+            asked.append(name)
+            for one in (names["result.json"], names["roc.arrow"]):
+                store.folder.delete(one)
+        return real(name)
+
+    monkeypatch.setattr(store.folder, "read", read)
+    assert checked(store).findings == ()
+    assert len(asked) == 1
+
+
 def test_place_without_a_store_is_named(location: str) -> None:
     """A mistyped place is a mistake of the user's, and nothing is made there."""
     with pytest.raises(UsageError, match=f"there is no store at .*{MARKER}"):

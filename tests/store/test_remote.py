@@ -15,14 +15,16 @@ from collections.abc import Callable
 import numpy as np
 import pyarrow as pa
 import pytest
+from botocore.exceptions import ClientError
 
+from evaljobs.engine.embedding import obstacle
 from evaljobs.errors import StoreError
 from evaljobs.remote.connection import Answer, Connection
-from evaljobs.run.setup import _obstacle
 from evaljobs.schemas import FAILURES
 from evaljobs.store import Store
 from evaljobs.store.folder import each
 from evaljobs.store.store import Measured
+from evaljobs.store.usage import usage_of
 from tests.s3_server import ACCESS_KEY, SECRET_KEY, S3Server
 from tests.store.racing import race
 from tests.store.rows import KEY, content, digests, matrix, parts
@@ -224,6 +226,70 @@ def test_server_that_goes_away_while_a_part_is_read_damages_nothing(
     assert len(table.digests()) == 512
 
 
+@pytest.mark.parametrize(
+    ("ask", "expected"),
+    [(lambda store: len(store.table(KEY).digests()), 0), (lambda store: usage_of(store).tables[0].rows, None)],
+)
+def test_part_deleted_while_it_is_read_is_missing(
+    store: Store, ask: Callable[[Store], object], expected: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between two requests, by whoever trims the store or found it damaged: its rows are missing, and nothing fails."""
+    store.table(KEY).commit(digests(512), {"embedding": matrix(512, 512)})
+    real = Connection.send
+    answered: list[str] = []
+
+    def send(self: Connection, operation: str, **arguments: object) -> Answer:
+        answer = real(self, operation, **arguments)
+        if operation == "get_object" and str(arguments["Key"]).endswith(".arrow"):
+            answered.append(operation)
+            real(self, "delete_object", Bucket=arguments["Bucket"], Key=arguments["Key"])
+        return answer
+
+    monkeypatch.setattr(Connection, "send", send)
+    assert ask(store) == expected
+    assert len(answered) == 1
+
+
+@pytest.mark.parametrize("request_number", [0, 1])
+def test_short_answer_is_asked_for_again(store: Store, request_number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A byte too few, of the end of a part or of its digests, says nothing about the part."""
+    table = store.table(KEY)
+    table.commit(digests(512), {"embedding": matrix(512, 512)})
+    real = Connection.send
+    answers: list[int] = []
+
+    def send(self: Connection, operation: str, **arguments: object) -> Answer:
+        answer = real(self, operation, **arguments)
+        if operation == "get_object":
+            if len(answers) == request_number:
+                answer["Body"] = answer["Body"][:-1]
+            answers.append(len(answer["Body"]))
+        return answer
+
+    monkeypatch.setattr(Connection, "send", send)
+    assert len(table.digests()) == 512
+    assert len(answers) == 3
+
+
+def test_store_that_may_only_be_read_is_of_use(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody else's store: what is there is read; what cannot be written there is said."""
+    store.table(KEY).commit(digests(3), {"embedding": matrix(3)})
+    real = Connection.send
+
+    def send(self: Connection, operation: str, **arguments: object) -> Answer:
+        if operation in {"put_object", "delete_object"}:
+            raise ClientError({"Error": {"Code": "AccessDenied"}, "ResponseMetadata": {"HTTPStatusCode": 403}}, "Put")
+        return real(self, operation, **arguments)
+
+    monkeypatch.setattr(Connection, "send", send)
+    opened = Store(store.location).open()
+    assert np.array_equal(opened.table(KEY).read(digests(3), "embedding"), matrix(3))
+    assert opened.table(KEY).has(digests(3))
+    assert not opened.table(KEY).has(digests(2))
+    with pytest.raises(StoreError, match="denies it"):
+        Store(f"{store.location}-new").open()
+
+
 @pytest.mark.slow
 def test_runs_go_on_after_a_restart_of_the_server(store: Store, s3: S3Server) -> None:
     """Commits and reads that fall into an outage wait for its end; all rows are there, once."""
@@ -277,10 +343,10 @@ def test_credentials_are_in_nothing_that_is_kept(store: Store, caplog: pytest.Lo
 def test_each_node_proves_that_it_reads_and_writes(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """A node without credentials, or with another server, says why."""
     nonce = store.leave_nonce()
-    assert _obstacle(store, nonce) == ""
-    assert "do not see" in _obstacle(store, "nonces/written-elsewhere")
+    assert obstacle(store, nonce) == ""
+    assert "do not see" in obstacle(store, "nonces/written-elsewhere")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "another")
-    assert "denies it" in _obstacle(store, nonce)
+    assert "denies it" in obstacle(store, nonce)
     monkeypatch.undo()
     store.remove_nonce(nonce)
     assert [entry.name for entry in store.folder.walk("nonces")] == []

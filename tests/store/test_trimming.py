@@ -60,11 +60,6 @@ def last_written(store: Store, key: str, days: float) -> None:
             os.utime(Path(store.location) / entry.name, (days_ago(days),) * 2)
 
 
-@pytest.fixture
-def local(tmp_path: Path) -> Store:
-    return Store(tmp_path / "local").open()
-
-
 # What is to go
 
 
@@ -272,14 +267,15 @@ def test_lease_is_renewed_and_given_back(store: Store, monkeypatch: pytest.Monke
     """It lives as long as its holder, and no longer."""
     monkeypatch.setattr(lease, "RENEWED_EVERY_S", 0.05)
     name = f"uses/run-{'2' * 32}.lease"
-    with uses.leased(store.folder, name, Holder.this_process("a run")) as heartbeat:
+    with uses.leased(store.folder, name, Holder.this_process("a run")) as own:
         store.folder.delete(name)
         deadline = time.monotonic() + 10
         while store.folder.read(name) is None:
             assert time.monotonic() < deadline
             time.sleep(0.02)
-        assert heartbeat.age_s < 10
-        assert [str(one) for one in uses.live_runs(store.folder)] == [str(Holder.this_process("a run"))]
+        assert own.heartbeat.age_s < 10
+        seen = uses.look_for_runs(store.folder, None)
+        assert [holder.what for holder in seen.holders] == ["a run"]
     assert store.folder.read(name) is None
 
 
