@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import ray
@@ -65,10 +65,10 @@ class Crew:
         self.nodes = room.alive(listed)
         self._fit = room.fit(self.nodes, self._actors.cpus, self._actors.gpus)
 
-    def look(self) -> bool:
-        """See now and then which nodes are alive; return whether that has changed."""
+    def look(self, answers: Callable[[], bool]) -> bool:
+        """See now and then which nodes are alive, if the head answers; return whether that has changed."""
         now = time.monotonic()
-        if now - self._looked_at < _LOOK_EVERY_S:
+        if now - self._looked_at < _LOOK_EVERY_S or not answers():
             return False
         self._looked_at = now
         if self._yielded and ray.available_resources().get("CPU", 0) >= 2 * self._actors.cpus * room.CPU_SHARE:

@@ -39,16 +39,20 @@ class Head:
         if now - self._looked_at < _EVERY_S:
             return
         self._looked_at = now
-        self.answers = self._knock()
-        if self.answers:
-            self._answered_at = time.monotonic()
-        elif now - self._answered_at > PATIENCE_S:
+        if not self.knock() and now - self._answered_at > PATIENCE_S:
             raise ClusterError(
                 f"the head of the cluster, {self._address}, has not answered for {now - self._answered_at:.0f} s: its "
                 "process has ended, or the network is down"
             )
 
-    def _knock(self) -> bool:
+    def knock(self) -> bool:
+        """See at once whether it answers: for whoever is about to ask it, and would be kept for a minute."""
+        self.answers = self._connects()
+        if self.answers:
+            self._answered_at = time.monotonic()
+        return self.answers
+
+    def _connects(self) -> bool:
         host, _, port = self._address.rpartition(":")
         try:
             socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_S).close()

@@ -335,7 +335,7 @@ class Pool:
     # What changes meanwhile
 
     def _look_at_nodes(self) -> Iterator[Event]:
-        if not self._crew.look():
+        if not self._crew.look(self._head.knock):
             return
         for worker in self._crew.lost:
             yield from self._lose(worker, "its node went away")
@@ -365,6 +365,8 @@ class Pool:
         if not self._tellers or time.monotonic() - self._told_at < _TELL_EVERY_S:
             return
         self._told_at = time.monotonic()
+        if not self._head.knock():
+            return
         for tag in [call.tag for call in self._pending.values() if isinstance(call, Running)]:
             if tag in self._tellers and (told := self._marks.told(self._tellers[tag])):
                 yield TaskAdvanced(tag, *told)

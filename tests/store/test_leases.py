@@ -59,9 +59,9 @@ def test_run_killed_under_a_wrong_clock_hides_no_other(local: Store) -> None:
 
 
 def test_time_of_a_wrong_clock_makes_nothing_old(local: Store) -> None:
-    """What was used an hour ago is not unused for half a day, whatever a lease of tomorrow says."""
+    """What was used an hour ago is not unused for half a day, whatever a file of tomorrow says."""
     fill(local)
-    dated(local, f"uses/run-{'b' * 32}.lease", DAY, "killed")
+    dated(local, f"rates/embed-{'b' * 64}.json", DAY, "a rate")
     found = collect(local, Wish(unused_s=DAY / 2), Tell(nothing, nothing), dry_run=False)
     assert (found.tables, found.results) == (0, 0)
 
@@ -85,7 +85,7 @@ def test_leaving_by_an_error_does_not_wait_for_a_server_that_is_away(
     monkeypatch.setattr(lease, "RENEWED_EVERY_S", 0.01)
     monkeypatch.setattr(lease, "_JOINED_S", 0.2)
     monkeypatch.setattr(patience, "HURRIED_S", 0.2)
-    monkeypatch.setenv("EVALJOBS_S3_PATIENCE_S", "8")
+    monkeypatch.setenv("EVALJOBS_S3_PATIENCE_S", "6")
     name = f"uses/run-{'d' * 32}.lease"
 
     def work() -> None:
@@ -97,5 +97,10 @@ def test_leaving_by_an_error_does_not_wait_for_a_server_that_is_away(
     began = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         work()
-    assert time.monotonic() - began < 6
+    assert time.monotonic() - began < 5
     assert f"the lease {name} is left behind" in caplog.text
+    renewing = [thread for thread in threading.enumerate() if thread.name == "evaljobs-lease"]
+    assert len(renewing) == 1
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3.endpoint)
+    renewing[0].join(20)
+    assert not renewing[0].is_alive()
