@@ -113,14 +113,24 @@ def test_graphs_that_cannot_be_loaded_are_refused(network, node, kind, capfd):
 
 
 def test_damaged_external_data_is_refused(network):
-    """Weights that are cut short are found when they are loaded."""
+    """Weights that are cut short are found before anything is started, and said with what is missing."""
     network.write(external="w.bin")
     data = network.folder / "w.bin"
     data.write_bytes(data.read_bytes()[:4000])
     for entry in ({}, {"output": "pooled"}):
-        with pytest.raises(ModelError) as caught:
-            network.open(**entry)
-        assert caught.value.kind is ModelErrorKind.CORRUPT
+        (refused,) = network.resolve({"path": "model.onnx", **entry}).refused
+        assert refused.kind is ModelErrorKind.CORRUPT
+        assert "needs 5,644 bytes of its external data 'w.bin', which has 4,000" in refused.message
+
+
+def test_external_data_that_are_cut_off_later_are_refused(network):
+    """Weights that were whole when the model was read, and are not when it is loaded."""
+    network.write(external="w.bin")
+    model = network.resolve({"path": "model.onnx"}).models[0]
+    data = network.folder / "w.bin"
+    data.write_bytes(data.read_bytes()[:4000])
+    with pytest.raises(ModelError, match="was changed while the run used it"):
+        Session(model, Runtime())
 
 
 @pytest.mark.parametrize("changed", ["model.onnx", "w.bin"])
