@@ -112,9 +112,9 @@ def run(
                     prepared = computation.carry_out(wanted, cluster, nonce)
             except ClusterError as error:
                 raise RunFailedError(f"{error}. What was computed is kept: run the same command again") from error
+            evaluations = todo.evaluations(prepared, exclusion.digests)  # batches and exclusions may have changed
         else:
             progress.say("Everything is computed already: the results are written from the store.")
-        evaluations = todo.evaluations(prepared, exclusion.digests)
         finished = _write(_Done(prepared, exclusion, evaluations), record, clock, out)
         uses.record(*_used(prepared, evaluations))
         return finished
