@@ -1,0 +1,150 @@
+"""What a kind of job gives to people: one section of the report for each job and set, made of tables and pictures.
+
+The same section becomes a part of report.html, the files in ``summary/`` and the pictures in ``figures/``.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+
+from evaljobs.report.canvas import Written
+from evaljobs.report.columns import Column, Row
+from evaljobs.report.differences import Verdict
+from evaljobs.report.results import Document, Group
+
+
+class Found(NamedTuple):
+    """What a section is made of: the evaluations of one job on one set.
+
+    Attributes
+    ----------
+    results
+        The results document.
+    group
+        The evaluations, by model.
+    tables
+        By model and name: the tables of its evaluation.
+    folder
+        The run's folder, where pictures are written.
+    prefix
+        Of file names: empty where the run has one group, else ``JOB-SET-``.
+    """
+
+    results: Document
+    group: Group
+    tables: Mapping[str, Mapping[str, pa.Table]]
+    folder: Path
+    prefix: str = ""
+
+
+class Headline(NamedTuple):
+    """Which model is best, by how much, and whether that is certain; ``best`` is None where no model has a number."""
+
+    best: str | None
+    sentence: str
+    verdict: Verdict
+
+
+class Level(enum.StrEnum):
+    """How much a finding matters."""
+
+    BAD = "bad"
+    WARNING = "warning"
+    NOTE = "note"
+
+
+class Finding(NamedTuple):
+    """Something that people must know beside the numbers: what was found, and what to do; ``advice`` may be empty."""
+
+    level: Level
+    text: str
+    advice: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table as data: every format follows from it. ``name`` is unique in its section, and a part of file names."""
+
+    name: str
+    title: str
+    columns: Sequence[Column]
+    rows: Sequence[Row]
+    notes: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure that is written: ``alt`` says in a sentence what can be seen, ``caption`` what a reader must know."""
+
+    name: str
+    title: str
+    alt: str
+    files: Written
+    caption: str = ""
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A figure that the page draws itself, to point at: curves or bars by name. `data` is JSON of its kind.
+
+    ``roc``: ``{curves: [{name, fpr: [], tpr: []}], n_impostor, targets: []}``, best first; ``front``: ``{points:
+    [{name, x, y, low, high, on_front}], x_title, y_title, log_x}``; ``scores``: ``{edges: [], genuine: [], impostor:
+    [], thresholds: {text: score}}``; ``lines``: ``{lines: [{name, x: [], y: [], low: [], high: []}], x_title, y_title}``.
+    """
+
+    name: str
+    title: str
+    alt: str
+    kind: str
+    data: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Part:
+    """What is shown of one model, or of a section as a whole."""
+
+    tables: Sequence[Table] = ()
+    pictures: Sequence[Picture] = ()
+    charts: Sequence[Chart] = ()
+
+
+@dataclass(frozen=True)
+class Section:
+    """All that is shown of one job on one set.
+
+    Attributes
+    ----------
+    job, kind, set
+        As in the results document.
+    headline
+        The first thing that is read.
+    choice
+        What can be chosen, such as ``FPR``.
+    boards
+        The leaderboard, best first, by what is chosen, such as ``1e-4``; rows have ``model`` (the model's entry).
+    chosen
+        The board that is shown first.
+    whole
+        Factor tables, thresholds, fronts; figures of all models.
+    models
+        By name: of each model.
+    findings
+        Warnings, worst first.
+    """
+
+    job: str
+    kind: str
+    set: str
+    headline: Headline
+    choice: str
+    boards: Mapping[str, Table]
+    chosen: str
+    whole: Part = field(default_factory=Part)
+    models: Mapping[str, Part] = field(default_factory=dict)
+    findings: Sequence[Finding] = ()
