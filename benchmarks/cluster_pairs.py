@@ -81,7 +81,8 @@ class Bench:
                 comparing.take(event.tag, event)  # type: ignore[union-attr, arg-type]  # there are no blocks and loads
         seconds = time.perf_counter() - start
         if record.evaluations != len(self.evaluations):
-            raise SystemExit(f"{record.evaluations} of {len(self.evaluations)} evaluations succeeded: {record.lost}")
+            succeeded = f"{record.evaluations} of {len(self.evaluations)} evaluations succeeded"
+            raise SystemExit(f"{succeeded}: {record.unevaluated}")
         return seconds
 
     def alone(self) -> float:

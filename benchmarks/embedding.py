@@ -115,8 +115,18 @@ class Bench:
 
     def in_turns(self, *contenders: Callable[[], Any]) -> list[list[Any]]:
         """Return what each contender measures at each repeat."""
-        rounds = [[contender() for contender in contenders] for _ in range(self.repeats)]
+        rounds = [[self._timed(contender) for contender in contenders] for _ in range(self.repeats)]
         return [list(found) for found in zip(*rounds, strict=True)]
+
+
+    @staticmethod
+    def _timed(contender: Callable[[], Any]) -> Any:
+        """Measure a contender, and say at once what it took: the next one may take an hour, or never end."""
+        measured = contender()
+        runs = measured if isinstance(measured, list) else [measured]
+        seconds, cpu = (sum(getattr(run, field) for run in runs) for field in ("seconds", "cpu"))
+        print(f"  {seconds:.1f} s, {cpu:.1f} CPU s", file=sys.stderr, flush=True)
+        return measured
 
 
 _IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}

@@ -63,6 +63,7 @@ def write_config(
         "models": [{"path": str(path.absolute())} for path in models],
         "preprocessing": {"size": list(design.size), **design.preprocessing},
         "fpr": ["1e-3"],
+        "jobs": [{"name": "verification"}],
         "store": "store",
         "out": "out",
         "cluster": {"device": "cpu", **(cluster or {})},

@@ -45,6 +45,7 @@ CONFIG = """\
 images: {{folder: images, label: prefix}}
 models: [{{path: resnet50.onnx, batch_size: {batch}}}]
 fpr: [1e-4, 1e-3, 1e-2]
+jobs: [{{name: verification}}]
 store: store
 """
 

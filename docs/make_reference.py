@@ -24,7 +24,12 @@ END = "<!-- Generated up to here. -->"
 Schema = Mapping[str, Any]
 
 # Where leaving a key out means more than the default of its model.
-INHERITED = {"Config.cluster", "VerificationParameters.set", "VerificationParameters.fpr"}
+INHERITED = {
+    "Config.cluster",
+    "VerificationParameters.set",
+    "VerificationParameters.fpr",
+    "ClassificationParameters.set",
+}
 
 # The page's headings by the names of the models, in the order of the file.
 SECTIONS = {

@@ -8,6 +8,7 @@ EvaljobsError                 exit code
 ├── StoreError                4    the store cannot be read or written (full disk, not shared)
 ├── RemoteError               4    an object on S3 cannot be read or written
 ├── ExportError               4    one checkpoint cannot be exported; the others go on
+├── TrackingError             4    a tracking server does not take what was found
 └── RunFailedError            4    no valid results
 
 A message names what was found, what was expected and what to do next.
@@ -98,6 +99,10 @@ class ExportError(EvaljobsError):
     """One checkpoint cannot become an ONNX file; nothing was written for it."""
 
 
+class TrackingError(EvaljobsError):
+    """A tracking server does not take results; they stand in the run's folder all the same."""
+
+
 class RunFailedError(EvaljobsError):
     """The run has no valid results."""
 
@@ -127,9 +132,11 @@ class ImageError(EvaljobsError):
 class ModelErrorKind(enum.StrEnum):
     """Why a model has no results."""
 
+    MISSING = "missing"
     CORRUPT = "corrupt"
     UNSUPPORTED_INPUT = "unsupported_input"
     UNSUPPORTED_OUTPUT = "unsupported_output"
+    NO_SCORES = "no_scores"
     PREPROCESSING = "preprocessing"
     PROVIDER = "provider"
     OUT_OF_MEMORY = "out_of_memory"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
@@ -40,6 +41,33 @@ class Quiet:
 
     def say(self, text: str) -> None:
         """Ignore it."""
+
+
+class Passes:
+    """Tells of work in several passes: a stage that begins again has so many more steps than are done.
+
+    Parameters
+    ----------
+    progress
+        That is told.
+    """
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._done = Counter[str]()
+
+    def start(self, stage: str, total: int) -> None:
+        """Begin a stage of so many steps, or of so many more."""
+        self._progress.start(stage, self._done[stage] + total)
+
+    def advance(self, stage: str, steps: int = 1) -> None:
+        """Say that steps of a stage are done."""
+        self._done[stage] += steps
+        self._progress.advance(stage, steps)
+
+    def say(self, text: str) -> None:
+        """Show a line of text."""
+        self._progress.say(text)
 
 
 class PatientConsole(Console):

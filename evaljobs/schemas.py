@@ -63,3 +63,9 @@ FAILURES = pa.schema(
         pa.field("message", pa.string(), nullable=False),
     ]
 )
+
+# Small pictures by image digest; null where the image cannot be read or decoded.
+THUMBNAILS = pa.schema(
+    [pa.field("image_digest", DIGEST, nullable=False), pa.field("thumbnail", pa.binary())],
+    metadata={"evaljobs.schema": "thumbnails/1"},
+)

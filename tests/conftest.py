@@ -7,9 +7,14 @@ from collections.abc import Generator, Iterator
 
 import pytest
 import ray
+from hypothesis import settings
 
 from raycluster.connect import Cluster, connect
 from tests.s3_server import S3Server
+
+# A limit on the time of one example says nothing about the code, and fails where a machine is busy.
+settings.register_profile("patient", parent=settings(), deadline=None)
+settings.load_profile("patient")
 
 NO_SKIP = os.environ.get("EVALJOBS_NO_SKIP") == "1"
 

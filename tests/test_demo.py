@@ -84,7 +84,8 @@ def test_numbers_are_those_of_an_independent_computation(demo: tuple[Path, str],
     scores = np.einsum("nd,nd->n", rows[i], rows[j])
     genuine = digits.target[unseen][i] == digits.target[unseen][j]
     fpr, tpr, thresholds = roc_curve(genuine, scores, drop_intermediate=False)
-    (found,) = [e["result"] for e in results(folder)["evaluations"] if e["model"] == name]
+    entries = [e for e in results(folder)["evaluations"] if e["kind"] == "verification"]
+    (found,) = [e["result"] for e in entries if e["model"] == name]
     assert (found["n_genuine"], found["n_impostor"]) == (int(genuine.sum()), int((~genuine).sum()))
     assert found["auroc"] == pytest.approx(roc_auc_score(genuine, scores), abs=1e-6)
     assert [point["target"] for point in found["points"]] == [1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0]

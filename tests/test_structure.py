@@ -1,18 +1,15 @@
-"""The shape of the code: who may import whom, what stays light, what is public, and what is installed where."""
+"""The shape of the code: who may import whom, what stays light, and what is public."""
 
 from __future__ import annotations
 
 import ast
 import subprocess
 import sys
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from packaging.markers import Marker, default_environment
-from packaging.requirements import Requirement
 
 import evaljobs
 
@@ -36,6 +33,7 @@ ALLOWED: dict[str, set[str]] = {
         "evaljobs.run",
         "evaljobs.scoring",
         "evaljobs.store",
+        "evaljobs.tracking",
         "evaljobs.vectors",
     },
     # The one seam between the two packages.
@@ -44,7 +42,6 @@ ALLOWED: dict[str, set[str]] = {
         "evaljobs.engine",
         "evaljobs.errors",
         "evaljobs.images",
-        "evaljobs.models",
         "evaljobs.progress",
         "evaljobs.remote",
         "evaljobs.report",
@@ -75,7 +72,16 @@ ALLOWED: dict[str, set[str]] = {
         "evaljobs.pairs_file",
         "evaljobs.vectors",
     },
-    "evaljobs.jobs": {"evaljobs.config", "evaljobs.errors", "evaljobs.pairs", "evaljobs.pairs_file"},
+    # Of the report, the rule by which it says which model is best.
+    "evaljobs.jobs": {
+        "evaljobs.classification",
+        "evaljobs.config",
+        "evaljobs.errors",
+        "evaljobs.pairs",
+        "evaljobs.pairs_file",
+        "evaljobs.projection",
+        "evaljobs.report",
+    },
     # From checkpoints to ONNX files; the demo has the images that they are checked on.
     "evaljobs.export": {
         "evaljobs",
@@ -86,7 +92,9 @@ ALLOWED: dict[str, set[str]] = {
         "evaljobs.models",
     },
     "evaljobs.demo": {"evaljobs.config", "evaljobs.errors"},
-    "evaljobs": {"evaljobs.pairs"},
+    # Results in MLflow.
+    "evaljobs.tracking": {"evaljobs.errors", "evaljobs.remote", "evaljobs.report"},
+    "evaljobs": {"evaljobs.classification", "evaljobs.pairs"},
     "evaljobs.models": {
         "evaljobs.config",
         "evaljobs.errors",
@@ -97,7 +105,11 @@ ALLOWED: dict[str, set[str]] = {
     "evaljobs.images": {"evaljobs.config", "evaljobs.errors", "evaljobs.remote", "evaljobs.schemas"},
     # Of pairs, the statistics of intervals alone.
     "evaljobs.report": {"evaljobs.errors", "evaljobs.pairs", "evaljobs.remote", "evaljobs.schemas"},
+    # Of pairs, labels as numbers and the statistics of intervals.
+    "evaljobs.classification": {"evaljobs.config", "evaljobs.errors", "evaljobs.pairs"},
     "evaljobs.pairs": {"evaljobs.config", "evaljobs.errors"},
+    # Embeddings in the plane.
+    "evaljobs.projection": {"evaljobs.errors"},
     "evaljobs.store": {"evaljobs.config", "evaljobs.errors", "evaljobs.remote", "evaljobs.schemas"},
     "evaljobs.vectors": {"evaljobs.errors"},
     "evaljobs.pairs_file": {"evaljobs.errors"},
@@ -117,13 +129,16 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "onnx": ("evaljobs.models", "evaljobs.demo", "evaljobs.export"),
     "numba": ("evaljobs.pairs.compiled",),
     "matplotlib": ("evaljobs.report",),
-    "sklearn": ("evaljobs.demo", "evaljobs.pairs.selfcheck"),
+    "plotly": ("evaljobs.report.page.rendering",),
+    "jinja2": ("evaljobs.report.page.rendering",),
+    "sklearn": ("evaljobs.demo", "evaljobs.pairs.selfcheck", "evaljobs.projection"),
     "PIL": ("evaljobs.images", "evaljobs.demo"),
     "torch": ("evaljobs.export", "evaljobs.pairs"),
     "timm": ("evaljobs.export.timm_models",),
     "safetensors": ("evaljobs.export.checkpoint",),
     "click": ("evaljobs.cli",),
     "yaml": ("evaljobs.config",),
+    "mlflow": ("evaljobs.tracking.mlflow_client",),
     "s3fs": ("evaljobs.remote",),
     "fsspec": ("evaljobs.remote",),
     "botocore": ("evaljobs.remote",),
@@ -312,7 +327,8 @@ def test_looking_at_it_loads_nothing_heavy(code: str) -> None:
 
 def test_public_names_are_pinned() -> None:
     """The door is small, and what stands in it stays: a change here is a change for users."""
-    assert sorted(evaljobs.__all__) == ["Verification", "__version__", "verify", "verify_cross", "verify_pairs"]
+    names = ["Classification", "Verification", "__version__", "classify", "verify", "verify_cross", "verify_pairs"]
+    assert sorted(evaljobs.__all__) == names
     assert all(getattr(evaljobs, name) is not None for name in evaljobs.__all__)
     with pytest.raises(AttributeError, match="no attribute 'verfy'"):
         _ = evaljobs.verfy
@@ -325,63 +341,3 @@ def test_no_file_is_too_long() -> None:
     assert len(paths) > 100
     lengths = {str(path.relative_to(ROOT)): len(path.read_text(encoding="utf-8").splitlines()) for path in paths}
     assert {path: n for path, n in lengths.items() if n > MAX_LINES} == {}
-
-
-@pytest.fixture(scope="module")
-def project() -> dict[str, object]:
-    with (ROOT / "pyproject.toml").open("rb") as file:
-        found = tomllib.load(file)["project"]
-    assert isinstance(found, dict)
-    return found
-
-
-def requirements(project: dict[str, object], extra: str | None = None) -> list[Requirement]:
-    """Return what the project, or an extra of it, requires."""
-    if extra is None:
-        listed = project["dependencies"]
-    else:
-        extras = project["optional-dependencies"]
-        assert isinstance(extras, dict)
-        listed = extras[extra]
-    assert isinstance(listed, list)
-    return [Requirement(text) for text in listed]
-
-
-def test_the_packages_of_the_design_are_declared(project: dict[str, object]) -> None:
-    """Ray with its Jobs API, onnxruntime-gpu with a CUDA extra, torch in an extra of its own, and five more."""
-    base = {r.name: r.extras for r in requirements(project)}
-    assert {"ray", "onnxruntime-gpu", "numpy", "scikit-learn", "pyarrow", "matplotlib", "s3fs"} <= set(base)
-    assert base["ray"] == {"default"}
-    assert "torch" not in base
-    assert [r.name for r in requirements(project, "torch")] == ["torch"]
-    cuda = requirements(project, "cuda")
-    assert {r.name for r in cuda} == {"onnxruntime-gpu"}
-    assert all({"cuda", "cudnn"} == r.extras for r in cuda)
-
-
-PLATFORMS = [
-    ("linux", "x86_64", "onnxruntime-gpu"),
-    ("linux", "aarch64", "onnxruntime"),
-    ("linux", "ppc64le", "onnxruntime"),
-    ("darwin", "arm64", "onnxruntime"),
-    ("darwin", "x86_64", "onnxruntime"),
-    ("win32", "AMD64", "onnxruntime-gpu"),
-    ("win32", "ARM64", "onnxruntime"),
-    ("freebsd14", "amd64", "onnxruntime"),
-]
-
-
-@pytest.mark.parametrize(("system", "machine", "expected"), PLATFORMS)
-def test_one_onnxruntime_on_every_platform(
-    project: dict[str, object], system: str, machine: str, expected: str
-) -> None:
-    """The two share an import name and overwrite each other: one is installed, never both, never none."""
-    environment = {**default_environment(), "sys_platform": system, "platform_machine": machine, "extra": ""}
-
-    def wanted(marker: Marker | None) -> bool:
-        return marker is None or marker.evaluate({key: str(value) for key, value in environment.items()})
-
-    base = [r.name for r in requirements(project) if r.name.startswith("onnxruntime") and wanted(r.marker)]
-    assert base == [expected]
-    cuda = [r.name for r in requirements(project, "cuda") if wanted(r.marker)]
-    assert cuda == (["onnxruntime-gpu"] if expected == "onnxruntime-gpu" else [])

@@ -94,6 +94,12 @@ def _arguments(_context: click.Context, _option: click.Parameter, texts: tuple[s
     type=LOCAL_FILE,
     help="YAML or JSON file with the configuration's keys; stands over what the architecture says.",
 )
+@click.option(
+    "--classes",
+    type=LOCAL_FILE,
+    help="Of a classifier: text file with the name of a class a line, in the order of its outputs; written into the "
+    "metadata.",
+)
 @click.option("--keep-dropout", is_flag=True, help="Leave dropout random in the graph, for Monte Carlo dropout.")
 @click.option(
     "--exporter",
@@ -149,18 +155,20 @@ def _understood(
     pooling: Any,
     l2_normalise: bool,
     preprocessing: Path | None,
+    classes: Path | None,
     images: Path | None,
     tolerance: float,
     **rest: Any,
 ) -> tuple[Any, Any]:
     """Put the options together: a recipe, and what is compared."""
-    from evaljobs.export import Check, Head, Recipe, built_in, from_folder, read_preprocessing
+    from evaljobs.export import Check, Head, Recipe, built_in, from_folder, read_classes, read_preprocessing
 
     recipe = Recipe(
         arch=arch,
         arguments=arguments,
         head=Head(embedding_dim, output, pooling, l2_normalise),
         preprocessing=read_preprocessing(preprocessing) if preprocessing else None,
+        classes=read_classes(classes) if classes else None,
         **rest,
     )
     return recipe, Check(from_folder(images) if images else built_in(), tolerance)

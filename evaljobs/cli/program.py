@@ -14,7 +14,7 @@ from typing import NoReturn
 import click
 
 import evaljobs
-from evaljobs.cli import exporting, models, running, stores, tables
+from evaljobs.cli import exporting, models, reporting, running, stores, tables, tracking
 from evaljobs.errors import EvaljobsError, ExitCode
 
 
@@ -34,6 +34,8 @@ for command in (
     running.schema,
     tables.score,
     tables.compare,
+    reporting.report,
+    tracking.track,
     stores.store,
     models.inspect,
     exporting.export,

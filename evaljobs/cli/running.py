@@ -45,7 +45,7 @@ def run(config: Path, overrides: tuple[str, ...], out: str | None, address: str 
     """Evaluate the models of CONFIG on its images; what is computed already is not computed again."""
     from evaljobs.run import Options
 
-    return _run(config, overrides, Options(out, address, overwrite))
+    return _run(config, overrides, Options(out, address, overwrite, shlex.join([*_program(), *sys.argv[1:]])))
 
 
 @click.command()
@@ -70,8 +70,9 @@ def demo(out: Path) -> ExitCode:
     from evaljobs.run import Options
 
     config = write_demo(out)
-    code = _run(config, (), Options())
-    click.echo(f"\nRun it again, nothing is computed twice:\n  {shlex.join([*_program(), 'run', str(config)])}")
+    again = shlex.join([*_program(), "run", str(config)])
+    code = _run(config, (), Options(command=again))
+    click.echo(f"\nRun it again, nothing is computed twice:\n  {again}")
     return code
 
 
@@ -95,15 +96,15 @@ def schema() -> None:
 def _run(path: Path, overrides: tuple[str, ...], options: Any) -> ExitCode:
     from evaljobs.config import load
     from evaljobs.progress import shown
-    from evaljobs.report.leaderboard import render_terminal
     from evaljobs.report.remarks import remarks
+    from evaljobs.report.terminal import render_results
     from evaljobs.run import run as carry_out
 
     config = load(path, overrides)
     with shown(console()) as progress:
         finished = carry_out(config, path, progress, options)
-    stdout().print(render_terminal(finished.results))
-    click.echo(f"Results, tables and figures: {finished.out}")
+    stdout().print(render_results(finished.results))
+    click.echo(f"Results, tables and figures: {finished.out} (open report.html)")
     for line in remarks(finished.results):
         click.echo(line, err=True)
     return finished.exit_code

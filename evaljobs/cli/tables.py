@@ -9,6 +9,7 @@ import click
 
 from evaljobs.cli.consoles import console, stdout
 from evaljobs.cli.paths import LOCAL_FILE
+from evaljobs.errors import ExitCode, UsageError
 
 
 @click.command()
@@ -62,6 +63,14 @@ def _targets(_context: click.Context, _option: click.Parameter, rates: tuple[str
 @click.option("--fpr", multiple=True, callback=_targets, metavar="RATE", help="Target of both runs; repeatable.")
 @click.option("--model", multiple=True, help="A model of RUN_A; by default those that both runs have.")
 @click.option("--with", "with_", multiple=True, help="The model of RUN_B for each --model; by default of its name.")
+@click.option("--best", is_flag=True, help="Compare the best model of each run, whatever their names.")
+@click.option(
+    "--gate",
+    multiple=True,
+    metavar="GATE",
+    help="What models of RUN_B must hold against RUN_A, such as 'tpr@1e-4 >= baseline - 0.005'; repeatable.",
+)
+@click.option("--strict", is_flag=True, help="Let gates that are inconclusive fail too.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--out", metavar="FILE", help="File to write too: .csv, .parquet or .md.")
 def compare(
@@ -72,23 +81,33 @@ def compare(
     fpr: tuple[float, ...],
     model: tuple[str, ...],
     with_: tuple[str, ...],
+    best: bool,
+    gate: tuple[str, ...],
+    strict: bool,
     as_json: bool,
     out: str | None,
-) -> None:
+) -> ExitCode:
     """Say which models of RUN_B differ from those of RUN_A on the same images, with paired 95% intervals.
 
-    A run is its folder or its results.json, here or on S3; both may be the same one.
+    A run is its folder or its results.json, here or on S3; both may be the same one. The exit code is 3 where a gate
+    fails.
     """
+    from evaljobs.config import parse_target
     from evaljobs.report.comparison import compare as compare_runs
     from evaljobs.report.comparison_page import render_comparison, to_document, write_comparison
+    from evaljobs.report.gate import exit_code, parse_gate
     from evaljobs.report.matching import Wanted, named_pairs
     from evaljobs.report.reading import read_results, same_run
 
-    wanted = Wanted(job, set_, fpr, named_pairs(model, with_), same_run(run_a, run_b))
-    found = compare_runs(read_results(run_a), read_results(run_b), wanted)
+    if strict and not gate:
+        raise UsageError("--strict is about gates, and there is none; name one with --gate")
+    gates = [parse_gate(text, parse_target) for text in gate]
+    wanted = Wanted(job, set_, fpr, named_pairs(model, with_), same_run(run_a, run_b), best)
+    found = compare_runs(read_results(run_a), read_results(run_b), wanted, gates)
     if out:
         write_comparison(out, found)
     if as_json:
         click.echo(json.dumps(to_document(found), indent=1, allow_nan=False))
     else:
         stdout().print(render_comparison(found))
+    return exit_code(found.gates, strict=strict)

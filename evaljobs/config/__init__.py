@@ -3,6 +3,7 @@
 from evaljobs.config.canonical import canonical_json
 from evaljobs.config.checking import validate
 from evaljobs.config.loading import load
+from evaljobs.config.matrix import combinations, fill
 from evaljobs.config.sections import (
     DEFAULT_TARGETS,
     Cluster,
@@ -31,6 +32,8 @@ __all__ = [
     "Set",
     "Targets",
     "canonical_json",
+    "combinations",
+    "fill",
     "load",
     "parse_target",
     "unique_targets",

@@ -11,6 +11,7 @@ import pydantic
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
 
 from evaljobs.config.canonical import canonical_json
+from evaljobs.config.matrix import check_matrix
 from evaljobs.config.targets import parse_target, unique_targets
 
 VERSION: Literal[1] = 1
@@ -184,23 +185,71 @@ class Preprocessing(Section):
         return std
 
 
+# Values of a matrix, and combinations of them that are left out.
+_Values = tuple[PathText, ...]
+MatrixValues = Annotated[_Values, BeforeValidator(_as_list, json_schema_input_type=tuple[str | float, ...])]
+_Combination = dict[str, str]
+Combinations = Annotated[tuple[_Combination, ...], BeforeValidator(_as_list)]
+
+
 class Models(Section):
-    """One ONNX file, or all that a glob matches."""
+    """One ONNX file, all that a glob matches, or a file or glob for each combination of a matrix."""
 
     path: PathText = Field(description="an ONNX file or a glob; relative to the configuration file")
     name: str | None = Field(None, description="one file only; the file's name without .onnx where left out")
     tags: dict[str, str] = Field(
         default_factory=dict, description="columns of the tables; they stand over those of `tag_pattern`"
     )
-    tag_pattern: str | None = Field(None, description="such as {backbone}-f{dim}-r{res}-{norm}-{loss}[-{variant}]")
+    tag_pattern: str | None = Field(
+        None,
+        description="such as {backbone}-f{dim}-r{res}-{norm}-{loss}[-{variant}], of the file name without .onnx; with "
+        "slashes of the folders above it too: {run}/epoch-{epoch}",
+    )
+    matrix: dict[str, MatrixValues] = Field(
+        default_factory=dict,
+        description="values by tag: each combination is a model or a glob; its values take the place of {tag} in "
+        "`path`, `name`, `output` and `scores`",
+    )
+    exclude: Combinations = Field((), description="combinations of `matrix` that are left out, in full or in part")
+    series: Name | None = Field(
+        None,
+        description="the tag, a number such as the epoch, along which these models are one line; `name`, where it is "
+        "given, is the line's",
+    )
     output: str | None = Field(None, description="a tensor of the graph by name; its only output where left out")
     pooling: Literal["mean", "max", "first", "flatten"] | None = Field(
         None, description="needed where the output has more than two dimensions"
+    )
+    scores: str | None = Field(
+        None,
+        description="for jobs that need class scores: the tensor that has a number for each class; the only output "
+        "where left out",
+    )
+    scores_are: Literal["logits", "probabilities"] | None = Field(
+        None,
+        description="what they are; the model's metadata `evaljobs.scores_are`, or whether a softmax ends the graph, "
+        "where left out",
+    )
+    classes: tuple[Name, ...] | PathText | None = Field(
+        None,
+        description="the names of the classes in the order of the scores, or a text file with a name a line; from the "
+        "model's metadata where left out",
     )
     batch_size: int | None = Field(None, gt=0, le=65536, description="where the model leaves it open")
     preprocessing: Preprocessing | None = Field(
         None, description="of these models; each key left out comes from the next source"
     )
+
+    @model_validator(mode="after")
+    def _whole_matrix(self) -> Models:
+        if self.matrix:
+            texts = [self.path, self.name or "", self.output or "", self.scores or ""]
+            check_matrix(self.matrix, self.exclude, self.path, texts)
+        elif self.exclude:
+            raise ValueError("`exclude` leaves out combinations of `matrix`, and there is none")
+        if both := sorted(self.matrix.keys() & self.tags.keys()):
+            raise ValueError(f"{both[0]!r} stands in `tags` and in `matrix`; leave one of them out")
+        return self
 
 
 class JobConfig(pydantic.BaseModel):
@@ -210,6 +259,21 @@ class JobConfig(pydantic.BaseModel):
 
     name: Name = Field(description="unique; results are found by it")
     kind: str = Field("verification", description="kind of the job")
+    after: Name | None = Field(None, description="the name of a job whose results this one waits for")
+    models: Literal["all", "best"] | Annotated[int, Field(gt=0)] | None = Field(
+        None,
+        description="with `after`: the best model there, so many of the best, or all that have a result there (where "
+        "left out)",
+    )
+
+    @pydantic.field_validator("models", mode="before", json_schema_input_type=Literal["all", "best"] | int | None)
+    @classmethod
+    def _which_models(cls, models: object) -> object:
+        if models is None or models in ("all", "best"):
+            return models
+        if not str(models).isdecimal() or int(str(models)) < 1:
+            raise ValueError(f"found {models!r}; expected `all`, `best`, or how many of the best")
+        return int(str(models))
 
     def parameters(self) -> dict[str, Any]:
         """Return the keys that belong to the kind."""
@@ -261,7 +325,9 @@ class Config(Section):
         description="target false-positive rates above 0, up to 1; kept as the decimals that are written",
     )
     jobs: tuple[JobConfig, ...] = Field(
-        (), description="what is evaluated; by default one verification, on `main` or the only set"
+        (),
+        description="what is evaluated; by default one verification, on `main` or the only set, and a map of its best "
+        "model",
     )
     max_failed_images: float = Field(0.01, ge=0, le=1, description="share that may fail before the run ends")
     max_image_pixels: int = Field(178_956_970, gt=0, description="larger images are refused as bombs")

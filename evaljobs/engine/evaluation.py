@@ -12,11 +12,13 @@ import pyarrow as pa
 
 from evaljobs.config import canonical_json
 from evaljobs.engine.spreading import Spread, Spreading, Tell
-from evaljobs.errors import InputError, ModelError, ModelErrorKind, NonFiniteError
-from evaljobs.jobs.job import Job, Outcome, Passes, Rows
+from evaljobs.errors import InputError, ModelError, ModelErrorKind, NonFiniteError, StoreError
+from evaljobs.jobs.job import Job, ModelFacts, Outcome, Passes, Rows
 from evaljobs.pairs_file import ListedPairs
 from evaljobs.store import Store
 from evaljobs.store.store import key_digest
+
+_UNKNOWN = ModelFacts()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +55,13 @@ class Members:
         return digest.hexdigest()
 
 
-def evaluation_key(job: Job, sets: Mapping[str, str], model_key: Mapping[str, Any]) -> dict[str, Any]:
+def evaluation_key(
+    job: Job,
+    sets: Mapping[str, str],
+    model_key: Mapping[str, Any],
+    facts: ModelFacts = _UNKNOWN,
+    before: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
     """Return all that an evaluation's result is a function of.
 
     Parameters
@@ -64,8 +72,17 @@ def evaluation_key(job: Job, sets: Mapping[str, str], model_key: Mapping[str, An
         By role: the digest of the set's members.
     model_key
         Of the embedding table.
+    facts
+        Of the model: classes and what scores are count, its name does not.
+    before
+        The key of another evaluation whose outcome it reads.
     """
-    return {"job": job.specification(), "sets": dict(sets), "model": key_digest(model_key)}
+    key: dict[str, Any] = {"job": job.specification(), "sets": dict(sets), "model": key_digest(model_key)}
+    if facts.scores_are is not None:
+        key["scores"] = {"are": facts.scores_are, "classes": facts.classes}
+    if before is not None:
+        key["before"] = key_digest(before)
+    return key
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,6 +97,12 @@ class Assignment:
         How many compare at a time in the worker's process, where the evaluation is not spread.
     spread
         How it is cut into tasks of its own, if it is.
+    facts
+        What the job may know of the model.
+    columns
+        By role: the column of the table that has it; the role itself where it is not said.
+    before
+        The key of another evaluation whose outcome it reads, if it does.
     """
 
     store: str
@@ -88,6 +111,9 @@ class Assignment:
     key: Mapping[str, Any]
     threads: int = 1
     spread: Spread | None = None
+    facts: ModelFacts = _UNKNOWN
+    columns: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    before: Mapping[str, Any] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -148,17 +174,31 @@ def evaluate(
 
 def _rows(store: Store, assignment: Assignment, members: Mapping[str, Members]) -> dict[str, Rows]:
     table = store.table(assignment.model_key)
-    outputs = assignment.job.outputs
+    columns = {role: assignment.columns.get(role, role) for role in assignment.job.outputs}
+    before = _before(store, assignment)
     return {
         role: Rows(
             m.digests,
             m.labels.to_pylist(),
-            {name: table.read(m.digests, name) for name in outputs},
+            {name: table.read(m.digests, column) for name, column in columns.items()},
             m.sample_ids,
             m.listed,
+            assignment.facts,
+            before,
         )
         for role, m in members.items()
     }
+
+
+def _before(store: Store, assignment: Assignment) -> Outcome | None:
+    if assignment.before is None:
+        return None
+    stored = store.result(assignment.before)
+    if stored is None or "result" not in stored[0]:
+        raise StoreError(
+            "the result that this evaluation reads went away while the run went on. Run the same command again"
+        )
+    return Outcome(stored[0]["result"], stored[1])
 
 
 def _carry_out(passes: Passes, assignment: Assignment, tell: Tell) -> tuple[Outcome, float]:

@@ -7,11 +7,20 @@ import importlib.metadata
 import os
 import platform
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import evaljobs
-from evaljobs.engine.decoding import DecodeReport
-from evaljobs.engine.embedding import Embedded
+
+if TYPE_CHECKING:
+    # A plan counts too, and does without the runtime of the models.
+    from evaljobs.engine.decoding import DecodeReport
+    from evaljobs.engine.embedding import Embedded
+    from evaljobs.engine.todo import Evaluation
+
+# Comparing fewer takes less time than getting ready for it: compiling, reading tables.
+MEASURED_PAIRS = 10_000_000
+# When the rate of a model was measured.
+THIS_RUN, EARLIER = "this run", "earlier"
 
 _PACKAGES = ("ray", "numpy", "numba", "pyarrow", "pillow", "onnx")
 
@@ -35,16 +44,22 @@ class Record:
     ----------
     lost
         By model name: the error (kind, message) of a model that could not be run.
+    unevaluated
+        By names of job and model: the error of an evaluation that has no result, for a reason that may pass.
     """
 
-    def __init__(self, provider: str) -> None:
+    def __init__(self, provider: str, command: str | None = None) -> None:
         self.provider = provider
+        self.command = command
         self.lost: dict[str, dict[str, Any]] = {}
+        self.unevaluated: dict[tuple[str, str], dict[str, Any]] = {}
         self.images_decoded = 0
         self.decode_seconds = 0.0
         self.evaluations = 0
         self.pairs = 0
         self.evaluation_seconds = 0.0
+        # By kind of job: pairs, and the seconds that they took.
+        self.measured: dict[str, tuple[int, float]] = {}
         self.models: dict[str, dict[str, Any]] = {}
 
     def decoded(self, report: DecodeReport) -> None:
@@ -62,9 +77,33 @@ class Record:
         model["load_seconds"] += embedded.load_seconds
         model["embed_seconds"] += embedded.embed_seconds
         model["images_per_s"] = model["rows"] / max(model["embed_seconds"], 1e-9)
+        model["measured"] = THIS_RUN
 
-    def evaluated(self, pairs: int, seconds: float) -> None:
-        """Count a finished evaluation."""
+    def remembered(self, name: str, seconds: float) -> None:
+        """Take the seconds for an image that the store remembers, where they are not those of this run.
+
+        A model whose rows were all in the store has a rate then, too; and one of which this run computed but a few
+        keeps that of a longer measurement.
+        """
+        nothing = {"rows": 0, "load_seconds": 0.0, "embed_seconds": 0.0, "provider": self.provider}
+        model = self.models.setdefault(name, nothing)
+        if not model["rows"] or seconds != model["embed_seconds"] / model["rows"]:
+            model["images_per_s"] = 1 / max(seconds, 1e-9)
+            model["measured"] = EARLIER
+
+    def error_of(self, evaluation: Evaluation) -> dict[str, Any] | None:
+        """Return why an evaluation has no result in this run; None where it may still have one."""
+        name = evaluation.model.name
+        return self.lost.get(name) or self.unevaluated.get((evaluation.job.name, name))
+
+    def given_up(self, evaluation: Evaluation) -> bool:
+        """Whether an evaluation will have no result in this run."""
+        return self.error_of(evaluation) is not None
+
+    def evaluated(self, kind: str, pairs: int, seconds: float) -> None:
+        """Count a finished evaluation of a kind of job."""
+        before = self.measured.get(kind, (0, 0.0))
+        self.measured[kind] = before[0] + pairs, before[1] + seconds
         self.evaluations += 1
         self.pairs += pairs
         self.evaluation_seconds += seconds
@@ -74,6 +113,7 @@ class Record:
         return {
             "started": clock.started.isoformat(timespec="seconds"),
             "seconds": clock.seconds(),
+            "command": self.command,
             "host": platform.node(),
             "cores": os.cpu_count(),
             "provider": self.provider,

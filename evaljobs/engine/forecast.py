@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,20 @@ from evaljobs.config import Config
 from evaljobs.engine import todo
 from evaljobs.engine.device import choose_device, runtime_of
 from evaljobs.engine.exclusion import Exclusion
+from evaljobs.engine.execution import MEASURED_PAIRS
 from evaljobs.engine.prepare import Prepared, prepare
 from evaljobs.engine.shards import Shard
+from evaljobs.jobs.job import Job
 from evaljobs.progress import Progress
+
+
+@dataclasses.dataclass(frozen=True)
+class Undecided:
+    """A job that waits for the results of another one, and how many models it takes at most."""
+
+    job: str
+    after: str
+    models: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +40,9 @@ class Forecast:
     models, refused
         Models that would run, and `name: reason` of those that cannot.
     evaluations, evaluations_cached
-        One job with one model each.
+        One job with one model each, as far as it is known which: of `undecided` jobs none.
+    undecided
+        Jobs whose models depend on results that are not there yet: what they do is not counted.
     decodes, decoded_bytes
         Images to decode (once per geometry), and their size in memory as uint8.
     embeddings
@@ -53,6 +66,7 @@ class Forecast:
     seconds: float | None
     provider: str
     store: str
+    undecided: tuple[Undecided, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Return the forecast as JSON."""
@@ -60,7 +74,7 @@ class Forecast:
 
     def as_text(self) -> str:
         """Return the forecast for people."""
-        if self.evaluations_cached == self.evaluations:
+        if self.evaluations_cached == self.evaluations and not self.undecided:
             work = "nothing to compute: every result is in the store"
         else:
             work = (
@@ -70,10 +84,14 @@ class Forecast:
                 f"time         {self._time()}"
             )
         refused = "".join(f"\nrefused      {reason}" for reason in self.refused)
+        later = "".join(
+            f"\nlater        {one.job}: up to {one.models:,} model(s), by the results of {one.after}; not counted"
+            for one in self.undecided
+        )
         return (
             f"images       {self.images:>14,} ({self.excluded:,} excluded)\n"
             f"models       {self.models:>14,}{refused}\n"
-            f"evaluations  {self.evaluations:>14,} ({self.evaluations_cached:,} in the store)\n"
+            f"evaluations  {self.evaluations:>14,} ({self.evaluations_cached:,} in the store){later}\n"
             f"{work}\nstore        {self.store}"
         )
 
@@ -94,10 +112,9 @@ def forecast(config: Config, path: Path, progress: Progress) -> Forecast:
     runtime = runtime_of(config.cluster, choose_device(config.cluster.device, None))
     prepared = prepare(config, path, progress, runtime)
     exclusion = Exclusion(prepared)
-    evaluations = todo.evaluations(prepared, exclusion.digests)
+    evaluations, undecided = todo.stage(prepared, exclusion.digests)
     missing = [evaluations[number] for number in todo.without_result(prepared, evaluations)]
-    lacking = {evaluation.model.name for evaluation in missing}
-    shards = todo.missing_shards(prepared, [m for m in prepared.models if m.name in lacking], exclusion.digests)
+    shards = todo.missing_shards(prepared, missing, exclusion.digests)
     sizes = [todo.image_bytes(geometry) for geometry in prepared.geometries]
     return Forecast(
         images=sum(image_set.samples.num_rows for image_set in prepared.sets.values()),
@@ -113,11 +130,22 @@ def forecast(config: Config, path: Path, progress: Progress) -> Forecast:
         seconds=_estimate(prepared, shards, missing),
         provider=runtime.provider,
         store=prepared.store.location,
+        undecided=tuple(_undecided(prepared, undecided)),
     )
 
 
+def _undecided(prepared: Prepared, jobs: Iterable[Job]) -> Iterator[Undecided]:
+    for job in jobs:
+        if job.after is not None:
+            n = len(prepared.models)
+            yield Undecided(job.name, job.after.job, n if job.after.most is None else min(job.after.most, n))
+
+
 def _estimate(prepared: Prepared, shards: Sequence[Shard], missing: Sequence[todo.Evaluation]) -> float | None:
-    """Add up what is to do at the rates that were measured once; unknown as soon as one of them is."""
+    """Add up what is to do at the rates that were measured once; unknown as soon as one of them is.
+
+    A kind of job that compares so little that it is never measured counts as nothing.
+    """
     decodes, embeddings, pairs = Counter[int](), Counter[int](), Counter[str]()
     for shard in shards:
         decodes[shard.geometry] += len(shard.images)
@@ -130,7 +158,7 @@ def _estimate(prepared: Prepared, shards: Sequence[Shard], missing: Sequence[tod
     parts = [
         *((steps, store.rate("decode", geometries[number].key())) for number, steps in decodes.items()),
         *zip(embeddings.values(), store.rates("embed", keys), strict=True),
-        *((steps, store.rate("evaluate", {"kind": kind})) for kind, steps in pairs.items()),
+        *((n, store.rate("evaluate", {"kind": kind})) for kind, n in pairs.items() if n >= MEASURED_PAIRS),
     ]
     seconds = [steps * rate for steps, rate in parts if rate is not None]
     return sum(seconds) / (os.cpu_count() or 1) if len(seconds) == len(parts) else None

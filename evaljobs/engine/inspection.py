@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from evaljobs.config import Config, Models, validate
-from evaljobs.engine.results import cost_of, preprocessing_of
+from evaljobs.engine.prepare import needs_of
+from evaljobs.engine.results import classes_of, cost_of, preprocessing_of
 from evaljobs.errors import ModelError, RemoteError
+from evaljobs.jobs import build_jobs
 from evaljobs.models.files import Candidate, find_any, find_models
 from evaljobs.models.inspect import Graph
 from evaljobs.models.known import Known
-from evaljobs.models.model import Model, Refused
+from evaljobs.models.model import EMBEDDING, SCORES, Model, Refused
 from evaljobs.models.pooling import width_of
-from evaljobs.models.resolve import resolve_or_refuse
+from evaljobs.models.resolve import Context, resolve_or_refuse
+from evaljobs.models.roles import ROLES, TOLD
 from evaljobs.progress import Progress
 
 # Of what `inspect --json` prints.
@@ -44,7 +47,8 @@ def inspect_paths(paths: Sequence[str], progress: Progress) -> Document:
     models = [validate(Models, {"path": path}, where).model_dump(exclude_unset=True) for path in paths]
     # A configuration has images; these are not looked at.
     config = validate(Config, {"images": {"folder": "."}, "models": models}, where)
-    return _inspect(find_any(config.models, Path.cwd()), config, progress)
+    found = _inspect(find_any(config.models, Path.cwd()), _context(config, Path.cwd(), ROLES), progress)
+    return {**found, "models": [_only_told(model) for model in found["models"]]}
 
 
 def inspect_config(config: Config, path: Path, progress: Progress) -> Document:
@@ -64,15 +68,19 @@ def inspect_config(config: Config, path: Path, progress: Progress) -> Document:
     RemoteError
         If S3 cannot be asked.
     """
-    return _inspect(find_models(config.models, path.resolve().parent), config, progress)
+    base = path.resolve().parent
+    context = _context(config, base, needs_of(build_jobs(config)))
+    return _inspect(find_models(config.models, base), context, progress)
 
 
-def _inspect(candidates: Sequence[Candidate], config: Config, progress: Progress) -> Document:
+def _context(config: Config, base: Path, needs: Collection[str]) -> Context:
     kept: dict[str, str] = {}
-    known = Known(kept.get, kept.__setitem__)
+    return Context(config, base, Known(kept.get, kept.__setitem__), needs)
 
+
+def _inspect(candidates: Sequence[Candidate], context: Context, progress: Progress) -> Document:
     def describe(candidate: Candidate) -> Document:
-        described = _describe(candidate, config, known)
+        described = _describe(candidate, context)
         progress.advance(_STAGE)
         return described
 
@@ -81,9 +89,9 @@ def _inspect(candidates: Sequence[Candidate], config: Config, progress: Progress
         return {"version": VERSION, "models": list(pool.map(describe, candidates))}
 
 
-def _describe(candidate: Candidate, config: Config, known: Known) -> Document:
-    resolved = resolve_or_refuse(candidate, config, known)
-    graph = _graph(candidate, known)
+def _describe(candidate: Candidate, context: Context) -> Document:
+    resolved = resolve_or_refuse(candidate, context)
+    graph = _graph(candidate, context.known)
     model = resolved if isinstance(resolved, Model) else None
     return {
         "name": candidate.name,
@@ -100,7 +108,9 @@ def _describe(candidate: Candidate, config: Config, known: Known) -> Document:
 
 
 def _graph(candidate: Candidate, known: Known) -> Graph | None:
-    """Return what the file holds; None where it cannot be read, which the refusal says."""
+    """Return what the file holds; None where it is missing or cannot be read, which the refusal says."""
+    if candidate.missing:
+        return None
     try:
         return known.graph(candidate.file)
     except (ModelError, RemoteError):
@@ -125,15 +135,36 @@ def _cost_of_refused(graph: Graph | None) -> Document:
 
 
 def _decided(model: Model) -> Document:
-    (output,) = model.outputs
-    shape = model.cost.shapes.get(output.tensor)
     return {
         "input": dataclasses.asdict(model.input),
         "preprocessing": preprocessing_of(model),
-        "output": {
-            "tensor": output.tensor,
-            "pooling": output.pooling,
-            "dimension": None if shape is None else width_of(shape, output),
-        },
+        "output": _output(model, EMBEDDING),
+        "scores": _scores(model),
+        "lacks": {role: lack.message for role, lack in model.lacks.items()},
         "batch_size": model.batch_size,
     }
+
+
+def _output(model: Model, role: str) -> Document | None:
+    if role not in model.roles:
+        return None
+    output = model.output(role)
+    shape = model.cost.shapes.get(output.tensor)
+    dimension = None if shape is None else width_of(shape, output)
+    return {"tensor": output.tensor, "pooling": output.pooling, "dimension": dimension}
+
+
+def _scores(model: Model) -> Document | None:
+    if model.scores is None:
+        return None
+    known = {"are": model.scores.are, "source": model.scores.source, "classes": classes_of(model)}
+    return {**(_output(model, SCORES) or {}), **known}
+
+
+def _only_told(described: Document) -> Document:
+    """Leave out class scores that are but a guess: no job asks for them, and nothing says that they are some."""
+    decided = described["decided"]
+    scores = decided and decided["scores"]
+    if scores and scores["classes"] is None and scores["are"] == "logits" and scores["source"] not in TOLD:
+        decided = {**decided, "scores": None}
+    return {**described, "decided": decided}

@@ -25,23 +25,27 @@ from evaljobs.jobs import build_jobs
 from evaljobs.jobs.job import Job
 from evaljobs.models import key
 from evaljobs.models.known import Known
-from evaljobs.models.model import Model, Refused
+from evaljobs.models.model import EMBEDDING, Model, Refused
 from evaljobs.models.options import Runtime
 from evaljobs.models.resolve import Resolved, resolve
 from evaljobs.pairs_file import ListedPairs, find_rows, read_pairs
 from evaljobs.progress import Progress
 from evaljobs.remote import is_remote, locate
-from evaljobs.schemas import FAILURES, MODEL_FACTS
+from evaljobs.schemas import DIGEST, FAILURES, MODEL_FACTS
 from evaljobs.store import Store
 
 
 @dataclasses.dataclass(frozen=True)
 class ImageSet:
-    """One image set after its files were looked at (schemas.SAMPLES), and the samples that cannot be read."""
+    """One image set after its files were looked at (schemas.SAMPLES), and the samples that cannot be read.
+
+    ``source`` is the name under which the store keeps what was found out about its images.
+    """
 
     name: str
     samples: pa.Table
     unreadable: list[Unreadable]
+    source: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,6 +117,14 @@ class Prepared:
         mask: Mask = _takes_part(self.sets[name].samples, excluded).to_numpy()
         return mask
 
+    def in_sets(self, names: frozenset[str]) -> Mask:
+        """Return ``[n]`` bool: the images that are in one of these sets."""
+        if names >= self.sets.keys():
+            return np.ones(len(self.images), dtype=bool)
+        digests = pa.chunked_array([c for n in names for c in self.sets[n].samples["image_digest"].chunks], DIGEST)
+        mask: Mask = pc.is_in(self.images, value_set=digests).to_numpy(zero_copy_only=False)
+        return mask
+
     def wanted(self, models: Iterable[Model], undecodable: pa.Array) -> list[Mask]:
         """Return for each model ``[n]`` bool: the images whose rows its table lacks and can be given."""
         tables = self.store.digests([self.keys[model.name] for model in models])
@@ -150,7 +162,7 @@ def prepare(config: Config, path: Path, progress: Progress, runtime: Runtime) ->
     }
     # Before the images are read, which may take long.
     listed = _listed(jobs, listings, base)
-    resolved = _resolve(config, base, store)
+    resolved = _resolve(config, base, store, jobs)
     sets = {
         name: _look(name, listing, _source(config.image_sets()[name], base), store, progress)
         for name, listing in listings.items()
@@ -214,19 +226,25 @@ def models_of(config: Config, path: Path, store: Store) -> frozenset[str]:
     Raises
     ------
     UsageError
-        If it names models that are not there.
+        If it names models that are not there, or jobs that cannot be.
     """
-    return frozenset(model.digest for model in _resolve(config, path.resolve().parent, store).models)
+    jobs = build_jobs(config)
+    return frozenset(model.digest for model in _resolve(config, path.resolve().parent, store, jobs).models)
 
 
-def _resolve(config: Config, base: Path, store: Store) -> Resolved:
+def _resolve(config: Config, base: Path, store: Store, jobs: Iterable[Job]) -> Resolved:
     """Find the models; files that were read before and have not changed are not read again."""
     table = store.listing("model facts", MODEL_FACTS)
     known = dict(zip(table["key"].to_pylist(), table["facts"].to_pylist(), strict=True))
     fresh: dict[str, str] = {}
-    resolved = resolve(config, base, Known(known.get, fresh.__setitem__))
+    resolved = resolve(config, base, Known(known.get, fresh.__setitem__), needs_of(jobs))
     store.add_listing("model facts", pa.table([list(fresh), list(fresh.values())], schema=MODEL_FACTS))
     return resolved
+
+
+def needs_of(jobs: Iterable[Job]) -> set[str]:
+    """Return the roles of outputs that jobs need; that of the embedding where none needs any."""
+    return {role for job in jobs for role in job.outputs} or {EMBEDDING}
 
 
 def _fitting(models: Iterable[Model], runtime: Runtime, store: Store) -> tuple[Model, ...]:
@@ -272,7 +290,7 @@ def _look(name: str, listing: pa.Table, source: str, store: Store, progress: Pro
         progress=lambda n: progress.advance(stage, n),
         keep=lambda fresh: store.add_listing(source, fresh),
     )
-    return ImageSet(name, looked.samples, looked.failures)
+    return ImageSet(name, looked.samples, looked.failures, source)
 
 
 def _distinct(sets: Mapping[str, ImageSet]) -> tuple[pa.Array, pa.Array]:

@@ -3,31 +3,38 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
 
+from evaljobs.config import canonical_json
 from evaljobs.engine.exclusion import Exclusion
+from evaljobs.engine.execution import Record
+from evaljobs.engine.naming import name_rows
 from evaljobs.engine.prepare import ImageSet, Prepared
 from evaljobs.engine.todo import Evaluation
 from evaljobs.errors import ModelErrorKind, RunFailedError
 from evaljobs.images.notices import count_notices
-from evaljobs.models.model import Model
+from evaljobs.models.model import SCORES, Model
 from evaljobs.report.writing import Tables
 from evaljobs.schemas import RESULTS_VERSION
 from evaljobs.store.store import Result
 
 OK, FAILED, REFUSED = "ok", "failed", "refused"
+_UNUSABLE = "embeddings are NaN, infinite or all zero"
 Error = dict[str, Any]
+# Of so many classes the names are written out.
+_FEW_CLASSES = 100
 
 
 def assemble(
     prepared: Prepared,
     exclusion: Exclusion,
     evaluations: Sequence[Evaluation],
-    lost: Mapping[str, Error],
+    record: Record,
 ) -> tuple[dict[str, Any], Tables]:
     """Return the results document without `execution`, and the tables of its evaluations.
 
@@ -36,18 +43,17 @@ def assemble(
     prepared, exclusion
         The run, and the images that were left out.
     evaluations
-        All of the run; each has a result in the store, but for those of lost models.
-    lost
-        By name: the error of a model that could not be run.
+        All of the run; each has a result in the store, or the record says why not.
+    record
+        What was lost: models that could not be run, and evaluations that ended without a result.
     """
     entries: list[dict[str, Any]] = []
     tables: dict[tuple[str, str, str], Mapping[str, pa.Table]] = {}
-    errors = dict(lost)
-    kept = [evaluation for evaluation in evaluations if evaluation.model.name not in lost]
-    stored = prepared.store.results(evaluation.key for evaluation in kept)
-    for evaluation in evaluations:
+    errors = dict(record.lost)
+    stored = prepared.store.results(evaluation.key for evaluation in evaluations)
+    for evaluation, kept in zip(evaluations, stored, strict=True):
         name = evaluation.model.name
-        outcome, found = ({"error": lost[name]}, {}) if name in lost else _checked(evaluation, next(stored))
+        outcome, found = _outcome(evaluation, kept, prepared, record)
         entry = _entry(evaluation, outcome, found)
         entries.append(entry)
         tables[(entry["job"], entry["set"], name)] = found
@@ -79,23 +85,19 @@ def _entry(evaluation: Evaluation, outcome: Mapping[str, Any], tables: Iterable[
     }
 
 
-def _checked(evaluation: Evaluation, stored: Result | None) -> Result:
+def _outcome(evaluation: Evaluation, stored: Result | None, prepared: Prepared, record: Record) -> Result:
+    """Return what stands in the store, with the ids of samples; else why there is nothing."""
+    if evaluation.lack is not None:
+        return {"error": evaluation.lack._asdict()}, {}
+    if stored is None and (error := record.error_of(evaluation)) is not None:
+        return {"error": error}, {}
     if stored is None:
         raise RunFailedError(
             f"the result of {evaluation.model.name!r} vanished from the store; run the same command again"
         )
     outcome, tables = stored
-    return outcome, {name: _name_rows(table, evaluation) for name, table in tables.items()}
-
-
-def _name_rows(table: pa.Table, evaluation: Evaluation) -> pa.Table:
-    """Put sample ids beside the numbers of rows: the first and the last set of the job are those of row_a and row_b."""
-    sides = list(evaluation.members.values())
-    for column, members in (("row_a", sides[0]), ("row_b", sides[-1])):
-        if column in table.column_names:
-            ids = members.sample_ids.take(table[column].combine_chunks())
-            table = table.append_column(column.replace("row", "id"), ids)
-    return table
+    samples = {role: prepared.sets[name].samples for role, name in evaluation.job.sets().items()}
+    return outcome, {name: name_rows(table, evaluation.members, samples) for name, table in tables.items()}
 
 
 def _with_ids(error: Error, evaluation: Evaluation) -> Error:
@@ -105,7 +107,9 @@ def _with_ids(error: Error, evaluation: Evaluation) -> Error:
     # Of several sets, the rows of a later one are counted after those of an earlier one.
     sample_ids = pa.concat_arrays([members.sample_ids for members in evaluation.members.values()])
     first = ", ".join(sample_ids.take(pa.array(error["rows"], pa.int64())).to_pylist())
-    message = f"{error['count']:,} of {len(sample_ids):,} embeddings are NaN, infinite or all zero; the first: {first}"
+    of_scores = SCORES in evaluation.job.outputs
+    what = "images have class scores that are NaN or infinite" if of_scores else _UNUSABLE
+    message = f"{error['count']:,} of {len(sample_ids):,} {what}; the first: {first}"
     return {"kind": error["kind"], "message": message}
 
 
@@ -133,17 +137,38 @@ def _model(model: Model, error: Error | None) -> dict[str, Any]:
         "name": model.name,
         "digest": model.digest,
         "tags": model.tags,
+        "series": model.series and model.series._asdict(),
         "metadata": model.metadata,
         "cost": cost_of(model),
         "opset": model.opset,
         "input": {key: getattr(model.input, key) for key in ("name", "dtype", "layout", "batch")},
-        "outputs": [{key: getattr(output, key) for key in ("role", "tensor", "pooling")} for output in model.outputs],
+        "outputs": [_output(model, role) for role in model.roles],
+        "scores": model.scores and {"are": model.scores.are, "source": model.scores.source},
+        "classes": classes_of(model),
         "dropout": model.dropout._asdict(),
         "preprocessing": preprocessing_of(model),
         "batch_size": model.batch_size,
         "notes": list(model.notes),
         "status": FAILED if error else OK,
         "error": error,
+    }
+
+
+def _output(model: Model, role: str) -> dict[str, Any]:
+    output = model.output(role)
+    return {"role": role, "tensor": output.tensor, "pooling": output.pooling}
+
+
+def classes_of(model: Model) -> dict[str, Any] | None:
+    """Return the classes of a model; None where no job needs its class scores, or nobody names the classes."""
+    found = None if model.scores is None else model.scores.classes
+    if found is None:
+        return None
+    return {
+        "n": len(found.names),
+        "digest": hashlib.sha256(canonical_json(found.names).encode()).hexdigest(),
+        "names": list(found.names) if len(found.names) <= _FEW_CLASSES else None,
+        "source": found.source,
     }
 
 
@@ -170,11 +195,14 @@ def _refused(prepared: Prepared) -> list[dict[str, Any]]:
             "name": refused.name,
             "digest": None,
             "tags": refused.tags,
+            "series": refused.series and refused.series._asdict(),
             "metadata": {},
             "cost": {"size_mb": None, "params": None, "gmacs": None, "gflops": None},
             "opset": None,
             "input": None,
             "outputs": [],
+            "scores": None,
+            "classes": None,
             "dropout": None,
             "preprocessing": None,
             "batch_size": None,

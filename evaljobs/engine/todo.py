@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -11,9 +11,11 @@ import pyarrow as pa
 from evaljobs.engine.evaluation import Members, evaluation_key
 from evaljobs.engine.prepare import Prepared
 from evaljobs.engine.shards import SHARD_BYTES, Most, Shard, cut
+from evaljobs.engine.stages import Stage, known_so_far
 from evaljobs.images.geometry import Geometry
-from evaljobs.jobs.job import Job
-from evaljobs.models.model import Model
+from evaljobs.jobs.job import Job, ModelFacts
+from evaljobs.jobs.order import in_order
+from evaljobs.models.model import SCORES, Lack, Model
 
 # So many fit at a time: enough for every core to find something to do.
 _SHARDS_IN_MEMORY = 8
@@ -21,35 +23,86 @@ _SHARDS_IN_MEMORY = 8
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """One job on its sets with one model, the key of its result, and the pairs of samples that it compares."""
+    """One job on its sets with one model.
+
+    Attributes
+    ----------
+    members
+        By role: the images of its set that take part.
+    key
+        Of its result.
+    pairs
+        Of samples that it compares.
+    before
+        The key of the result that it reads beside the rows, if its job asks for one.
+    """
 
     job: Job
     model: Model
     members: Mapping[str, Members]
     key: dict[str, Any]
     pairs: int
+    before: dict[str, Any] | None = None
 
     @property
     def set_name(self) -> str:
         """The set's name; several are joined."""
         return " / ".join(self.job.sets().values())
 
+    @property
+    def lack(self) -> Lack | None:
+        """Why the model cannot give what the job needs; None where it can."""
+        return next((self.model.lacks[role] for role in self.job.outputs if role in self.model.lacks), None)
 
-def evaluations(prepared: Prepared, excluded: pa.Array) -> list[Evaluation]:
-    """Return every evaluation of a run, model after model, given which images are excluded."""
+
+def facts_of(model: Model, job: Job) -> ModelFacts:
+    """Return what a job may know of a model: what is said of class scores where it needs them, else the name alone."""
+    if SCORES not in job.outputs or model.scores is None:
+        return ModelFacts(model.name)
+    classes = model.scores.classes
+    return ModelFacts(model.name, None if classes is None else classes.names, model.scores.are)
+
+
+def nobody(evaluation: Evaluation) -> bool:
+    """Say of every evaluation that it may still have a result."""
+    del evaluation
+    return False
+
+
+def evaluations(
+    prepared: Prepared, excluded: pa.Array, given_up: Callable[[Evaluation], bool] = nobody
+) -> list[Evaluation]:
+    """Return every evaluation of a run that is known to be wanted, given which images are excluded.
+
+    Parameters
+    ----------
+    given_up
+        Whether an evaluation will have no result in this run: jobs that come after it do not wait for it.
+    """
+    return stage(prepared, excluded, given_up).evaluations
+
+
+def stage(prepared: Prepared, excluded: pa.Array, given_up: Callable[[Evaluation], bool] = nobody) -> Stage:
+    """Return the same with the jobs whose models are not known yet."""
+    return known_so_far(prepared.jobs, candidates(prepared, excluded), prepared.store, given_up)
+
+
+def candidates(prepared: Prepared, excluded: pa.Array) -> Iterator[Evaluation]:
+    """Yield every job with every model, though a later job may take but the best; those that come after others last."""
     by_set = prepared.members(excluded)
     digests = {name: members.digest() for name, members in by_set.items()}
-    found = []
-    for job in prepared.jobs:
+    keys: dict[tuple[str, str], dict[str, Any]] = {}
+    for job in in_order(prepared.jobs):
         members = {role: _listing(prepared, job, role, by_set[name], excluded) for role, name in job.sets().items()}
-        keys = {role: _digest(job, role, members[role], digests) for role in members}
+        of_sets = {role: _digest(job, role, members[role], digests) for role in members}
         listed = next((m.listed for m in members.values() if m.listed is not None), None)
         pairs = job.n_pairs({role: m.sample_ids for role, m in members.items()}, listed)
-        found += [
-            Evaluation(job, model, members, evaluation_key(job, keys, prepared.keys[model.name]), pairs)
-            for model in prepared.models
-        ]
-    return found
+        for model in prepared.models:
+            before = keys[job.after.job, model.name] if job.after is not None and job.uses_before else None
+            facts = facts_of(model, job)
+            key = evaluation_key(job, of_sets, prepared.keys[model.name], facts, before)
+            keys[job.name, model.name] = key
+            yield Evaluation(job, model, members, key, pairs, before)
 
 
 def _listing(prepared: Prepared, job: Job, role: str, members: Members, excluded: pa.Array) -> Members:
@@ -69,9 +122,10 @@ def _digest(job: Job, role: str, members: Members, digests: Mapping[str, str]) -
 
 
 def without_result(prepared: Prepared, wanted: list[Evaluation]) -> list[int]:
-    """Return the numbers of the evaluations that the store has no result of."""
-    found = prepared.store.results(evaluation.key for evaluation in wanted)
-    return [number for number, result in enumerate(found) if result is None]
+    """Return the numbers of the evaluations that the store has no result of, though their models can give one."""
+    able = [number for number, evaluation in enumerate(wanted) if evaluation.lack is None]
+    found = prepared.store.results(wanted[number].key for number in able)
+    return [number for number, result in zip(able, found, strict=True) if result is None]
 
 
 def image_bytes(geometry: Geometry) -> int:
@@ -81,26 +135,31 @@ def image_bytes(geometry: Geometry) -> int:
 
 def missing_shards(
     prepared: Prepared,
-    models: Sequence[Model],
+    wanted: Iterable[Evaluation],
     undecodable: pa.Array,
     memory_bytes: int | None = None,
     most_images: int | None = None,
 ) -> list[Shard]:
-    """Return the shards that these models lack; models and geometries are numbered as in `prepared`.
+    """Return the shards that evaluations need and their models lack; models and geometries as in `prepared`.
 
     Parameters
     ----------
+    wanted
+        Without a result. Of a model, the images of their sets are needed, and of no other set.
     memory_bytes
         What all decoded images may take at a time: a shard is a small part of it. No result depends on it.
     most_images
         Of a shard; by default as many as are worth a call.
     """
     geometries = prepared.geometries
-    numbers = {model.name: number for number, model in enumerate(prepared.models)}
-    lacking = [(numbers[model.name], model) for model in models]
-    wanted = prepared.wanted(models, undecodable)
+    sets: dict[str, set[str]] = {}
+    for evaluation in wanted:
+        sets.setdefault(evaluation.model.name, set()).update(evaluation.job.sets().values())
+    lacking = [(number, model) for number, model in enumerate(prepared.models) if model.name in sets]
+    missing = prepared.wanted([model for _, model in lacking], undecodable)
+    needed = [prepared.in_sets(frozenset(sets[model.name])) for _, model in lacking]
     return cut(
-        {number: mask for (number, _), mask in zip(lacking, wanted, strict=True)},
+        {number: a & b for (number, _), a, b in zip(lacking, missing, needed, strict=True)},
         {number: geometries.index(model.pixels.geometry) for number, model in lacking},
         [image_bytes(geometry) for geometry in geometries],
         {number: model.batch_size for number, model in lacking},

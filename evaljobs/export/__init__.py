@@ -15,6 +15,7 @@ from evaljobs.export.parity import Check, Parity
 from evaljobs.export.preprocessing import read_preprocessing
 from evaljobs.export.recipe import Exporter, Head, Recipe
 from evaljobs.export.samples import built_in, from_folder
+from evaljobs.models.classes import read_classes
 
 __all__ = [
     "Check",
@@ -27,5 +28,6 @@ __all__ = [
     "built_in",
     "export_all",
     "from_folder",
+    "read_classes",
     "read_preprocessing",
 ]

@@ -139,6 +139,7 @@ def export(checkpoint: Path, recipe: Recipe, path: Path, check: Check, *, overwr
     rows = _run(module, torch.rand(2, *built.shape, generator=torch.Generator().manual_seed(0)))
     proto, dropouts = _traced(module, built, recipe)
     dim = int(rows.shape[1])
+    _check_classes(recipe, dim)
     proto.graph.output[0].type.tensor_type.shape.dim[1].dim_value = dim
     sign(proto, Origin(recipe, built, read, fitted, dim))
     with _new_file(path, overwrite=overwrite) as file:
@@ -149,6 +150,14 @@ def export(checkpoint: Path, recipe: Recipe, path: Path, check: Check, *, overwr
         size = file.stat().st_size
     notes = (*built.notes, *fitted.notes, *notes, *parity.notes)
     return Exported(checkpoint, path, built.shape, dim, size, dropouts, parity, notes)
+
+
+def _check_classes(recipe: Recipe, dim: int) -> None:
+    if recipe.classes is not None and len(recipe.classes) != dim:
+        raise ExportError(
+            f"--classes names {len(recipe.classes):,} classes, and the model gives {dim:,} values an image; expected a "
+            "name for each. With timm, --embedding-dim keeps the last layer, which gives the class scores"
+        )
 
 
 def _run(module: Any, images: Any) -> NDArray[np.float32]:

@@ -59,6 +59,8 @@ class Recipe:
         Stands over what the architecture says.
     keep_dropout
         Whether dropout stays random in the graph.
+    classes
+        Of a classifier: the names of what it gives a number for, in their order.
     """
 
     arch: str
@@ -72,3 +74,4 @@ class Recipe:
     keep_dropout: bool = False
     exporter: Exporter = "torchscript"
     opset: int = DEFAULT_OPSET
+    classes: tuple[str, ...] | None = None

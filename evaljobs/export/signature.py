@@ -14,6 +14,7 @@ from evaljobs.export.checkpoint import Checkpoint
 from evaljobs.export.packages import versions
 from evaljobs.export.recipe import Recipe
 from evaljobs.export.weights import Fitted
+from evaljobs.models.classes import CLASSES_KEY
 from evaljobs.models.preprocessing import METADATA_KEY
 
 SIGNATURE_KEY = "evaljobs.export"
@@ -31,11 +32,16 @@ class Origin(NamedTuple):
 
 
 def sign(proto: onnx.ModelProto, origin: Origin) -> None:
-    """Write preprocessing and origin into a model, in place. It holds no date and no path: equal input, equal bytes."""
+    """Write preprocessing, classes and origin into a model, in place.
+
+    It holds no date and no path: equal input, equal bytes.
+    """
+    classes = origin.recipe.classes
     onnx.helper.set_model_props(
         proto,
         {
             METADATA_KEY: _json(_preprocessing(origin.built.preprocessing)),
+            **({} if classes is None else {CLASSES_KEY: _json(list(classes))}),
             SIGNATURE_KEY: _json(_signature(proto, origin)),
         },
     )

@@ -8,23 +8,36 @@ from typing import Any, Final
 
 from evaljobs.config import Config, JobConfig, validate
 from evaljobs.errors import UsageError
+from evaljobs.jobs.classification import ClassificationJob
 from evaljobs.jobs.job import Job
+from evaljobs.jobs.map import MapJob
+from evaljobs.jobs.order import connect
 from evaljobs.jobs.verification import VerificationJob
 
-KINDS: Final[dict[str, type[Job]]] = {"verification": VerificationJob}
+KINDS: Final[dict[str, type[Job]]] = {
+    "verification": VerificationJob,
+    "classification": ClassificationJob,
+    "map": MapJob,
+}
+_DEFAULT = (JobConfig(name="verification"), JobConfig(name="map", kind="map"))
 # Keys that name sets in place of `set`.
 _SIDES = frozenset({"probe", "gallery"})
 
 
 def build_jobs(config: Config) -> tuple[Job, ...]:
-    """Return the jobs of a configuration: by default one verification on the set main, or on the only set.
+    """Return the jobs of a configuration.
+
+    By default one verification on the set main, or on the only set, and a map of the best model.
 
     Raises
     ------
     UsageError
-        If a job's kind, keys or sets are unknown.
+        If a job's kind, keys or sets are unknown, or the job that it comes after.
     """
-    return tuple(_build(entry, config) for entry in config.jobs or (JobConfig(name="verification"),))
+    entries = config.jobs or _DEFAULT
+    jobs = tuple(_build(entry, config) for entry in entries)
+    connect(jobs, entries)
+    return jobs
 
 
 def config_schema() -> dict[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 from collections.abc import Generator, Mapping, Sequence
-from typing import Any, ClassVar, NamedTuple, Protocol, Self
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol, Self
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +18,29 @@ from evaljobs.config import Section
 from evaljobs.pairs_file import ListedPairs
 
 Matrix = np.ndarray[tuple[int, int], np.dtype[np.float32]]
+# What an evaluation found, as JSON.
+Result = Mapping[str, Any]
+
+
+class ModelFacts(NamedTuple):
+    """What a job may know of the model beside its outputs.
+
+    Attributes
+    ----------
+    name
+        For messages alone: a result is kept for whoever asks next, under whatever name.
+    classes
+        The names of the class scores, in their order; None where nobody says them, and for jobs without scores.
+    scores_are
+        What the class scores are; None for jobs without scores.
+    """
+
+    name: str = ""
+    classes: tuple[str, ...] | None = None
+    scores_are: Literal["logits", "probabilities"] | None = None
+
+
+_UNKNOWN = ModelFacts()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,11 +54,16 @@ class Rows:
     labels
         ``n`` texts.
     outputs
-        By name of the output (``embedding``): ``[n, d]`` float32, in the order of the labels.
+        By role (`Job.outputs`): ``[n, d]`` float32, in the order of the labels.
     ids
         ``[n]`` sample ids (string). Results may depend on them where the job says so (`Job.uses_ids`).
     listed
         Pairs of these images that were listed in a file; None where the job names no such file.
+    model
+        What else is known of the model.
+    before
+        What the job that this one comes after found for the same model; None where the job does not ask for it
+        (`Job.uses_before`).
     """
 
     digests: pa.Array
@@ -43,6 +71,8 @@ class Rows:
     outputs: Mapping[str, Matrix]
     ids: pa.Array
     listed: ListedPairs | None = None
+    model: ModelFacts = _UNKNOWN
+    before: Outcome | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,6 +133,21 @@ class Passes(NamedTuple):
     rounds: Generator[Any, Any, Outcome]
 
 
+class After(NamedTuple):
+    """That a job waits for another one, and takes the best of its models.
+
+    Attributes
+    ----------
+    job
+        The name of the other one.
+    most
+        How many models at most; None: all that have a result there.
+    """
+
+    job: str
+    most: int | None
+
+
 class Job(abc.ABC):
     """One entry of `jobs`. A kind of job sets the class attributes and has the methods that are abstract here."""
 
@@ -110,16 +155,21 @@ class Job(abc.ABC):
     kind: ClassVar[str]
     # Of the algorithm: part of the key of its cached results, raised when results change.
     version: ClassVar[int]
-    # What it needs of a model.
+    # What it needs of a model, by role: "embedding"; "scores", a number for each class (logits or probabilities).
     outputs: ClassVar[tuple[str, ...]] = ("embedding",)
+    # The kind of job that it comes after where the configuration does not say, to take the best model of it.
+    follows: ClassVar[str | None] = None
+    # Whether it reads what the job found that it comes after (`Rows.before`).
+    uses_before: ClassVar[bool] = False
     # Its keys in the configuration.
     Parameters: ClassVar[type[Section]]
     # Keys that say where something is: what stands there decides a result, and not its name.
     places: ClassVar[frozenset[str]] = frozenset({"set"})
 
-    def __init__(self, name: str, parameters: Section) -> None:
+    def __init__(self, name: str, parameters: Section, after: After | None = None) -> None:
         self.name = name
         self.parameters = parameters
+        self.after = after
 
     @abc.abstractmethod
     def sets(self) -> dict[str, str]:
@@ -160,6 +210,31 @@ class Job(abc.ABC):
         InputError
             If these rows cannot be evaluated; the model is reported as failed. Its passes may raise it too.
         """
+
+    def rank(self, result: Result) -> tuple[float, ...] | None:
+        """Return how good a model is, by its result: the larger the better, compared number by number.
+
+        None where it cannot be ranked. By itself a kind of job ranks no model, and no job can take the best of it.
+        """
+        del result
+        return None
+
+    def best_first(self, results: Mapping[str, Result]) -> list[str]:
+        """Return the models that can be ranked, best first, as the report's leaderboard has them.
+
+        Parameters
+        ----------
+        results
+            By name of the model.
+        """
+        ranks = {name: rank for name, result in results.items() if (rank := self.rank(result)) is not None}
+        return sorted(ranks, key=lambda name: ([-value for value in ranks[name]], name))
+
+    @property
+    def ranks_models(self) -> bool:
+        """Whether its kind says which model is best."""
+        own = type(self)
+        return own.rank is not Job.rank or own.best_first is not Job.best_first
 
     def specification(self) -> dict[str, Any]:
         """Return, as JSON, all that decides a result beside the rows: kind, algorithm version, parameters."""

@@ -11,7 +11,7 @@ from pydantic import Field, field_validator, model_validator
 
 from evaljobs.config import DEFAULT_TARGETS, PathText, Section, Targets
 from evaljobs.errors import InputError
-from evaljobs.jobs.job import Job, Outcome, Passes, Rows
+from evaljobs.jobs.job import Job, Outcome, Passes, Result, Rows
 from evaljobs.pairs_file import ListedPairs
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class VerificationJob(Job):
     """TPR at given FPRs over all pairs of a set, a probe and a gallery set, or listed pairs; thresholds and AUROC."""
 
     kind: ClassVar[str] = "verification"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     Parameters: ClassVar[type[Section]] = VerificationParameters
     places: ClassVar[frozenset[str]] = frozenset({"set", "probe", "gallery", "pairs"})
 
@@ -107,6 +107,19 @@ class VerificationJob(Job):
             return len(ids["set"]) * (len(ids["set"]) - 1) // 2
         same = pc.sum(pc.is_in(ids["probe"], value_set=ids["gallery"])).as_py() or 0
         return len(ids["probe"]) * len(ids["gallery"]) - int(same)
+
+    def best_first(self, results: Mapping[str, Result]) -> list[str]:
+        """Return the models by their TPR at the FPR that the leaderboard chooses for all of them, then their AUROC."""
+        from evaljobs.report.leaderboard import chosen_fpr, leaderboard_rows
+        from evaljobs.report.results import OK, Group
+
+        group = Group(self.name, "", {name: {"status": OK, "result": found} for name, found in results.items()})
+        fpr = chosen_fpr(group)
+        if fpr is None:
+            return []
+        models = [{"name": name, "status": OK} for name in results]
+        rows = leaderboard_rows({"models": models, "evaluations": []}, group, fpr)
+        return [row["model"]["name"] for row in rows if row["rank"] is not None]
 
     @property
     def _given(self) -> VerificationParameters:

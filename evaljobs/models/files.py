@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import glob
+import itertools
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -10,19 +12,27 @@ from pathlib import Path
 from evaljobs import config
 from evaljobs.errors import UsageError
 from evaljobs.models.finding import SUFFIX, Match, find_files
+from evaljobs.models.model import Series
 from evaljobs.models.places import ModelFile
+from evaljobs.models.series import check_places, check_series, in_order, series_of
 from evaljobs.models.tags import compile_pattern, parse_tags
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A model file with the entry of the config that asks for it."""
+    """A model file with the entry of the config that asks for it.
+
+    ``missing`` is empty, or says what to do where the file of a combination is not there; ``series`` is where the model
+    stands in a line of checkpoints.
+    """
 
     name: str
     file: ModelFile
     tags: dict[str, str]
     entry: config.Models
     notes: tuple[str, ...] = ()
+    missing: str = ""
+    series: Series | None = None
 
 
 def find_models(entries: Sequence[config.Models], base: Path) -> tuple[Candidate, ...]:
@@ -31,11 +41,14 @@ def find_models(entries: Sequence[config.Models], base: Path) -> tuple[Candidate
     Raises
     ------
     UsageError
-        As `find_files` does, and if a tag pattern is malformed or two models cannot be told apart.
+        As `find_files` does, and if a tag pattern is malformed, a line of checkpoints has no numbers, or two models
+        cannot be told apart.
     RemoteError
         As `find_files` does.
     """
-    return _distinct([_candidate(match) for match in find_files(entries, base)])
+    found = _distinct(_candidates(find_files(entries, base)))
+    check_places([(candidate.series, candidate.name) for candidate in found])
+    return found
 
 
 def find_any(entries: Sequence[config.Models], base: Path) -> tuple[Candidate, ...]:
@@ -46,24 +59,73 @@ def find_any(entries: Sequence[config.Models], base: Path) -> tuple[Candidate, .
     UsageError, RemoteError
         As `find_models` does, but for equal names.
     """
-    found = [_candidate(match) for match in find_files(entries, base)]
+    found = _candidates(find_files(entries, base))
     times = Counter(candidate.name for candidate in found)
     return tuple(replace(c, name=str(c.file)) if times[c.name] > 1 else c for c in found)
 
 
+def _candidates(matches: Sequence[Match]) -> list[Candidate]:
+    """Return the candidates of each entry in turn; those of a line in the order of its numbers: 2 before 10."""
+    found: list[Candidate] = []
+    for _, group in itertools.groupby(matches, key=lambda match: id(match.asked)):
+        several = list(group)
+        candidates = [_candidate(match) for match in several]
+        entry = several[0].asked
+        if entry.series is not None:
+            check_series(entry.series, entry.path, [(c.series, c.tags) for c in candidates])
+            candidates.sort(key=lambda candidate: in_order(candidate.series))
+        found += candidates
+    return found
+
+
 def _candidate(match: Match) -> Candidate:
-    entry, file = match
-    stem = file.name[: -len(SUFFIX)] if file.name.lower().endswith(SUFFIX) else file.name
-    name = entry.name or stem or file.name
-    tags: dict[str, str] = {}
-    notes: tuple[str, ...] = ()
-    if entry.tag_pattern is not None:
-        compile_pattern(entry.tag_pattern)
-        parsed = parse_tags(entry.tag_pattern, stem)
-        tags = parsed or {}
-        if parsed is None:
-            notes = (f"the file name {stem!r} does not match the tag pattern {entry.tag_pattern!r}: no tags from it",)
-    return Candidate(name, file, {**tags, **entry.tags}, entry, notes)
+    entry, file = match.entry, match.file
+    if match.missing and glob.has_magic(entry.path):  # nobody knows how many models it would be, nor their names
+        return Candidate(entry.path, file, {**match.values, **entry.tags}, entry, (), match.missing)
+    parsed, notes = _parsed(entry, file)
+    tags = {**parsed, **match.values, **entry.tags}
+    series = None
+    if entry.series is not None:
+        series = series_of(entry.series, tags, match.asked.path, entry.name)
+        if series is None:
+            value = repr(tags[entry.series]) if entry.series in tags else "not there"
+            notes += (f"its tag {entry.series} is {value}, no number: it stands in no line of checkpoints",)
+    return Candidate(_name(match, tags), file, tags, entry, notes, match.missing, series)
+
+
+def _name(match: Match, tags: dict[str, str]) -> str:
+    """Return the name of a model: that of its file, with the tags that come from folders; or that of its entry.
+
+    A file keeps it whatever other models there are, as long as its folders tell it from them.
+    """
+    entry, asked, stem = match.entry, match.asked, _without_suffix(match.file.name)
+    folder, _, last = (entry.tag_pattern or "").rpartition("/")
+    if entry.name is not None:
+        added = [key for key in match.values if f"{{{key}}}" not in (asked.name or "")]
+        added += [] if entry.series is None else [entry.series]
+    else:
+        added = [key for key in match.values if f"{{{key}}}" not in asked.path.rpartition("/")[2]]
+        added += [key for key in tags if f"{{{key}}}" in folder and f"{{{key}}}" not in last]
+    texts = ", ".join(f"{key}={tags.get(key, stem)}" for key in dict.fromkeys(added))
+    name = entry.name or stem or match.file.name
+    return f"{name} ({texts})" if texts else name
+
+
+def _parsed(entry: config.Models, file: ModelFile) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Return the tags that a file's name gives, of as many folders above it as the pattern has slashes, and notes."""
+    pattern = entry.tag_pattern
+    if pattern is None:
+        return {}, ()
+    compile_pattern(pattern)
+    subject = _without_suffix("/".join(str(file).split("/")[-pattern.count("/") - 1 :]))
+    parsed = parse_tags(pattern, subject)
+    if parsed is None:
+        return {}, (f"the file name {subject!r} does not match the tag pattern {pattern!r}: no tags from it",)
+    return parsed, ()
+
+
+def _without_suffix(name: str) -> str:
+    return name[: -len(SUFFIX)] if name.lower().endswith(SUFFIX) else name
 
 
 def _distinct(candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:

@@ -6,7 +6,8 @@ import difflib
 import glob
 import itertools
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
@@ -18,17 +19,41 @@ from evaljobs.remote import is_remote, locate
 
 SUFFIX = ".onnx"
 _SHOWN = 8
+_REQUESTS = 16
+# What the values of a matrix are put into.
+_FILLED = ("path", "name", "output", "scores")
 
 
 class Match(NamedTuple):
-    """A file, and the entry of the config that asks for it."""
+    """A file, and the entry of the config that asks for it.
+
+    Attributes
+    ----------
+    entry
+        With the values of its matrix put in.
+    file
+        The file.
+    asked
+        The entry as it stands in the config.
+    values
+        Of its matrix.
+    missing
+        Of a combination that has no file, which should be there: what to do. Else empty.
+    """
 
     entry: config.Models
     file: ModelFile
+    asked: config.Models
+    values: Mapping[str, str]
+    missing: str = ""
+
+
+class _AbsentError(UsageError):
+    """A path matches nothing."""
 
 
 def find_files(entries: Sequence[config.Models], base: Path) -> list[Match]:
-    """Expand the entries, in their order; the files of a glob are sorted by path.
+    """Expand the entries, in their order; the files of a glob are sorted by path, combinations as the matrix has them.
 
     A path that exists is that file, whatever characters it has. A glob takes files that end in ``.onnx`` (in any case),
     but for those that another entry names by themselves.
@@ -43,13 +68,65 @@ def find_files(entries: Sequence[config.Models], base: Path) -> list[Match]:
     Raises
     ------
     UsageError
-        If an entry matches nothing.
+        If an entry matches nothing, in any combination of its matrix.
     RemoteError
         If S3 cannot be asked.
     """
-    places = dict.fromkeys(locate(entry.path, base) for entry in entries)
-    named = {place: file for place in places if (file := _file_at(place)) is not None}
-    return [Match(entry, file) for entry in entries for file in _expand(entry, base, named)]
+    asked = [(entry, list(_combinations(entry))) for entry in entries]
+    places = dict.fromkeys(locate(one.path, base) for _, several in asked for one, _ in several)
+    named = {place: file for place, file in zip(places, _files_at(places), strict=True) if file is not None}
+    return [match for entry, several in asked for match in _matches_of(entry, several, base, named)]
+
+
+def _combinations(entry: config.Models) -> Iterator[tuple[config.Models, dict[str, str]]]:
+    """Yield an entry for each combination of a matrix, with its values; the entry itself where it has none."""
+    if not entry.matrix:
+        yield entry, {}
+        return
+    for values in config.combinations(entry.matrix, entry.exclude):
+        texts = {key: getattr(entry, key) for key in _FILLED}
+        filled = {key: config.fill(text, values) for key, text in texts.items() if text is not None}
+        yield entry.model_copy(update=filled), values
+
+
+def _matches_of(
+    asked: config.Models,
+    several: Sequence[tuple[config.Models, dict[str, str]]],
+    base: Path,
+    named: Mapping[str, ModelFile],
+) -> list[Match]:
+    """Return the files of an entry; a combination without a file is missing, unless all of them are."""
+    found: list[Match] = []
+    absent: list[UsageError] = []
+    for entry, values in several:
+        try:
+            found += [Match(entry, file, asked, values) for file in _expand(entry, base, named)]
+        except _AbsentError as error:
+            if not asked.matrix:
+                raise
+            absent.append(error)
+            found.append(Match(entry, _nowhere(locate(entry.path, base)), asked, values, _missing(entry, values)))
+    if absent and len(absent) == len(several):
+        raise UsageError(f"{absent[0]}; none of the {len(several):,} combinations of {asked.path} is there")
+    return found
+
+
+def _missing(entry: config.Models, values: Mapping[str, str]) -> str:
+    combination = ", ".join(f"{name}: {value}" for name, value in values.items())
+    return f"nothing is at {entry.path}; put the model there, or leave it out with `exclude: [{{{combination}}}]`"
+
+
+def _nowhere(place: str) -> ModelFile:
+    """Return the name of a file that is not there."""
+    return RemoteFile(place, "", 0) if is_remote(place) else LocalFile(Path(place))
+
+
+def _files_at(places: Collection[str]) -> list[ModelFile | None]:
+    """Return the files of exactly those names; S3 is asked for many at a time."""
+    if not any(map(is_remote, places)):
+        return list(map(_file_at, places))
+    with ThreadPoolExecutor(_REQUESTS, thread_name_prefix="find") as pool:
+        return list(pool.map(_file_at, places))
 
 
 def _file_at(place: str) -> ModelFile | None:
@@ -70,16 +147,16 @@ def _expand(entry: config.Models, base: Path, named: Mapping[str, ModelFile]) ->
             f"models: {entry.path} is a folder; write {entry.path.rstrip('/')}/*{SUFFIX} for the models in it"
         )
     if not glob.has_magic(entry.path):
-        raise UsageError(
+        raise _AbsentError(
             f"models: there is no {'object' if is_remote(place) else 'file'} {place}; {_describe_folder(place)}"
         )
     matches = _matches(entry.path, base)
     files = [match for match in matches if match.name.lower().endswith(SUFFIX)]
     if not files:
         others = f" among {len(matches)} matches" if matches else ""
-        raise UsageError(f"models: {entry.path} matches no {SUFFIX} file{others}; {_describe_folder(place)}")
+        raise _AbsentError(f"models: {entry.path} matches no {SUFFIX} file{others}; {_describe_folder(place)}")
     left = [file for file in files if str(file) not in named]
-    if entry.name is not None and len(left) > 1:
+    if entry.name is not None and entry.series is None and len(left) > 1:
         raise UsageError(
             f"models: the name {entry.name!r} stands for one file, {entry.path} matches {len(left)}: "
             f"{_some([file.name for file in left])}; leave `name` out, or name the file"

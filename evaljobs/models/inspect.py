@@ -20,6 +20,8 @@ Dim = int | str | None
 
 # What counts as a parameter: no shapes, indices or texts.
 _NO_PARAMETERS = {onnx.TensorProto.INT64, onnx.TensorProto.BOOL, onnx.TensorProto.STRING}
+# Operators that leave each number what it is.
+_PASSES_ON = frozenset({"Cast", "Dropout", "Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze"})
 # What stands in place of a file that Git LFS has not fetched.
 _LFS_POINTER = b"version https://git-lfs"
 
@@ -176,6 +178,25 @@ def infer_tensor(path: Path, name: str) -> Tensor:
         if value.name == name:
             return _tensor(value)
     return Tensor(name, "unknown", None)
+
+
+def find_maker(path: Path, name: str) -> str:
+    """Return the operator that makes the values of a tensor: what only moves or converts them is passed over.
+
+    Empty where no node makes it.
+
+    Raises
+    ------
+    ModelError
+        CORRUPT, if the file cannot be read.
+    """
+    makers = {made: node for node in read_proto(path).graph.node for made in node.output if made}
+    # A graph is in topological order and without circles, or it cannot run.
+    for _ in range(len(makers)):
+        if name not in makers or makers[name].op_type not in _PASSES_ON or not makers[name].input:
+            break
+        name = makers[name].input[0]
+    return str(makers[name].op_type) if name in makers else ""
 
 
 def _no_tensor(name: str, outputs: Sequence[str], made: Sequence[str]) -> ModelError:

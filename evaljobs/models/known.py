@@ -16,7 +16,7 @@ from evaljobs.config import canonical_json
 from evaljobs.images.versions import SETTLED_NS
 from evaljobs.models.cost import COST_VERSION, count_cost, structure_of
 from evaljobs.models.digest import model_digest
-from evaljobs.models.inspect import Graph, Tensor, infer_tensor, inspect
+from evaljobs.models.inspect import Graph, Tensor, find_maker, infer_tensor, inspect
 from evaljobs.models.model import Cost
 from evaljobs.models.places import Files, ModelFile
 from evaljobs.models.shapes import Shape
@@ -74,6 +74,17 @@ class Known:
         """
         question = ["tensor", FACTS_VERSION, onnx.__version__, name]
         return Tensor.from_json(self._recall(question, (file,), lambda: infer_tensor(_here(file), name).to_json()))
+
+    def maker(self, file: ModelFile, name: str) -> str:
+        """Return the operator that makes a tensor, see `find_maker`.
+
+        Raises
+        ------
+        ModelError
+            CORRUPT.
+        """
+        found: str = self._recall(["maker", FACTS_VERSION, name], (file,), lambda: find_maker(_here(file), name))
+        return found
 
     def digest(self, files: Files) -> str:
         """Return the digest of a model, see `model_digest`.

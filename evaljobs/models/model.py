@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -13,6 +14,9 @@ from evaljobs.images.normalise import Normalisation
 Layout = Literal["nchw", "nhwc"]
 InputType = Literal["float32", "float16", "uint8"]
 Pooling = Literal["mean", "max", "first", "flatten"]
+# What jobs ask of a model: the vector that is compared, and a number for each class.
+EMBEDDING, SCORES = "embedding", "scores"
+ScoresAre = Literal["logits", "probabilities"]
 
 # Where neither the graph nor the config says: large enough to fill a core, small enough for any memory.
 DEFAULT_BATCH_SIZE = 32
@@ -33,7 +37,7 @@ class Input:
 
 @dataclass(frozen=True)
 class Output:
-    """A tensor that is kept: ``role`` is the column it is stored under.
+    """A tensor that is kept: ``role`` is the column it is stored under, and the first role that it has.
 
     ``channels_last`` says where a pooled output of four or more dimensions has its channels: last, or on axis 1.
     """
@@ -56,6 +60,28 @@ class Pixels:
     normalisation: Normalisation | None
     sources: dict[str, str]
     notes: tuple[str, ...] = ()
+
+
+class Classes(NamedTuple):
+    """The names of a model's classes, in the order of its scores, and who gave them."""
+
+    names: tuple[str, ...]
+    source: str
+
+
+class Scores(NamedTuple):
+    """What is known of class scores: what they are and who says so, and the classes, where somebody names them."""
+
+    are: ScoresAre
+    source: str
+    classes: Classes | None
+
+
+class Lack(NamedTuple):
+    """Why a model does not have an output that some job asks for."""
+
+    kind: ModelErrorKind
+    message: str
 
 
 class Dropout(NamedTuple):
@@ -104,6 +130,14 @@ class Cost:
         return None if self.macs is None else 2 * self.macs / 1e9
 
 
+class Series(NamedTuple):
+    """Where a model stands in a line of checkpoints: at the value of a tag, such as epoch 7, of the line of a name."""
+
+    tag: str
+    value: float
+    name: str
+
+
 class Source(NamedTuple):
     """One version of an object that is a file of a model, and where it lies relative to the ONNX file's folder."""
 
@@ -128,6 +162,14 @@ class Model:
         Of the file with its external data, see `evaljobs.models.digest`.
     metadata
         The ONNX metadata entries, as they are.
+    outputs
+        The tensors that are kept, each once.
+    roles
+        By role: the column of the output that has it. A tensor may have several.
+    lacks
+        By role that some job of the run asks for: why the model does not have it.
+    scores
+        Where it has that role.
     graph_outputs
         The outputs that the file declares; `outputs` may name others.
     batch_size
@@ -138,6 +180,8 @@ class Model:
         What was decided for lack of a word in the config, in plain sentences.
     sources
         The objects on S3 that its files are copies of, the ONNX file first; none for local files.
+    series
+        Where it stands in a line of checkpoints, if it is part of one.
     """
 
     name: str
@@ -158,6 +202,15 @@ class Model:
     dropout: Dropout
     notes: tuple[str, ...] = ()
     sources: tuple[Source, ...] = ()
+    series: Series | None = None
+    roles: Mapping[str, str] = field(default_factory=lambda: {EMBEDDING: EMBEDDING})
+    lacks: Mapping[str, Lack] = field(default_factory=dict)
+    scores: Scores | None = None
+
+    def output(self, role: str) -> Output:
+        """Return the output that has a role."""
+        column = self.roles[role]
+        return next(output for output in self.outputs if output.role == column)
 
 
 @dataclass(frozen=True)
@@ -169,3 +222,4 @@ class Refused:
     tags: dict[str, str]
     kind: ModelErrorKind
     message: str
+    series: Series | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,12 +11,14 @@ from pathlib import Path
 from evaljobs import config
 from evaljobs.errors import ModelError, ModelErrorKind, RemoteError, RemoteErrorKind
 from evaljobs.models.files import Candidate, find_models
+from evaljobs.models.inspect import Graph
 from evaljobs.models.known import Known
-from evaljobs.models.model import DEFAULT_BATCH_SIZE, Cost, Input, Model, Pixels, Refused
+from evaljobs.models.model import DEFAULT_BATCH_SIZE, EMBEDDING, Cost, Input, Model, Pixels, Refused
 from evaljobs.models.places import files_of
 from evaljobs.models.preprocessing import METADATA_KEY, resolve_preprocessing
+from evaljobs.models.roles import Asked, pick_outputs
 from evaljobs.models.shapes import Shape
-from evaljobs.models.tensors import pick_input, pick_output
+from evaljobs.models.tensors import pick_input
 
 # Each holds a file in the memory while it parses it.
 _THREADS = 4
@@ -33,10 +36,11 @@ class Resolved:
     refused: tuple[Refused, ...]
 
 
-def resolve(run: config.Config, base: Path, known: Known | None = None) -> Resolved:
-    """Find, read and check every model of a config. A model that cannot be used is refused; the others go on.
+@dataclass(frozen=True)
+class Context:
+    """What the models of a run have in common.
 
-    Parameters
+    Attributes
     ----------
     run
         The config.
@@ -44,25 +48,45 @@ def resolve(run: config.Config, base: Path, known: Known | None = None) -> Resol
         The folder that relative paths start from: the config file's.
     known
         What earlier runs found out about the files.
+    needs
+        The roles that jobs need, see `evaljobs.models.roles`.
+    """
+
+    run: config.Config
+    base: Path
+    known: Known
+    needs: Collection[str] = (EMBEDDING,)
+
+
+def resolve(
+    run: config.Config, base: Path, known: Known | None = None, needs: Collection[str] = (EMBEDDING,)
+) -> Resolved:
+    """Find, read and check every model of a config. A model that cannot be used is refused; the others go on.
+
+    Parameters
+    ----------
+    run, base, known, needs
+        As `Context` has them.
 
     Raises
     ------
     UsageError
-        If a path matches nothing, a tag pattern is malformed, or two models have one name.
+        If a path matches nothing, a tag pattern is malformed, two models have one name, or a file of class names cannot
+        be used.
     RemoteError
         If S3 does not answer, or lists nothing.
     """
     candidates = find_models(run.models, base)
-    answers = known or Known()
+    context = Context(run, base, known or Known(), needs)
     with ThreadPoolExecutor(min(_THREADS, os.cpu_count() or 1), thread_name_prefix="resolve") as pool:
-        found = list(pool.map(lambda candidate: resolve_or_refuse(candidate, run, answers), candidates))
+        found = list(pool.map(lambda candidate: resolve_or_refuse(candidate, context), candidates))
     return Resolved(
         tuple(model for model in found if isinstance(model, Model)),
         tuple(model for model in found if isinstance(model, Refused)),
     )
 
 
-def resolve_or_refuse(candidate: Candidate, run: config.Config, known: Known) -> Model | Refused:
+def resolve_or_refuse(candidate: Candidate, context: Context) -> Model | Refused:
     """Decide everything about one model, or say why it cannot be used.
 
     Raises
@@ -71,17 +95,17 @@ def resolve_or_refuse(candidate: Candidate, run: config.Config, known: Known) ->
         If S3 does not answer at all.
     """
     try:
-        return resolve_one(candidate, run, known)
+        return resolve_one(candidate, context)
     except ModelError as error:
         kind, message = error.kind, str(error)
     except RemoteError as error:
         if error.kind not in _ONE_OBJECT:
             raise
         kind, message = ModelErrorKind.CORRUPT, str(error)
-    return Refused(candidate.name, str(candidate.file), candidate.tags, kind, message)
+    return Refused(candidate.name, str(candidate.file), candidate.tags, kind, message, candidate.series)
 
 
-def resolve_one(candidate: Candidate, run: config.Config, known: Known) -> Model:
+def resolve_one(candidate: Candidate, context: Context) -> Model:
     """Decide everything about one model.
 
     Raises
@@ -91,17 +115,19 @@ def resolve_one(candidate: Candidate, run: config.Config, known: Known) -> Model
     RemoteError
         If it is on S3 and cannot be read.
     """
-    entry = candidate.entry
+    if candidate.missing:
+        raise ModelError(ModelErrorKind.MISSING, candidate.missing)
+    entry, run, known = candidate.entry, context.run, context.known
     graph = known.graph(candidate.file)
     files = files_of(candidate.file, graph.external, graph.external_bytes)
     image, input_notes = pick_input(graph)
-    output, output_notes = pick_output(graph, lambda name: known.tensor(candidate.file, name), entry, image)
+    kept = pick_outputs(asked_about(candidate, context, graph, image), context.needs)
     pixels = resolve_preprocessing(
         entry.preprocessing, run.preprocessing, graph.metadata.get(METADATA_KEY), image, run.max_image_pixels
     )
     batch_size, batch_notes = _batch_size(image, entry.batch_size, graph.op_types)
     digest = known.digest(files)
-    cost = known.cost(files, digest, image.name, _input_shape(image, pixels), (output.tensor,))
+    cost = known.cost(files, digest, image.name, _input_shape(image, pixels), tuple(o.tensor for o in kept.outputs))
     path, external = files.named()
     return Model(
         name=candidate.name,
@@ -114,14 +140,31 @@ def resolve_one(candidate: Candidate, run: config.Config, known: Known) -> Model
         parameters=graph.parameters,
         opset=graph.opset,
         input=image,
-        outputs=(output,),
+        outputs=kept.outputs,
         graph_outputs=tuple(tensor.name for tensor in graph.outputs),
         pixels=pixels,
         batch_size=batch_size,
         cost=cost,
         dropout=graph.dropout,
-        notes=(*candidate.notes, *input_notes, *output_notes, *pixels.notes, *batch_notes, *_cost_notes(cost)),
+        notes=(*candidate.notes, *input_notes, *kept.notes, *pixels.notes, *batch_notes, *_cost_notes(cost)),
         sources=files.sources(),
+        series=candidate.series,
+        roles=kept.roles,
+        lacks=kept.lacks,
+        scores=kept.scores,
+    )
+
+
+def asked_about(candidate: Candidate, context: Context, graph: Graph, image: Input) -> Asked:
+    """Return what `pick_outputs` takes for one model."""
+    file, known = candidate.file, context.known
+    return Asked(
+        graph,
+        candidate.entry,
+        image,
+        context.base,
+        lambda name: known.tensor(file, name),
+        lambda name: known.maker(file, name),
     )
 
 

@@ -3,7 +3,7 @@ r"""Tags from file names, by a pattern.
 ``{backbone}-f{dim}-r{res}-{norm}-{loss}[-{variant}]``: braces name fields, brackets hold optional parts (which may
 hold further ones), everything else stands for itself. A field takes one character at least and as few as possible,
 from the left, so ``variant`` above keeps its hyphens: ``ln-cos-from-scratch`` is norm ``ln``, loss ``cos``, variant
-``from-scratch``.
+``from-scratch``. A slash stands for itself: ``{run}/epoch-{epoch}`` is matched with the file's folder too.
 """
 
 from __future__ import annotations

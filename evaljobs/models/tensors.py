@@ -11,7 +11,7 @@ from evaljobs.models.inspect import Dim, Graph, Tensor
 from evaljobs.models.model import Input, InputType, Layout, Output
 
 _CHANNELS = {1, 3}
-_FLOATS = {"float16", "float32", "float64", "unknown"}
+FLOATS = {"float16", "float32", "float64", "unknown"}
 
 
 def pick_input(graph: Graph) -> tuple[Input, tuple[str, ...]]:
@@ -84,14 +84,14 @@ def pick_output(
     """
     tensor = _find(graph, tensor_of, entry.output)
     found = f"the output {tensor.describe()}"
-    if tensor.dtype not in _FLOATS:
+    if tensor.dtype not in FLOATS:
         raise _bad_output(f"{found} is not of a floating type; name another tensor with `output`")
     declared = any(output.name == tensor.name for output in graph.outputs)
     output = Output("embedding", tensor.name, entry.pooling, channels_last=declared and image.layout == "nhwc")
     notes = ("the output is float64: its vectors are rounded to float32",) if tensor.dtype == "float64" else ()
     if tensor.shape is None:
         return output, notes
-    if len(tensor.shape) < 2 or _other_batch(tensor.shape[0], image.batch):
+    if len(tensor.shape) < 2 or other_batch(tensor, image):
         raise _bad_output(f"{found} has no row per image; expected [N, d] with N = {image.batch or 'the batch'}")
     if len(tensor.shape) == 2:
         ignored = (f"pooling {entry.pooling} has nothing to do: the output is [N, d]",) if entry.pooling else ()
@@ -104,8 +104,10 @@ def pick_output(
     return output, notes
 
 
-def _other_batch(rows: Dim, batch: int | None) -> bool:
-    return isinstance(rows, int) and batch is not None and rows != batch
+def other_batch(tensor: Tensor, image: Input) -> bool:
+    """Return whether a tensor has a number of rows that is not that of the images, as far as both are fixed."""
+    rows = tensor.shape[0] if tensor.shape else None
+    return isinstance(rows, int) and image.batch is not None and rows != image.batch
 
 
 def _find(graph: Graph, tensor_of: Callable[[str], Tensor], name: str | None) -> Tensor:

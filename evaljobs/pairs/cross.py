@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaljobs.errors import InputError
-from evaljobs.pairs.samples import Grouping, Samples, arranged, as_rows, expect_lengths, factorise, grouped
+from evaljobs.pairs.labels import factorise
+from evaljobs.pairs.samples import Grouping, Samples, arranged, as_rows, expect_lengths, grouped
 
 Int64 = NDArray[np.int64]
 

@@ -10,15 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaljobs.errors import InputError
-from evaljobs.pairs import auroc, curve
+from evaljobs.pairs import auroc, curve, histogram
 from evaljobs.pairs.bins import SCALE
 from evaljobs.pairs.closer import LISTED, Closer, Pairs, Spread, Wanted
 from evaljobs.pairs.compiled import compiled
 from evaljobs.pairs.count import FOLD, Counts, Groups
+from evaljobs.pairs.labels import factorise
 from evaljobs.pairs.points import Point, allowed_at, find_sorted, to_point
 from evaljobs.pairs.replicates import replicate
 from evaljobs.pairs.rounds import Outcome
-from evaljobs.pairs.samples import Samples, arranged, as_rows, expect_lengths, factorise, grouped
+from evaljobs.pairs.samples import Samples, arranged, as_rows, expect_lengths, grouped
 from evaljobs.pairs.work import Rounds, total_of
 
 Float64 = NDArray[np.float64]
@@ -216,8 +217,9 @@ def listed_rounds(listed: Listed, targets: tuple[float, ...], wanted: Wanted) ->
         points,
         auroc.from_sorted(impostor, genuine),
         curve.from_sorted(impostor, genuine, points),
-        replicate(*_by_group(listed, scores), points) if listed.n_groups else None,
-        _closer(listed, scores, points, wanted) if wanted else None,
+        histogram.from_sorted(impostor, genuine),
+        replicates=replicate(*_by_group(listed, scores), points) if listed.n_groups else None,
+        closer=_closer(listed, scores, points, wanted) if wanted else None,
     )
 
 

@@ -12,7 +12,7 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
-from evaljobs.pairs import auroc, curve
+from evaljobs.pairs import auroc, curve, histogram
 from evaljobs.pairs.auroc import Auroc
 from evaljobs.pairs.bins import Bins
 from evaljobs.pairs.closer import Closer, Wanted, flags_between, look_closer
@@ -20,6 +20,7 @@ from evaljobs.pairs.collect import Collect
 from evaljobs.pairs.count import Counts
 from evaljobs.pairs.curve import Curve
 from evaljobs.pairs.decide import Pending, find_in_pool, find_refined
+from evaljobs.pairs.histogram import Histogram
 from evaljobs.pairs.points import Found, Point, allowed_at, find_sorted, to_point
 from evaljobs.pairs.pool import Pool
 from evaljobs.pairs.probe import Probe, guess, guess_tails
@@ -63,6 +64,8 @@ class Outcome:
 
     Attributes
     ----------
+    curve_error
+        How far the scores behind the curve and the histogram can be from those of the definition.
     replicates
         None where the samples are not in groups.
     closer
@@ -72,6 +75,8 @@ class Outcome:
     points: tuple[Point, ...]
     auroc: Auroc | None
     curve: Curve
+    histogram: Histogram
+    curve_error: float = 0.0
     replicates: Replicates | None = None
     closer: Closer | None = None
 
@@ -114,7 +119,8 @@ def _collected(
     impostor, genuine = (yield from total_of(Collect(tiles))).sorted()
     allowed = {allowed_at(target, len(impostor)) for target in targets}
     points = _points(samples, targets, {a: find_sorted(impostor, genuine, a) for a in allowed})
-    outcome = Outcome(points, auroc.from_sorted(impostor, genuine), curve.from_sorted(impostor, genuine, points))
+    drawn = curve.from_sorted(impostor, genuine, points), histogram.from_sorted(impostor, genuine)
+    outcome = Outcome(points, auroc.from_sorted(impostor, genuine), *drawn)
     if not wanted and not samples.n_groups:
         return outcome
     tails = wanted.tails(len(impostor), len(genuine), (p.false_positives or 0 for p in points))
@@ -148,8 +154,8 @@ def _scanned(  # noqa: PLR0913, PLR0917 - as `rounds`
         found |= more
     found |= yield from _refined(samples.tiles(min(limits.tile, _REFINE_TILE)), fine, pending)
     points = _points(samples, targets, found)
-    drawn = curve.from_counts(scanned.counts, bins, points)
-    outcome = Outcome(points, auroc.from_counts(scanned.counts, bins.reach), drawn)
+    drawn = curve.from_counts(scanned.counts, bins, points), histogram.from_counts(scanned.counts, bins)
+    outcome = Outcome(points, auroc.from_counts(scanned.counts, bins.reach), *drawn, curve_error=bins.error)
     return (yield from _completed(samples, scan, scanned, pool, outcome, wanted))
 
 

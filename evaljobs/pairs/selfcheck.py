@@ -17,9 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaljobs.errors import InputError
+from evaljobs.pairs.labels import factorise
 from evaljobs.pairs.points import FEW_ERRORS, Flag, Point
 from evaljobs.pairs.rounds import Limits, Outcome, rounds
-from evaljobs.pairs.samples import Samples, as_rows, expect_lengths, factorise, prepare
+from evaljobs.pairs.samples import Samples, as_rows, expect_lengths, prepare
 from evaljobs.pairs.threads import run_rounds
 
 Float64 = NDArray[np.float64]

@@ -17,6 +17,7 @@ from evaljobs.pairs.curve import Curve
 from evaljobs.pairs.findings import Findings, Pair, findings_of
 from evaljobs.pairs.gpu.device import open_device
 from evaljobs.pairs.gpu.execute import verify_on
+from evaljobs.pairs.histogram import EMPTY, Histogram
 from evaljobs.pairs.intervals import interval
 from evaljobs.pairs.points import Flag, Point
 from evaljobs.pairs.rounds import DEFAULT_TILE, Limits, Outcome, rounds
@@ -89,6 +90,11 @@ class Verification:
         What was changed about the input.
     curve
         The ROC curve, for drawing.
+    curve_error
+        How far the scores behind `curve` and `histogram` can be from those of the definition: 0 where all were
+        scored. The operating points are exact on the curve, too.
+    histogram
+        The distribution of the scores, for drawing.
     """
 
     points: tuple[Point, ...]
@@ -105,6 +111,8 @@ class Verification:
     findings: Findings | None = None
     notes: tuple[str, ...] = ()
     curve: Curve = dataclasses.field(compare=False, repr=False, default=Curve(np.empty(0), np.empty(0), np.empty(0)))
+    curve_error: float = dataclasses.field(compare=False, default=0.0)
+    histogram: Histogram = dataclasses.field(compare=False, repr=False, default=EMPTY)
 
     def to_json(self) -> dict[str, Any]:
         """Return the result as it stands in results.json: valid JSON, undefined is null."""
@@ -117,6 +125,7 @@ class Verification:
             "auroc_exact": self.auroc_exact,
             "auroc_bounds": None if self.auroc_bounds is None else list(self.auroc_bounds),
             "auroc_ci": None if self.auroc_ci is None else list(self.auroc_ci),
+            "curve_error": self.curve_error,
             "points": [
                 point.to_json() | {"spread": None if self.findings is None else self.findings.spread(number)}
                 for number, point in enumerate(self.points)
@@ -130,9 +139,15 @@ class Verification:
 
         return pa.table(self.curve._asdict())
 
+    def scores_table(self) -> pa.Table:
+        """Return the distribution of the scores: float64 score_low and score_high, int64 genuine and impostor."""
+        import pyarrow as pa
+
+        return pa.table(self.histogram._asdict())
+
     def tables(self) -> dict[str, pa.Table]:
-        """Return all tables by name: roc; and where errors were looked at, hardest, labels and label_pairs."""
-        found = {"roc": self.curve_table()}
+        """Return all tables by name: roc and scores; where errors were looked at, hardest, labels and label_pairs."""
+        found = {"roc": self.curve_table(), "scores": self.scores_table()}
         if self.findings is not None:
             found["hardest"] = self.findings.hardest_table()
             found["labels"] = self.findings.labels_table(self.points)
@@ -231,6 +246,8 @@ def conclude(samples: Samples, outcome: Outcome) -> Verification:
         findings=findings,
         notes=samples.notes,
         curve=outcome.curve,
+        curve_error=outcome.curve_error,
+        histogram=outcome.histogram,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -49,11 +49,16 @@ def against_first(results: Document, group: Group, fpr: float) -> str | None:
 def summary(results: Document, group: Group, fpr: float) -> str | None:
     """Say in a line how many models are better and worse than the first; None where there is no other."""
     rows = [row for row in group_differences(results, group) if row["target"] == fpr]
+    return standings(rows, f"at FPR {rate_text(fpr)}")
+
+
+def standings(rows: Sequence[Row], where: str) -> str | None:
+    """Say in a line how many models are better and worse than the first in one number; None for no rows."""
     if not rows:
         return None
     counts = Counter(_standing(row) for row in rows)
     said = ", ".join(f"{counts[name]:,} {name}" for name in ("better", "worse", *VERDICTS) if counts[name])
-    return f"against {rows[0]['reference']} at FPR {rate_text(fpr)}: {said} (differences.csv)"
+    return f"against {rows[0]['reference']} {where}: {said} (differences.csv)"
 
 
 def _standing(row: Row) -> str:

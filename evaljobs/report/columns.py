@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,10 @@ class Kind(enum.StrEnum):
 
 def _no_reason(_: Row) -> str:
     return ""
+
+
+def _never(_: Row) -> bool:
+    return False
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,11 @@ class Column:
         null.
     reason
         Why a value is null, where that is known; else empty.
+    beside
+        Columns that follow in CSV and Parquet alone: what people read in this one's text, such as the ends of an
+        interval.
+    strong
+        Whether a row's text is set in bold, as that of the best model is.
     """
 
     name: str
@@ -53,6 +62,8 @@ class Column:
     unit: str = ""
     format: str | Callable[[Row], str] = ""
     reason: Callable[[Row], str] = _no_reason
+    beside: tuple[Column, ...] = ()
+    strong: Callable[[Row], bool] = _never
 
     @property
     def heading(self) -> str:
@@ -87,3 +98,10 @@ class Column:
 def used_columns(columns: Sequence[Column], rows: Sequence[Row]) -> list[Column]:
     """Leave out columns that say nothing in any row, not even why a value is missing."""
     return [column for column in columns if any(column.text(row) != "-" for row in rows)]
+
+
+def with_beside(columns: Sequence[Column]) -> Iterator[Column]:
+    """Yield the columns of files for machines: each with those beside it."""
+    for column in columns:
+        yield column
+        yield from column.beside

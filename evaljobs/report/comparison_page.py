@@ -18,6 +18,7 @@ from evaljobs.report.comparison import Comparison
 from evaljobs.report.difference_tables import DIFFERENCE_COLUMNS, SHOWN_COLUMNS, bullets, legend
 from evaljobs.report.escape import markdown_text, visible
 from evaljobs.report.formats import to_csv, to_markdown, to_parquet, to_terminal
+from evaljobs.report.gate_table import GATE_COLUMNS, gate_legend, gate_lines
 
 # Of the JSON document.
 VERSION = 1
@@ -41,24 +42,27 @@ def _pair(row: Row) -> str:
 
 
 def _remarks(found: Comparison) -> list[str]:
-    return [*legend(found.rows), *(f"note: {note}" for note in found.notes)]
+    return [*legend(found.rows), *gate_legend(found.gates), *(f"note: {note}" for note in found.notes)]
 
 
 def render_comparison(found: Comparison) -> RenderableType:
-    """Return a comparison for a terminal: a table for each pair of models, what verdicts mean, and what was left out.
+    """Return a comparison for a terminal: tables of pairs of models, what verdicts mean, what was left out, gates.
 
     Names stand above the tables, so that no number of them is cut at 80 columns.
     """
     parts: list[RenderableType] = []
     for title, rows in _tables(found.rows, _pair).items():
         parts += [Text(visible(title), style="bold"), to_terminal(used_columns(SHOWN_COLUMNS, rows), rows)]
-    return Renderables(*parts, *(Text(visible(line)) for line in _remarks(found)))
+    parts += [Text(visible(line)) for line in _remarks(found)]
+    if found.gates:
+        parts += [Text("Gates", style="bold"), *(Text(visible(line)) for line in gate_lines(found.gates))]
+    return Renderables(*parts)
 
 
 def to_document(found: Comparison) -> dict[str, Any]:
-    """Return a comparison as a JSON document: its rows by the names of their columns, and what was left out."""
+    """Return a comparison as a JSON document: its rows by the names of their columns, gates, and what was left out."""
     rows = [{column.name: column.value(row) for column in DIFFERENCE_COLUMNS} for row in found.rows]
-    return {"version": VERSION, "differences": rows, "notes": found.notes}
+    return {"version": VERSION, "differences": rows, "gates": found.gates, "notes": found.notes}
 
 
 def to_page(found: Comparison) -> str:
@@ -67,6 +71,9 @@ def to_page(found: Comparison) -> str:
     for title, rows in _tables(found.rows, _group).items():
         columns = used_columns([*_name_columns(rows), *SHOWN_COLUMNS], rows)
         parts += [f"## {markdown_text(title)}\n", to_markdown(columns, rows)]
+    if found.gates:
+        columns = used_columns([*_name_columns(found.gates), *GATE_COLUMNS], found.gates)
+        parts += ["## Gates\n", to_markdown(columns, found.gates)]
     return "\n".join([*parts, bullets(_remarks(found))])
 
 

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from functools import partial
 
 from evaljobs.report.columns import Column, Kind, Row
-from evaljobs.report.differences import Verdict
+from evaljobs.report.differences import Metric, Verdict
 from evaljobs.report.escape import markdown_text
+from evaljobs.report.measures import measure_of
 from evaljobs.report.numbers import interval_text, rate_text
 
 # A verdict in words, for the foot of a table.
@@ -27,8 +28,10 @@ def _words(key: str, row: Row) -> str | None:
 
 
 def metric_text(row: Row) -> str:
-    """Write what is compared, such as ``TPR@1e-4``."""
-    return "AUROC" if row["target"] is None else f"TPR@{rate_text(row['target'])}"
+    """Write what is compared, such as ``TPR@1e-4`` or ``balanced accuracy``."""
+    if row["target"] is not None:
+        return f"TPR@{rate_text(row['target'])}"
+    return "AUROC" if row["metric"] == Metric.AUROC else measure_of(row["metric"]).title
 
 
 def difference_text(row: Row) -> str:

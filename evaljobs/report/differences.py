@@ -7,7 +7,9 @@ images leave out the same groups, so the differences of their replicates say how
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from evaljobs.pairs.intervals import difference
@@ -30,14 +32,18 @@ class Metric(enum.StrEnum):
     AUROC = "auroc"
 
 
-class _Side(NamedTuple):
-    """One number of one model, its replicates if there are any, and how far the number itself may be off."""
+class Side(NamedTuple):
+    """One number of one model, its replicates if there are any, and how far the number itself may be off.
+
+    Sides whose ``images`` differ were not judged on the same ones.
+    """
 
     value: float | None
     grouping: dict[str, Any]
     replicates: Sequence[float | None] | None
     flags: tuple[str, ...] = ()
     error: float = 0.0
+    images: str | None = None
 
 
 class _Found(NamedTuple):
@@ -70,25 +76,74 @@ def differences(reference: Document, model: Document, targets: Sequence[float]) 
         ``verdict``, ``reason`` (why there is no interval), ``flags_a``, ``flags_b``, ``unit`` and ``groups``.
     """
     for target in targets:
-        yield _row(Metric.TPR, target, _tpr(reference, target), _tpr(model, target))
-    yield _row(Metric.AUROC, None, _auroc(reference), _auroc(model))
+        yield difference_row(Metric.TPR, target, _tpr(reference, target), _tpr(model, target))
+    yield difference_row(Metric.AUROC, None, _auroc(reference), _auroc(model))
 
 
-def _tpr(result: Document, target: float) -> _Side:
+def mean_differences(
+    blocks: Sequence[tuple[Sequence[Document], Sequence[Document]]], targets: Sequence[float]
+) -> Iterator[dict[str, Any]]:
+    """Yield the mean over blocks of the difference between two kinds of models: as `differences` does.
+
+    The groups that replicates leave out are those of all models, so the mean has replicates of its own, and from them
+    its interval: how far the mean is certain for these very models, on other images.
+
+    Parameters
+    ----------
+    blocks
+        For each: the results of the reference, and of the models against it; at least one of both. Each model of a
+        block counts alike, and each block counts alike.
+    targets
+        FPRs; each result has a point for each of them.
+    """
+    for target in targets:
+        yield difference_row(Metric.TPR, target, *_mean_sides(blocks, partial(_tpr, target=target)))
+    yield difference_row(Metric.AUROC, None, *_mean_sides(blocks, _auroc))
+
+
+def _mean_sides(
+    blocks: Sequence[tuple[Sequence[Document], Sequence[Document]]], side: Callable[[Document], Side]
+) -> tuple[Side, Side]:
+    a, b = ([_mean([side(result) for result in both[i]]) for both in blocks] for i in (0, 1))
+    return _mean(a), _mean(b)
+
+
+def _mean(sides: Sequence[Side]) -> Side:
+    """Return the mean of numbers and, group by group, that of their replicates; undefined where one of them is."""
+    if len(sides) == 1:
+        return sides[0]
+    replicates = [side.replicates for side in sides if side.replicates is not None]
+    alike = len(replicates) == len(sides) and all(side.grouping == sides[0].grouping for side in sides)
+    return Side(
+        _mean_value([side.value for side in sides]),
+        sides[0].grouping if alike else grouping(None),
+        [_mean_value(group) for group in zip(*replicates, strict=True)] if alike else None,
+        tuple(dict.fromkeys(flag for side in sides for flag in side.flags)),
+        math.fsum(side.error for side in sides) / len(sides),
+    )
+
+
+def _mean_value(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return math.fsum(known) / len(known) if len(known) == len(values) else None
+
+
+def _tpr(result: Document, target: float) -> Side:
     place = targets_of(result).index(target)
     point, intervals = result["points"][place], result.get("intervals")
     replicates = intervals["replicates"]["tpr"][place] if intervals else None
-    return _Side(point["tpr"], grouping(result), replicates, tuple(flags(point)))
+    return Side(point["tpr"], grouping(result), replicates, tuple(flags(point)))
 
 
-def _auroc(result: Document) -> _Side:
+def _auroc(result: Document) -> Side:
     intervals, bounds = result.get("intervals"), result.get("auroc_bounds")
     error = 0.0 if result["auroc_exact"] or bounds is None else (bounds[1] - bounds[0]) / 2
     replicates = intervals["replicates"]["auroc"] if intervals else None
-    return _Side(result["auroc"], grouping(result), replicates, error=error)
+    return Side(result["auroc"], grouping(result), replicates, error=error)
 
 
-def _row(metric: Metric, target: float | None, a: _Side, b: _Side) -> dict[str, Any]:
+def difference_row(metric: str, target: float | None, a: Side, b: Side) -> dict[str, Any]:
+    """Return the difference b - a of two numbers of two models, as `differences` yields it."""
     found = _interval(a, b)
     zero_inside = None if found.ends is None else found.ends[0] <= 0 <= found.ends[1]
     return {
@@ -119,7 +174,7 @@ def _verdict(zero_inside: bool | None) -> Verdict:
     return Verdict.NOT_CERTAIN if zero_inside else Verdict.REAL
 
 
-def _interval(a: _Side, b: _Side) -> _Found:
+def _interval(a: Side, b: Side) -> _Found:
     """Return the 95% interval of b - a; wider by what the certified bounds leave open of an AUROC that is not exact."""
     if reason := _not_comparable(a, b):
         return _Found(None, reason)
@@ -132,10 +187,12 @@ def _interval(a: _Side, b: _Side) -> _Found:
     return _Found((max(-1.0, found.low - error), min(1.0, found.high + error)))
 
 
-def _not_comparable(a: _Side, b: _Side) -> str:
+def _not_comparable(a: Side, b: Side) -> str:
     """Say why there can be no interval; empty where there may be one."""
     if a.value is None or b.value is None:
         return "a number is undefined"
+    if a.images != b.images:
+        return "judged on other images"
     if a.replicates is None or b.replicates is None:
         return "no replicates in the results"
     if a.grouping != b.grouping:

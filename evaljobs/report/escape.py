@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 import unicodedata
 
@@ -14,11 +15,31 @@ _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 # What spreadsheets take for the start of a formula, full-width forms included.
 _FORMULA = tuple("=+-@＝＋－＠")
 
+# Brackets and stars mean something to the command before them, such as the end of a line.
+_LATEX = str.maketrans(
+    {
+        "\\": r"\textbackslash{}",
+        "^": r"\textasciicircum{}",
+        "~": r"\textasciitilde{}",
+        "<": r"\textless{}",
+        ">": r"\textgreater{}",
+        "|": r"\textbar{}",
+        '"': r"{\char34}",  # the one way that every font encoding has
+        "`": r"\textasciigrave{}",
+        **{c: f"\\{c}" for c in "{}$&#_%"},
+        **{c: f"{{{c}}}" for c in "[]*"},
+    }
+)
+# Two of these in a row would become one character.
+_LIGATURES = re.compile(r"(?<=[-',])(?=[-',])")
+
 _MARKDOWN = re.compile(r"[\\`*\[\]<>#~!&$]|(?<![^\W_])_|_(?![^\W_])")
 
 
 def visible(text: str) -> str:
     r"""Replace what is not seen, or acts on a terminal, by a backslash escape such as ``\x1b``."""
+    if text.isprintable():  # at once, of nearly every text; what is hidden is not printable
+        return text
     return "".join(_escape(c) if _is_hidden(c) else c for c in text)
 
 
@@ -49,3 +70,13 @@ def markdown_text(text: str) -> str:
     shown = _MARKDOWN.sub(lambda match: f"\\{match[0]}", visible(text))
     # Parsers differ on a backslash before a pipe in a table: an entity is the same to all.
     return shown.replace("|", "&#124;")
+
+
+def latex_text(text: str) -> str:
+    """Return text that LaTeX sets as it is, at the start of a table's line too; other scripts stay as they are."""
+    return "{}".join(piece.translate(_LATEX) for piece in _LIGATURES.split(visible(text)))
+
+
+def html_text(text: str) -> str:
+    """Return text for HTML, between tags and in quoted attributes."""
+    return html.escape(visible(text))

@@ -76,6 +76,12 @@ def _channels(values: Sequence[float]) -> str:
     return f"{values[0]:g}" if len(set(values)) == 1 else f"[{', '.join(f'{value:g}' for value in values)}]"
 
 
+def _scores(row: Row) -> str | None:
+    """Return the tensor of class scores, and what they are: ``logits (logits)``."""
+    scores = row["decided"] and row["decided"]["scores"]
+    return f"{scores['tensor']} ({scores['are']})" if scores else None
+
+
 def _embedded(row: Row) -> str | None:
     value: str | None = row["metadata"].get("evaljobs.preprocessing")
     return value
@@ -110,6 +116,8 @@ COLUMNS = [
     Column("tensor", "embedding", "decided.output.tensor", Kind.TEXT),
     Column("pooling", "pooling", "decided.output.pooling", Kind.TEXT),
     Column("dimension", "dimension", "decided.output.dimension", Kind.INTEGER),
+    Column("scores", "class scores", _scores, Kind.TEXT),
+    Column("classes", "classes", "decided.scores.classes.n", Kind.INTEGER),
     Column("opset", "opset", "opset", Kind.INTEGER),
     Column("params", "parameters", "cost.params", Kind.INTEGER, format=",d"),
     Column("gmacs", "GMACs", "cost.gmacs", Kind.NUMBER, format=".3g"),
@@ -172,19 +180,31 @@ def _decided_lines(model: Document) -> list[tuple[str, str]]:
     if model["status"] != OK:
         return [("refused", f"{model['error']['kind']}: {model['error']['message']}")]
     decided = model["decided"]
-    image, output, sources = decided["input"], decided["output"], decided["preprocessing"]["sources"]
+    image, sources = decided["input"], decided["preprocessing"]["sources"]
     batch = f"a fixed batch of {image['batch']}" if image["batch"] else f"batches of {decided['batch_size']}"
-    pooled = f", pooling {output['pooling']}" if output["pooling"] else ""
-    dimension = output["dimension"] or "?"
     return [
         ("", ""),
         ("is fed", f"{image['layout'].upper()} {image['dtype']}, {batch}"),
         ("pixels", str(_pixels(model))),
         ("scaling", str(_scaling(model))),
         ("taken from", "; ".join(f"{names}: {source}" for source, names in _by_source(sources))),
-        ("embedding", f"{output['tensor']}{pooled}: [N, {dimension}]"),
+        *_output_lines(decided),
         *(("note", note) for note in model["notes"]),
     ]
+
+
+def _output_lines(decided: Document) -> list[tuple[str, str]]:
+    """Say what is kept of a model, and what jobs ask for that it does not have."""
+    lines = []
+    if output := decided["output"]:
+        pooled = f", pooling {output['pooling']}" if output["pooling"] else ""
+        lines.append(("embedding", f"{output['tensor']}{pooled}: [N, {output['dimension'] or '?'}]"))
+    if scores := decided["scores"]:
+        found = scores["classes"]
+        classes = f"{found['n']:,} classes ({found['source']})" if found else "nobody names the classes"
+        what = f"{scores['tensor']}: [N, {scores['dimension'] or '?'}], {scores['are']} ({scores['source']})"
+        lines.append(("class scores", f"{what}; {classes}"))
+    return lines + [(f"no {role}", message) for role, message in decided["lacks"].items()]
 
 
 def _by_source(sources: Document) -> list[tuple[str, str]]:

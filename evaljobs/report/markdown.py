@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from evaljobs.report.against_first import against_first
+from evaljobs.report.class_markdown import classification_markdown
 from evaljobs.report.closer_look import balance_matters, concentration
 from evaljobs.report.columns import used_columns
 from evaljobs.report.escape import markdown_text
@@ -53,10 +54,12 @@ def to_markdown_page(results: Document, figures: Mapping[GroupKey, str]) -> str:
     """
     groups = verification_groups(results)
     parts = [f"# Results: {markdown_text(run_name(results) or 'unnamed run')}\n"]
-    if not groups:
-        parts.append("No verification among the results.\n")
+    classified = classification_markdown(results)
+    if not groups and not classified:
+        parts.append("Neither verification nor classification among the results.\n")
     for group in groups:
         parts += _leaderboard(results, group, groups, figures.get((group.job, group.set)))
+    parts += classified
     for group in groups:
         parts += _differences(results, group, groups)
     for group in groups:

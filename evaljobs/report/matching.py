@@ -5,10 +5,13 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from evaljobs.errors import UsageError
 from evaljobs.report.escape import visible
-from evaljobs.report.results import Document, Group, verification_groups
+from evaljobs.report.leaderboard import chosen_fpr, leaderboard_rows
+from evaljobs.report.measures import class_rows
+from evaljobs.report.results import CLASSIFICATION, VERIFICATION, Document, Group, groups_of, kind_of
 
 MAX_NAMED = 8
 
@@ -29,6 +32,8 @@ class Wanted:
         Names of a model of the first run and of the one of the second run to compare it with.
     same_run
         Whether both are the same run, so that equal names are the same model.
+    best
+        Whether the best model of each is compared, whatever their names.
     """
 
     job: str | None = None
@@ -36,6 +41,7 @@ class Wanted:
     targets: tuple[float, ...] = ()
     models: tuple[Pair, ...] = ()
     same_run: bool = False
+    best: bool = False
 
 
 # Models
@@ -58,7 +64,10 @@ def named_pairs(models: Sequence[str], counterparts: Sequence[str]) -> tuple[Pai
 
 
 def match_models(a: Document, b: Document, wanted: Wanted) -> tuple[list[Pair], list[str]]:
-    """Return the names that are compared, and what is left out."""
+    """Return the names that are compared, and what is left out; none where the best of each run are sought."""
+    if wanted.best:
+        _check_best(wanted)
+        return [], []
     names_a, names_b = ([model["name"] for model in document["models"]] for document in (a, b))
     if wanted.models:
         return [_named_pair(pair, names_a, names_b, wanted) for pair in wanted.models], []
@@ -77,6 +86,43 @@ def match_models(a: Document, b: Document, wanted: Wanted) -> tuple[list[Pair], 
         f"the runs have no model in common: A has {_list(names_a)}; B has {_list(names_b)}. Name what to compare "
         f"with --model A --with B{hint}"
     )
+
+
+def _check_best(wanted: Wanted) -> None:
+    if wanted.models:
+        raise UsageError("found --best and --model; expected one of them: the best model of each run, or those named")
+    if wanted.same_run:
+        raise UsageError("both are the same run, whose best model would be compared with itself; name two runs")
+
+
+def best_pair(a: Document, b: Document, first: Group, second: Group, target: float | None) -> Pair:
+    """Return the names of the best models of two runs: the first of their leaderboards.
+
+    Parameters
+    ----------
+    a, b, first, second
+        The runs, and the groups in them.
+    target
+        The FPR at which verifications are ranked; where it is None, that of the leaderboard of each run.
+    """
+    names: list[str] = []
+    for side, document, group in (("A", a, first), ("B", b, second)):
+        ranked, number = _ranked(document, group, target)
+        if not ranked or ranked[0]["rank"] is None:
+            raise UsageError(
+                f"run {side} has no best model in {where(group)}: no model has {number}; name the models with --model "
+                "and --with"
+            )
+        names.append(ranked[0]["model"]["name"])
+    return names[0], names[1]
+
+
+def _ranked(document: Document, group: Group, target: float | None) -> tuple[list[dict[str, Any]], str]:
+    """Return the rows of a group's leaderboard, and what its models are ranked by."""
+    if kind_of(group) == CLASSIFICATION:
+        return class_rows(document, group), "an accuracy"
+    fpr = chosen_fpr(group) if target is None else target
+    return [] if fpr is None else leaderboard_rows(document, group, fpr), f"a TPR at FPR {fpr}"
 
 
 def _named_pair(pair: Pair, names_a: Sequence[str], names_b: Sequence[str], wanted: Wanted) -> Pair:
@@ -115,13 +161,14 @@ def where(group: Group) -> str:
 def match_groups(a: Document, b: Document, wanted: Wanted) -> tuple[list[tuple[Group, Group]], list[str]]:
     """Return the groups of equal names that are compared, and what is left out."""
     chosen = [_chosen(side, document, wanted) for side, document in (("A", a), ("B", b))]
-    by_name = {(group.job, group.set): group for group in chosen[1]}
-    both = [(group, by_name[group.job, group.set]) for group in chosen[0] if (group.job, group.set) in by_name]
+    by_name = {(group.job, group.set, kind_of(group)): group for group in chosen[1]}
+    sought = [(group, by_name.get((group.job, group.set, kind_of(group)))) for group in chosen[0]]
+    both = [(first, second) for first, second in sought if second is not None]
     if not both:
         listed = ["; ".join(map(where, groups)) or "none" for groups in chosen]
         raise UsageError(
-            f"the runs have no verification of the same job and set: A has {listed[0]}; B has {listed[1]}. Give jobs "
-            "and sets that belong together the same name in both configurations"
+            f"the runs have no verification or classification of the same job and set: A has {listed[0]}; B has "
+            f"{listed[1]}. Give jobs and sets that belong together the same name in both configurations"
         )
     common = {(group.job, group.set) for group, _ in both}
     notes = [
@@ -134,7 +181,7 @@ def match_groups(a: Document, b: Document, wanted: Wanted) -> tuple[list[tuple[G
 
 
 def _chosen(side: str, document: Document, wanted: Wanted) -> list[Group]:
-    groups = verification_groups(document)
+    groups = groups_of(document, VERIFICATION, CLASSIFICATION)
     chosen = [g for g in groups if wanted.job in {None, g.job} and wanted.set in {None, g.set}]
     if chosen or (wanted.job is None and wanted.set is None):
         return chosen

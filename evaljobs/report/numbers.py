@@ -29,6 +29,11 @@ def share_text(share: float) -> str:
     return f"{mantissa}e{int(exponent)}"
 
 
+def digits_text(value: float) -> str:
+    """Write a measured number with three digits, and all of them before the point: 0.053, 5.54, 1,230."""
+    return f"{value:,.0f}" if abs(value) >= 99.95 else f"{value:.3g}"
+
+
 def count_text(count: int) -> str:
     """Write a large count in short: 512, 1.23M."""
     for power, letter in ((9, "G"), (6, "M"), (3, "k")):

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from evaljobs.errors import UsageError
 from evaljobs.remote import is_remote, locate
+from evaljobs.report.places import read_bytes
 from evaljobs.report.results import OK, VERIFICATION, Document
+from evaljobs.report.stored_tables import StoredTables
 from evaljobs.schemas import RESULTS_VERSION
 
 NAME = "results.json"
@@ -21,6 +23,13 @@ _KEYS = {
     "evaluations": ("job", "kind", "set", "model", "status", "result"),
 }
 _RESULT = ("protocol", "n_samples", "n_genuine", "n_impostor", "auroc", "auroc_exact", "auroc_bounds", "points")
+
+
+class Run(NamedTuple):
+    """A finished run: its results document, and its tables by (job, set, model) and name."""
+
+    document: Document
+    tables: StoredTables
 
 
 def read_results(run: str | Path) -> Document:
@@ -40,7 +49,7 @@ def read_results(run: str | Path) -> Document:
     """
     path = results_file(run)
     try:
-        document = json.loads(_bytes(path))
+        document = json.loads(read_bytes(path))
     except FileNotFoundError:
         raise UsageError(f"no {path}; expected the folder of a run, or its {NAME}") from None
     except (OSError, ValueError, RecursionError) as error:
@@ -67,24 +76,30 @@ def results_file(run: str | Path) -> str:
     return str(path / NAME if path.is_dir() else path)
 
 
+def read_run(run: str | Path) -> Run:
+    """Read the results of a run; its tables are read when they are looked at, and not kept.
+
+    Parameters
+    ----------
+    run
+        The run's folder, or its ``results.json``; local, or ``s3://``.
+
+    Raises
+    ------
+    UsageError, RemoteError
+        As `read_results` does.
+    """
+    document = read_results(run)
+    folder = results_file(run).rpartition("/")[0]
+    return Run(document, StoredTables(document, folder))
+
+
 def same_run(a: str | Path, b: str | Path) -> bool:
     """Return whether two paths name one run: the same folder or file, or a folder and the file in it."""
     files = [results_file(run) for run in (a, b)]
     if any(is_remote(file) for file in files):
         return files[0] == files[1]
     return Path(files[0]).resolve() == Path(files[1]).resolve()
-
-
-def _bytes(path: str) -> bytes:
-    if not is_remote(path):
-        return Path(path).read_bytes()
-    # It loads the S3 library.
-    from evaljobs.remote import objects
-
-    data = objects.read(path)
-    if data is None:
-        raise FileNotFoundError(path)
-    return data
 
 
 def _missing(document: Mapping[str, Any]) -> Iterator[str]:

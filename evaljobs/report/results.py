@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 Document = Mapping[str, Any]
 
 OK = "ok"
-VERIFICATION = "verification"
+VERIFICATION, CLASSIFICATION = "verification", "classification"
 
 
 class Group(NamedTuple):
-    """Verifications that can be compared: one job on one set, by model name."""
+    """Evaluations that can be compared: one job on one set, by model name."""
 
     job: str
     set: str
@@ -33,12 +33,27 @@ def run_name(results: Document) -> str:
 
 def verification_groups(results: Document) -> list[Group]:
     """Return the verifications by (job, set), in the order in which they stand."""
+    return groups_of(results, VERIFICATION)
+
+
+def groups_of(results: Document, *kinds: str) -> list[Group]:
+    """Return the evaluations of some kinds of jobs by (job, set), in the order in which they stand."""
     groups: dict[tuple[str, str], Group] = {}
     for evaluation in results["evaluations"]:
-        if evaluation["kind"] == VERIFICATION:
+        if evaluation["kind"] in kinds:
             key = (evaluation["job"], evaluation["set"])
             groups.setdefault(key, Group(*key, {})).evaluations[evaluation["model"]] = evaluation
     return list(groups.values())
+
+
+def all_groups(results: Document) -> list[Group]:
+    """Return the evaluations of every kind of job by (job, set), in the order in which they stand."""
+    return groups_of(results, *(evaluation["kind"] for evaluation in results["evaluations"]))
+
+
+def kind_of(group: Group) -> str:
+    """Return the kind of job of a group that is not empty."""
+    return str(next(iter(group.evaluations.values()))["kind"])
 
 
 def tag_keys(results: Document) -> list[str]:
@@ -52,7 +67,7 @@ def group_rows(results: Document, group: Group) -> Iterator[dict[str, Any]]:
     Yields
     ------
     dict
-        ``job``, ``set``, ``model`` (the model's entry), ``result`` (of the verification, or null), ``status`` and
+        ``job``, ``set``, ``model`` (the model's entry), ``result`` (of the evaluation, or null), ``status`` and
         ``error`` (null, or kind and message).
     """
     for model in results["models"]:
@@ -63,6 +78,12 @@ def group_rows(results: Document, group: Group) -> Iterator[dict[str, Any]]:
             yield _row(group.job, group.set, model, model)
 
 
+def image_rates(results: Document) -> dict[str, float]:
+    """Return the images that each model took in a second, by name; without those that nobody has measured."""
+    models = (results.get("execution") or {}).get("models") or {}
+    return {name: model["images_per_s"] for name, model in models.items() if model.get("images_per_s")}
+
+
 def result_of(group: Group, model: str) -> Document | None:
     """Return the result of a model in a group; None where it is not there or failed."""
     evaluation = group.evaluations.get(model)
@@ -70,8 +91,9 @@ def result_of(group: Group, model: str) -> Document | None:
 
 
 def failed_rows(results: Document) -> list[dict[str, Any]]:
-    """Return a row per model that has no result at all, then one per verification that failed by itself."""
-    rows = [row for group in verification_groups(results) for row in group_rows(results, group)]
+    """Return a row per model that has no result at all, then one per evaluation that failed by itself."""
+    groups = all_groups(results)
+    rows = [row for g in groups for row in group_rows(results, g) if row["model"]["name"] in g.evaluations]
     worked = {row["model"]["name"] for row in rows if row["status"] == OK}
     lost = [m for m in results["models"] if m["status"] != OK and m["name"] not in worked]
     names = {model["name"] for model in lost}
@@ -101,9 +123,9 @@ def model_notes(results: Document) -> dict[str, list[str]]:
 
 
 def job_notes(results: Document) -> list[str]:
-    """Return what was said about verifications, a line each: once for each job, and of how many models."""
+    """Return what was said about evaluations, a line each: once for each job, and of how many models."""
     lines = []
-    for group in verification_groups(results):
+    for group in all_groups(results):
         fine = [e["result"] for e in group.evaluations.values() if e["status"] == OK]
         notes = Counter(note for result in fine for note in result.get("notes") or ())
         for note, models in notes.items():

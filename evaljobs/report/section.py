@@ -8,14 +8,15 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from evaljobs.report.canvas import Written
-from evaljobs.report.columns import Column, Row
+from evaljobs.report.columns import Column, Row, used_columns
 from evaljobs.report.differences import Verdict
+from evaljobs.report.figures.canvas import Written
 from evaljobs.report.results import Document, Group
 
 
@@ -43,12 +44,21 @@ class Found(NamedTuple):
     prefix: str = ""
 
 
+class Fact(NamedTuple):
+    """A number beside a headline: ``text`` for people, ``exact`` with all its digits where it is worth copying."""
+
+    label: str
+    text: str
+    exact: str = ""
+
+
 class Headline(NamedTuple):
     """Which model is best, by how much, and whether that is certain; ``best`` is None where no model has a number."""
 
     best: str | None
     sentence: str
     verdict: Verdict
+    facts: Sequence[Fact] = ()
 
 
 class Level(enum.StrEnum):
@@ -77,6 +87,11 @@ class Table:
     rows: Sequence[Row]
     notes: Sequence[str] = ()
 
+    @cached_property
+    def shown(self) -> list[Column]:
+        """The columns for people: those that say something in some row. Files for machines have all."""
+        return used_columns(self.columns, self.rows) if self.rows else list(self.columns)
+
 
 @dataclass(frozen=True)
 class Picture:
@@ -95,7 +110,8 @@ class Chart:
 
     ``roc``: ``{curves: [{name, fpr: [], tpr: []}], n_impostor, targets: []}``, best first; ``front``: ``{points:
     [{name, x, y, low, high, on_front}], x_title, y_title, log_x}``; ``scores``: ``{edges: [], genuine: [], impostor:
-    [], thresholds: {text: score}}``; ``lines``: ``{lines: [{name, x: [], y: [], low: [], high: []}], x_title, y_title}``.
+    [], thresholds: {text: score}}``; ``lines``: ``{lines: [{name, x: [], y: [], low: [], high: []}], x_title,
+    y_title}``, with ``ticks``, the texts at x = 0, 1, 2, ..., where x is no number.
     """
 
     name: str
@@ -107,11 +123,24 @@ class Chart:
 
 @dataclass(frozen=True)
 class Part:
-    """What is shown of one model, or of a section as a whole."""
+    """What is shown of one model, or of a section as a whole.
+
+    Attributes
+    ----------
+    tables, pictures, charts
+        In their order. The page draws itself what there is a chart or `pairs` of: pictures of a chart's name, or of a
+        part with pairs, are files alone.
+    pairs
+        Pairs of images side by side, as `evaljobs.report.contact_sheet.hardest_rows` gives them.
+    findings
+        What must be known of this model.
+    """
 
     tables: Sequence[Table] = ()
     pictures: Sequence[Picture] = ()
     charts: Sequence[Chart] = ()
+    pairs: Sequence[Mapping[str, Any]] = ()
+    findings: Sequence[Finding] = ()
 
 
 @dataclass(frozen=True)
@@ -136,6 +165,13 @@ class Section:
         By name: of each model.
     findings
         Warnings, worst first.
+    headlines
+        By what is chosen, where the headline depends on it.
+    data
+        The tables that are written into ``summary/``: the same bytes for two equal runs, so without rates and seconds.
+        Left out: the chosen board and the tables of the whole.
+    prefix
+        Of file names, as of what was found.
     """
 
     job: str
@@ -148,3 +184,18 @@ class Section:
     whole: Part = field(default_factory=Part)
     models: Mapping[str, Part] = field(default_factory=dict)
     findings: Sequence[Finding] = ()
+    headlines: Mapping[str, Headline] = field(default_factory=dict)
+    data: Sequence[Table] = ()
+    prefix: str = ""
+
+    @property
+    def files(self) -> list[Table]:
+        """The tables that are written."""
+        if self.data:
+            return list(self.data)
+        return [*(self.boards[text] for text in [self.chosen] if text in self.boards), *self.whole.tables]
+
+    @property
+    def pictures(self) -> list[Picture]:
+        """All pictures, those of single models last."""
+        return [*self.whole.pictures, *(picture for part in self.models.values() for picture in part.pictures)]

@@ -39,7 +39,8 @@ def write_tables(
 
 def _name(key: tuple[str, str, str], table: str) -> str:
     # Names are cut and cleaned for the file system; the digest keeps two that then look alike apart.
-    readable = "-".join(re.sub(r"[^A-Za-z0-9_.-]+", "_", part).strip("._")[:60] for part in key)
+    parts = [part for part in key if part is not None]  # a job may have no model
+    readable = "-".join(re.sub(r"[^A-Za-z0-9_.-]+", "_", part).strip("._")[:60] for part in parts)
     return f"{readable}-{hashlib.sha256(repr(key).encode(errors='backslashreplace')).hexdigest()[:8]}.{table}.parquet"
 
 

@@ -9,8 +9,18 @@ from typing import Any
 
 from evaljobs.report.columns import Column, Kind, Row
 from evaljobs.report.flags import error_kind, flags_text, why_no_auroc, why_no_rate
-from evaljobs.report.numbers import count_text, interval_text, next_text, rate_text, share_text, threshold_text
+from evaljobs.report.numbers import (
+    count_text,
+    digits_text,
+    interval_text,
+    next_text,
+    rate_text,
+    share_text,
+    threshold_text,
+)
 from evaljobs.report.results import OK
+
+TAG = "tag."  # before the names of tags where other columns stand beside them
 
 
 def _tag(key: str, row: Row) -> str | None:
@@ -49,10 +59,15 @@ def _half_threshold_text(row: Row) -> str:
     return threshold_text((_point(row, "threshold") + 1) / 2, _half_scale(_point(row, "next_impostor_score")))
 
 
-def _share(count: str, total: str, row: Row) -> str | None:
-    """Return the counts behind a rate, such as ``32 / 320,914``."""
-    found = _point(row, count)
-    return None if found is None else f"{found:,} / {row['result'][total]:,}"
+def _share_text(count: str, total: str, row: Row) -> str:
+    return f"{_point(row, count):,} / {row['result'][total]:,}"
+
+
+def _share_column(count: str, total: str, title: str) -> Column:
+    """Return the column of the counts behind a rate, such as ``32 / 320,914``."""
+    whole = Column(total, title.split(" / ")[1], f"result.{total}", Kind.INTEGER)
+    text = partial(_share_text, count, total)
+    return Column(count, title, f"point.{count}", Kind.INTEGER, format=text, beside=(whole,))
 
 
 def _fpr_text(row: Row) -> str:
@@ -71,6 +86,10 @@ def _params_text(row: Row) -> str:
     return count_text(row["model"]["cost"]["params"])
 
 
+def _cost_text(key: str, row: Row) -> str:
+    return digits_text(row["model"]["cost"][key])
+
+
 def _status_text(row: Row) -> str:
     return OK if row["status"] == OK else f"{row['status']}: {error_kind(row)}"
 
@@ -79,26 +98,76 @@ def _flags_or_none(row: Row) -> str | None:
     return flags_text(row) or None
 
 
-_AUROC = Column("auroc", "AUROC", "result.auroc", Kind.NUMBER, format=_auroc_text, reason=why_no_auroc)
-_GFLOPS = Column("gflops", "GFLOPs", "model.cost.gflops", Kind.NUMBER, format=".3g")
+def _end(path: tuple[str, str], index: int, row: Row) -> float | None:
+    """Return the lower (0) or upper (1) end of an interval; None where there is no interval."""
+    ends = (row.get(path[0]) or {}).get(path[1])
+    return None if ends is None else float(ends[index])
+
+
+def _ends(name: str, path: tuple[str, str]) -> list[Column]:
+    return [
+        Column(f"{name}_{end}", f"{name} {end}", partial(_end, path, index), Kind.NUMBER)
+        for index, end in enumerate(("lower", "upper"))
+    ]
+
+
+_AUROC = Column(
+    "auroc",
+    "AUROC",
+    "result.auroc",
+    Kind.NUMBER,
+    format=_auroc_text,
+    reason=why_no_auroc,
+    beside=tuple(_ends("auroc_ci", ("result", "auroc_ci"))),
+)
+_GFLOPS = Column("gflops", "GFLOPs", "model.cost.gflops", Kind.NUMBER, format=partial(_cost_text, "gflops"))
 _PARAMS = Column("params", "parameters", "model.cost.params", Kind.INTEGER, format=",d")
-_SIZE = Column("size_mb", "size", "model.cost.size_mb", Kind.NUMBER, "MB", ".3g")
+_SIZE = Column("size_mb", "size", "model.cost.size_mb", Kind.NUMBER, "MB", partial(_cost_text, "size_mb"))
 _FLAGS = Column("flags", "flags", _flags_or_none, Kind.TEXT)
+_MODEL = Column("model", "model", "model.name", Kind.TEXT)
+COST_COLUMNS = [_GFLOPS, _PARAMS, _SIZE]
+STATUS_COLUMN = Column("status", "status", _status_text, Kind.TEXT)
+
+
+def _tpr_column(title: str) -> Column:
+    ends = tuple(_ends("tpr_ci", ("point", "tpr_ci")))
+    return Column("tpr", title, "point.tpr", Kind.NUMBER, format=_tpr_text, reason=why_no_rate, beside=ends)
+
+
+def quality_columns(fpr: float) -> list[Column]:
+    """Return what says how good a model is at one target FPR: TPR, flags, AUROC."""
+    return [_tpr_column(f"TPR at FPR {rate_text(fpr)}"), _FLAGS, _AUROC]
+
+
+def _rate_text(rates: Mapping[str, float], row: Row) -> str:
+    return digits_text(rates[row["model"]["name"]])
+
+
+def _rate_of(rates: Mapping[str, float], row: Row) -> float | None:
+    return rates.get(row["model"]["name"])
+
+
+def rate_column(rates: Mapping[str, float]) -> Column:
+    """Return the column of the images that a model takes in a second, which differs from run to run.
+
+    Parameters
+    ----------
+    rates
+        By model.
+    """
+    text = partial(_rate_text, rates)
+    return Column("images_per_s", "images", partial(_rate_of, rates), Kind.NUMBER, "1/s", text)
 
 
 def leaderboard_columns(tags: Sequence[str], fpr: float) -> list[Column]:
     """Return the columns of the leaderboard at one target FPR."""
     return [
         Column("rank", "rank", "rank", Kind.INTEGER),
-        Column("model", "model", "model.name", Kind.TEXT),
-        *tag_columns(tags),
-        Column("tpr", f"TPR at FPR {rate_text(fpr)}", "point.tpr", Kind.NUMBER, format=_tpr_text, reason=why_no_rate),
-        _FLAGS,
-        _AUROC,
-        _GFLOPS,
-        _PARAMS,
-        _SIZE,
-        Column("status", "status", _status_text, Kind.TEXT),
+        _MODEL,
+        *tag_columns(tags, TAG),
+        *quality_columns(fpr),
+        *COST_COLUMNS,
+        STATUS_COLUMN,
     ]
 
 
@@ -123,23 +192,13 @@ def _target_text(row: Row) -> str:
 THRESHOLD_COLUMNS = [
     Column("target", "target FPR", "point.target", Kind.NUMBER, format=_target_text),
     Column("fpr", "FPR", "point.fpr", Kind.NUMBER, format=_fpr_text, reason=why_no_rate),
-    Column("tpr", "TPR", "point.tpr", Kind.NUMBER, format=_tpr_text, reason=why_no_rate),
+    _tpr_column("TPR"),
     Column("threshold", "threshold (cosine)", "point.threshold", Kind.NUMBER, "", _threshold_text, why_no_rate),
     Column("threshold_half", "threshold ((cosine + 1) / 2)", _half_threshold, Kind.NUMBER, "", _half_threshold_text),
     Column("next_impostor_score", "next impostor", "point.next_impostor_score", Kind.NUMBER, format=_next_text),
     Column("allowed", "allowed", "point.allowed", Kind.INTEGER, format=",d"),
-    Column(
-        "false_positives_of",
-        "false positives / impostor pairs",
-        partial(_share, "false_positives", "n_impostor"),
-        Kind.TEXT,
-    ),
-    Column(
-        "true_positives_of",
-        "true positives / genuine pairs",
-        partial(_share, "true_positives", "n_genuine"),
-        Kind.TEXT,
-    ),
+    _share_column("false_positives", "n_impostor", "false positives / impostor pairs"),
+    _share_column("true_positives", "n_genuine", "true positives / genuine pairs"),
     _FLAGS,
 ]
 
@@ -162,17 +221,9 @@ SCORE_COLUMNS = [
 ]
 
 
-def _end(path: tuple[str, str], index: int, row: Row) -> float | None:
-    """Return the lower (0) or upper (1) end of an interval; None where there is no interval."""
-    ends = (row.get(path[0]) or {}).get(path[1])
-    return None if ends is None else float(ends[index])
-
-
-def _ends(name: str, path: tuple[str, str]) -> list[Column]:
-    return [
-        Column(f"{name}_{end}", f"{name} {end}", partial(_end, path, index), Kind.NUMBER)
-        for index, end in enumerate(("lower", "upper"))
-    ]
+def threshold_columns(tags: Sequence[str]) -> list[Column]:
+    """Return the columns of the thresholds of several models: a row per model and operating point."""
+    return [_MODEL, *tag_columns(tags, TAG), *THRESHOLD_COLUMNS]
 
 
 def point_columns(tags: Sequence[str]) -> list[Column]:
@@ -182,7 +233,7 @@ def point_columns(tags: Sequence[str]) -> list[Column]:
         Column("job", "job", "job", text),
         Column("set", "set", "set", text),
         Column("model", "model", "model.name", text),
-        *tag_columns(tags, "tag."),
+        *tag_columns(tags, TAG),
         Column("status", "status", "status", text),
         Column("error", "error", "error.kind", text),
         Column("protocol", "protocol", "result.protocol", text),

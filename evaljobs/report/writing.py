@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,17 @@ from evaljobs.report.atomic import write_atomic
 from evaljobs.report.columns import Column
 from evaljobs.report.difference_tables import DIFFERENCE_COLUMNS
 from evaljobs.report.differences import run_differences
+from evaljobs.report.figures.canvas import FOLDER as FIGURES
 from evaljobs.report.formats import to_csv, to_parquet
+from evaljobs.report.kinds import sections
 from evaljobs.report.markdown import to_markdown_page
-from evaljobs.report.overlay import write_roc_figures
+from evaljobs.report.measures import classification_differences
+from evaljobs.report.page import PAGE, render_page
 from evaljobs.report.results import OK, Document, failed_rows, group_rows, tag_keys, verification_groups
+from evaljobs.report.section import Section
 from evaljobs.report.sidecars import FOLDER, write_tables
+from evaljobs.report.summary import FOLDER as SUMMARY
+from evaljobs.report.summary import write_summary
 from evaljobs.report.tables import point_columns
 
 # Tables of an evaluation, by (job, set, model) and then by name.
@@ -27,19 +33,20 @@ Tables = Mapping[Key, Mapping[str, pa.Table]]
 
 
 def write_results(results: Document, tables: Tables, out: Path) -> list[Path]:
-    """Write tables, ROC figures (PNG and SVG), results and differences (CSV, Parquet), results.md; results.json last.
+    """Write all files of a run but those of its images; report.html and then results.json come last.
 
-    All but ``execution`` in results.json is the same, byte for byte, for two equal runs.
+    The sections of the run (`evaljobs.report.kinds`) are made once: their tables go into ``summary/``, their pictures
+    into ``figures/``, and all of them into report.html. All but report.html, which says seconds and rates, and
+    ``execution`` in results.json is the same, byte for byte, for two equal runs.
 
     Parameters
     ----------
     results
         The results document. In what is written, its evaluations name their tables and figures, relative to `out`.
     tables
-        By (job, set, model): the tables of the evaluation by name. A verification gives ``roc`` with the float64
-        columns threshold, fpr, tpr; a model without it is left out of the figure.
+        By (job, set, model): the tables of the evaluation by name. What lacks a table is left out of its figures.
     out
-        An existing folder.
+        An existing folder; pictures of images are taken from its ``thumbnails.arrow``, if there is one.
 
     Returns
     -------
@@ -53,25 +60,37 @@ def write_results(results: Document, tables: Tables, out: Path) -> list[Path]:
     """
     before = {out / name for name in named_files(_read(out / "results.json"))}
     columns, rows = point_rows(results)
-    figures = write_roc_figures(results, tables, out)
-    pictures = {key: paths[0].name for key, paths in figures.items()}
+    made = sections(results, tables, out)
     table_files = write_tables(tables, out)
-    results = _with_files(results, table_files, figures, out)
-    written = [path for paths in (*figures.values(), *table_files.values()) for path in paths]
+    summary = [path for section in made for path in write_summary(section.files, out, section.prefix)]
+    results = _with_files(results, table_files, made, summary, out)
+    written = [*summary, *(path for paths in table_files.values() for path in paths)]
+    written += [path for section in made for picture in section.pictures for path in picture.files]
     written.append(write_atomic(out / "results.csv", to_csv(columns, rows)))
     written.append(write_atomic(out / "results.parquet", to_parquet(columns, rows)))
-    between = run_differences(results)
+    between = [*run_differences(results), *classification_differences(results)]
     written.append(write_atomic(out / "differences.csv", to_csv(DIFFERENCE_COLUMNS, between)))
     written.append(write_atomic(out / "differences.parquet", to_parquet(DIFFERENCE_COLUMNS, between)))
-    written.append(write_atomic(out / "results.md", to_markdown_page(results, pictures).encode()))
+    written.append(write_atomic(out / "results.md", to_markdown_page(results, _roc_pictures(made, out)).encode()))
+    written.append(write_atomic(out / PAGE, render_page(results, made)))
     written.append(write_atomic(out / "results.json", to_json(results)))
     for path in before - set(written):
         path.unlink(missing_ok=True)
     return written
 
 
+def _roc_pictures(made: Sequence[Section], out: Path) -> dict[tuple[str, str], str]:
+    """Return the ROC figure by (job, set), relative to the folder."""
+    return {
+        (section.job, section.set): picture.files.png.relative_to(out).as_posix()
+        for section in made
+        for picture in section.whole.pictures
+        if picture.name == "roc"
+    }
+
+
 def named_files(results: bytes | None) -> set[str]:
-    """Return the tables and figures that a ``results.json`` names: ours, and nothing else there is in its folder.
+    """Return the tables, figures and summaries that a ``results.json`` names: ours, and nothing else that is there.
 
     Parameters
     ----------
@@ -84,11 +103,13 @@ def named_files(results: bytes | None) -> set[str]:
         Relative to its folder.
     """
     try:
-        evaluations = json.loads(results or b"")["evaluations"]
-        names = {str(name) for entry in evaluations for name in [*entry["tables"], *entry["figures"]]}
+        document = json.loads(results or b"")
+        names = {str(name) for entry in document["evaluations"] for name in [*entry["tables"], *entry["figures"]]}
+        names |= {str(name) for name in document.get("summary") or ()}
     except (ValueError, KeyError, TypeError):
         return set()
-    return {name for name in names if ".." not in name and name.startswith((f"{FOLDER}/", "roc"))}
+    ours = tuple(f"{folder}/" for folder in (FOLDER, FIGURES, SUMMARY))
+    return {name for name in names if ".." not in name and name.startswith(ours)}
 
 
 def _read(path: Path) -> bytes | None:
@@ -99,22 +120,40 @@ def _read(path: Path) -> bytes | None:
 
 
 def _with_files(
-    results: Document, tables: Mapping[Key, list[Path]], figures: Mapping[tuple[str, str], Sequence[Path]], out: Path
+    results: Document, tables: Mapping[Key, list[Path]], made: Sequence[Section], summary: Sequence[Path], out: Path
 ) -> dict[str, Any]:
-    """Return the document with the files of each evaluation, as paths relative to the folder."""
+    """Return the document with the files of each evaluation and of the whole, as paths relative to the folder."""
 
-    def relative(paths: Sequence[Path]) -> list[str]:
+    def relative(paths: Iterable[Path]) -> list[str]:
         return [path.relative_to(out).as_posix() for path in paths]
+
+    by_place = {(section.job, section.set): section for section in made}
+
+    def figures(entry: Document) -> list[str]:
+        if entry["status"] != OK:
+            return []
+        section = by_place[entry["job"], entry["set"]]
+        own = section.models[entry["model"]].pictures if entry["model"] in section.models else ()
+        pictures = {picture.name: picture for picture in [*section.whole.pictures, *own]}
+        return (
+            relative(path for picture in pictures.values() for path in picture.files) if entry["status"] == OK else []
+        )
 
     entries = [
         {
             **entry,
             "tables": relative(tables.get((entry["job"], entry["set"], entry["model"]), [])),
-            "figures": relative(figures.get((entry["job"], entry["set"]), []) if entry["status"] == OK else []),
+            "figures": figures(entry),
         }
         for entry in results["evaluations"]
     ]
-    return {**results, "evaluations": entries}
+    return {**_before_execution(results, "summary", relative(summary)), "evaluations": entries}
+
+
+def _before_execution(results: Document, key: str, value: Any) -> dict[str, Any]:
+    """Return the document with one more key, ahead of ``execution``: what differs between equal runs stays last."""
+    rest = {name: inner for name, inner in results.items() if name == "execution"}
+    return {**{name: inner for name, inner in results.items() if name not in rest}, key: value, **rest}
 
 
 def to_json(results: Document) -> bytes:

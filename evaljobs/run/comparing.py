@@ -83,7 +83,8 @@ class Comparing:
             # Only now, so that the rates are those of comparing and not of waiting for the first model.
             self._begun = True
             self._progress.start("models", len(self.waiting))
-            self._progress.start("pairs", sum(self.evaluations[number].pairs for number in self.waiting))
+            if pairs := sum(self.evaluations[number].pairs for number in self.waiting):
+                self._progress.start("pairs", pairs)
         self.waiting = [number for number in self.waiting if self.evaluations[number].model.name in busy]
         for number in ready:
             if self.evaluations[number].model.name in self._record.lost:
@@ -125,6 +126,9 @@ class Comparing:
             evaluation.key,
             share.threads,
             Spread(pool.fan(share.tasks), share.tasks, self._sharing.least_pairs) if share.spread else None,
+            todo.facts_of(evaluation.model, evaluation.job),
+            evaluation.model.roles,
+            evaluation.before,
         )
         members = pool.put(evaluation.job.name, evaluation.members)
         # What takes a second need not tell how far it is.
@@ -134,13 +138,15 @@ class Comparing:
 
     def _finished(self, evaluation: todo.Evaluation, answer: Evaluated | Unevaluated) -> None:
         if isinstance(answer, Unevaluated):
-            self._record.lost.setdefault(evaluation.model.name, {"kind": answer.kind, "message": answer.message})
+            error = {"kind": answer.kind, "message": answer.message}
+            self._record.unevaluated.setdefault((evaluation.job.name, evaluation.model.name), error)
             self._progress.say(f"{evaluation.model.name}: {answer.message}")
         else:
-            self._record.evaluated(evaluation.pairs, answer.seconds)
+            self._record.evaluated(evaluation.job.kind, evaluation.pairs, answer.seconds)
 
     def _advance(self, number: int, pairs: int) -> None:
         """Move on to so many pairs; a task that runs again falls back, what is shown does not."""
         before = self._told.get(number, 0)
         self._told[number] = max(before, pairs)
-        self._progress.advance("pairs", self._told[number] - before)
+        if self._told[number] > before:
+            self._progress.advance("pairs", self._told[number] - before)

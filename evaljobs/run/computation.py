@@ -17,8 +17,7 @@ from evaljobs.engine.prepare import Prepared
 from evaljobs.engine.shards import Shard
 from evaljobs.engine.sharing import Sharing
 from evaljobs.errors import ImageErrorKind, ModelErrorKind
-from evaljobs.models.model import Model
-from evaljobs.progress import Progress
+from evaljobs.progress import Passes, Progress
 from evaljobs.run import setup
 from evaljobs.run.comparing import Comparing, Setting
 from evaljobs.schemas import FAILURES
@@ -56,13 +55,14 @@ class Computation:
         self._exclusion = exclusion
         self._record = record
         self._out = out
-        self._progress = progress
+        self._progress = Passes(progress)
 
     def carry_out(self, wanted: Sequence[todo.Evaluation], cluster: Cluster, nonce: str | None) -> Prepared:
         """Compute everything: pass after pass, until each evaluation has a result or its model is lost.
 
-        One pass is enough, unless it is found out on the way that a shard crashes its decoders, that a batch does not
-        fit, or that an image must be excluded whose absence asks for other evaluations.
+        One pass is enough, unless there are jobs that come after others, or it is found out on the way that a shard
+        crashes its decoders, that a batch does not fit, or that an image must be excluded whose absence asks for other
+        evaluations.
 
         Parameters
         ----------
@@ -81,9 +81,7 @@ class Computation:
         sharing = setup.make_sharing(cluster)
         most_images, before = None, None
         while wanted and before != (before := self._state(wanted, most_images)):
-            lacking = {evaluation.model.name for evaluation in wanted}
-            models = [model for model in self._prepared.models if model.name in lacking]
-            shards = todo.missing_shards(self._prepared, models, self._exclusion.digests, memory, most_images)
+            shards = todo.missing_shards(self._prepared, wanted, self._exclusion.digests, memory, most_images)
             self._progress.say(setup.announce(self._prepared, shards, len(wanted), cluster))
             plan = setup.make_plan(self._prepared, shards, memory)
             work = setup.make_work(self._prepared, shards)
@@ -100,12 +98,16 @@ class Computation:
     def _state(self, wanted: Sequence[todo.Evaluation], most_images: int | None) -> tuple[object, ...]:
         """Return what a pass changes, or another one would do the same."""
         batches = tuple(model.batch_size for model in self._prepared.models)
-        return len(wanted), len(self._exclusion.digests), batches, most_images
+        asked = frozenset((evaluation.job.name, evaluation.model.name) for evaluation in wanted)
+        return asked, len(self._exclusion.digests), batches, most_images
+
+    def _evaluations(self) -> list[todo.Evaluation]:
+        return todo.evaluations(self._prepared, self._exclusion.digests, self._record.given_up)
 
     def _without_result(self) -> list[todo.Evaluation]:
-        evaluations = todo.evaluations(self._prepared, self._exclusion.digests)
+        evaluations = self._evaluations()
         missing = [evaluations[number] for number in todo.without_result(self._prepared, evaluations)]
-        return [evaluation for evaluation in missing if evaluation.model.name not in self._record.lost]
+        return [evaluation for evaluation in missing if not self._record.given_up(evaluation)]
 
     def _pass(self, now: _Pass) -> None:
         """Carry one pass out."""
@@ -209,25 +211,26 @@ class Computation:
             return
         if now.comparing is None:
             prepared = self._prepared
-            evaluations = todo.evaluations(prepared, self._exclusion.digests)
-            waiting = todo.without_result(prepared, evaluations)
-            now.embedding |= self._not_embedded(now, [evaluations[number].model for number in waiting])
+            evaluations = self._evaluations()
+            without = todo.without_result(prepared, evaluations)
+            waiting = [number for number in without if not self._record.given_up(evaluations[number])]
+            now.embedding |= self._not_embedded(now, [evaluations[number] for number in waiting])
             setting = Setting(prepared.store, prepared.keys, self._record, self._progress, now.sharing)
             now.comparing = Comparing(setting, now.pool, evaluations, waiting)
         now.comparing.begin(now.embedding)
 
-    def _not_embedded(self, now: _Pass, waiting: Sequence[Model]) -> set[str]:
+    def _not_embedded(self, now: _Pass, waiting: Sequence[todo.Evaluation]) -> set[str]:
         """Return the models that lack rows and are not of this pass: they had results until an image was excluded."""
         here = {self._prepared.models[number].name for shard in now.shards for number in shard.models}
-        others = {model.name: model for model in waiting if model.name not in here}
-        shards = todo.missing_shards(self._prepared, list(others.values()), self._exclusion.digests)
+        others = [evaluation for evaluation in waiting if evaluation.model.name not in here]
+        shards = todo.missing_shards(self._prepared, others, self._exclusion.digests)
         return {self._prepared.models[number].name for shard in shards for number in shard.models}
 
     def _remember_lasting_errors(self, now: _Pass) -> None:
         """Keep what is wrong with a model as its result, so that the next run does not try it again."""
         for evaluation in now.comparing.evaluations if now.comparing else ():
             error = self._record.lost.get(evaluation.model.name)
-            if error is not None and error["kind"] in _LASTING:
+            if error is not None and error["kind"] in _LASTING and evaluation.lack is None:
                 self._prepared.store.add_result(evaluation.key, {"error": error}, {})
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from evaljobs.engine.exclusion import Exclusion
 from evaljobs.engine.output import Output
 from evaljobs.engine.prepare import Prepared, prepare, refuse_inside_images
 from evaljobs.engine.results import OK, assemble
+from evaljobs.engine.thumbnails import write_thumbnails
 from evaljobs.errors import ExitCode, RunFailedError, UsageError
 from evaljobs.progress import Progress
 from evaljobs.remote import locate
@@ -38,11 +39,14 @@ class Options:
         Ray cluster, in place of the configuration's.
     overwrite
         Whether another configuration's results in the output folder may be replaced.
+    command
+        The command line that asks for this run, for people who want to repeat it.
     """
 
     out: str | Path | None = None
     address: str | None = None
     overwrite: bool = False
+    command: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,31 +97,67 @@ def run(
         prepared = prepare(config, path, progress, runtime_of(config.cluster, device))
         exclusion = Exclusion(prepared)
         exclusion.check(out)
-        record = execution.Record(prepared.runtime.provider)
-        evaluations = todo.evaluations(prepared, exclusion.digests)
+        record = execution.Record(prepared.runtime.provider, options.command)
         uses = Uses(prepared.store.folder, f"the run {prepared.name!r}")
-        tables, results = _used(prepared, evaluations)
+        tables, results = _used(prepared, todo.candidates(prepared, exclusion.digests))
         # A batch may turn out not to fit: then it is another table that is used.
         smaller = {key_digest(key) for key in prepared.smaller_keys()}
         stack.enter_context(uses.marked(tables | smaller, results, progress.say))
-        wanted = [evaluations[number] for number in todo.without_result(prepared, evaluations)]
+        wanted = _without_result(prepared, exclusion)
         if wanted:
             cluster = cluster or _connected(stack, config, None)
-            from evaljobs.run.computation import Computation
-            from evaljobs.run.setup import shared_store
-
-            try:
-                with shared_store(prepared.store, cluster) as nonce:
-                    computation = Computation(prepared, exclusion, record, out, progress)
-                    prepared = computation.carry_out(wanted, cluster, nonce)
-            except ClusterError as error:
-                raise RunFailedError(f"{error}. What was computed is kept: run the same command again") from error
-            evaluations = todo.evaluations(prepared, exclusion.digests)  # batches and exclusions may have changed
+            prepared = _computed(_Start(prepared, exclusion, record, out), wanted, cluster, progress)
         else:
             progress.say("Everything is computed already: the results are written from the store.")
-        finished = _write(_Done(prepared, exclusion, evaluations), record, clock, out)
+        # Batches and exclusions may have changed, and later jobs know their models.
+        evaluations = todo.evaluations(prepared, exclusion.digests, record.given_up)
+        _say_idle(prepared, evaluations, progress)
+        finished = _write(_Done(prepared, exclusion, evaluations), record, clock, out, progress)
         uses.record(*_used(prepared, evaluations))
         return finished
+
+
+def _without_result(prepared: Prepared, exclusion: Exclusion) -> list[todo.Evaluation]:
+    """Return the evaluations that are known to be wanted, and have no result in the store."""
+    evaluations = todo.evaluations(prepared, exclusion.digests)
+    return [evaluations[number] for number in todo.without_result(prepared, evaluations)]
+
+
+def _say_idle(prepared: Prepared, evaluations: Sequence[todo.Evaluation], progress: Progress) -> None:
+    """Name the later jobs that have no model, since none has a result, or can be ranked, where they look for it."""
+    busy = {evaluation.job.name for evaluation in evaluations}
+    for job in prepared.jobs:
+        if job.after is not None and job.name not in busy:
+            progress.say(f"job {job.name}: nothing to do, since {job.after.job} ranks no model that has a result")
+
+
+@dataclasses.dataclass(frozen=True)
+class _Start:
+    """A run that has something to compute, and where it is kept what happens."""
+
+    prepared: Prepared
+    exclusion: Exclusion
+    record: execution.Record
+    out: Output
+
+
+def _computed(start: _Start, wanted: Sequence[todo.Evaluation], cluster: Cluster, progress: Progress) -> Prepared:
+    """Compute what has no result, and what is found out to be wanted then; return what was prepared, as it is now.
+
+    Raises
+    ------
+    RunFailedError
+        If the cluster is lost.
+    """
+    from evaljobs.run.computation import Computation
+    from evaljobs.run.setup import shared_store
+
+    try:
+        with shared_store(start.prepared.store, cluster) as nonce:
+            computation = Computation(start.prepared, start.exclusion, start.record, start.out, progress)
+            return computation.carry_out(wanted, cluster, nonce)
+    except ClusterError as error:
+        raise RunFailedError(f"{error}. What was computed is kept: run the same command again") from error
 
 
 def output_folder(config: Config, path: Path) -> str:
@@ -126,7 +166,7 @@ def output_folder(config: Config, path: Path) -> str:
     return locate(config.out, base) if config.out else str(base / f"{config.name or path.stem}-results")
 
 
-def _used(prepared: Prepared, evaluations: Sequence[todo.Evaluation]) -> tuple[set[str], set[str]]:
+def _used(prepared: Prepared, evaluations: Iterable[todo.Evaluation]) -> tuple[set[str], set[str]]:
     """Return the tables and the results that a run uses, by the digests of their keys."""
     tables = {key_digest(key) for key in prepared.keys.values()}
     return tables, {key_digest(evaluation.key) for evaluation in evaluations}
@@ -141,22 +181,20 @@ def _connected(stack: contextlib.ExitStack, config: Config, address: str | None)
         raise RunFailedError(str(error)) from error
 
 
-# Comparing fewer takes less time than getting ready for it: compiling, reading tables.
-_MEASURED_PAIRS = 10_000_000
-
-
 def _remember_rates(prepared: Prepared, record: execution.Record) -> None:
-    """Keep what a step took, so that a plan can say how long a run will take."""
+    """Keep what a step took, so that a plan can say how long a run will take; take what earlier runs measured."""
     if record.images_decoded:
         for geometry in prepared.geometries:
             seconds = record.decode_seconds / record.images_decoded
             prepared.store.add_rate("decode", geometry.key(), seconds, record.images_decoded)
     embedded = ((prepared.keys[name], model["embed_seconds"], model["rows"]) for name, model in record.models.items())
     prepared.store.add_rates("embed", (Measured(key, seconds / rows, rows) for key, seconds, rows in embedded))
-    if record.pairs >= _MEASURED_PAIRS:
-        for kind in {job.kind for job in prepared.jobs}:
-            seconds = record.evaluation_seconds / record.pairs
-            prepared.store.add_rate("evaluate", {"kind": kind}, seconds, record.pairs)
+    for name, known in zip(prepared.keys, prepared.store.rates("embed", prepared.keys.values()), strict=True):
+        if known:
+            record.remembered(name, known)
+    for kind, (pairs, seconds) in record.measured.items():
+        if pairs >= execution.MEASURED_PAIRS:
+            prepared.store.add_rate("evaluate", {"kind": kind}, seconds / pairs, pairs)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -168,13 +206,14 @@ class _Done:
     evaluations: Sequence[todo.Evaluation]
 
 
-def _write(done: _Done, record: execution.Record, clock: execution.Clock, out: Output) -> Finished:
+def _write(done: _Done, record: execution.Record, clock: execution.Clock, out: Output, progress: Progress) -> Finished:
     prepared = done.prepared
-    results, tables = assemble(prepared, done.exclusion, done.evaluations, record.lost)
-    results["execution"] = record.as_json(clock)
+    results, tables = assemble(prepared, done.exclusion, done.evaluations, record)
     _remember_rates(prepared, record)
+    results["execution"] = record.as_json(clock)
     samples = {name: image_set.samples for name, image_set in prepared.sets.items()}
     write_atomic(out.folder / "samples.arrow", output.samples_arrow(samples))
+    write_thumbnails(prepared, results, tables, out.folder, progress)
     write_results(results, tables, out.folder)
     out.publish()
     statuses = {entry["status"] for entry in [*results["models"], *results["evaluations"]]}

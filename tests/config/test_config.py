@@ -31,11 +31,13 @@ def refused(tmp_path: Path, text: str, *overrides: str) -> str:
 
 
 def test_minimal_file_has_the_stated_defaults(tmp_path: Path) -> None:
-    """Two lines are a benchmark: one verification on main at the usual rates."""
+    """Two lines are a benchmark: one verification on main at the usual rates, and a map of its best model."""
     config = load(write(tmp_path, MINIMAL))
     assert config.fpr == (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
-    (job,) = build_jobs(config)
+    job, seen = build_jobs(config)
     assert (job.name, job.kind, job.sets()) == ("verification", "verification", {"set": "main"})
+    assert (seen.name, seen.kind, seen.sets()) == ("map", "map", {"set": "main"})
+    assert seen.after == ("verification", 1)
 
 
 def test_scalars_are_text_until_a_field_says_otherwise(tmp_path: Path) -> None:

@@ -35,6 +35,7 @@ class Bench:
             "models": [{"path": "models/*.onnx"}],
             "preprocessing": {"size": [side, side], "mean": [0.0], "std": [1.0]},
             "fpr": ["1e-2", "0.1", "1"],
+            "jobs": [{"name": "verification"}],
             "store": "store",
             "out": "out",
             "max_failed_images": "0.5",

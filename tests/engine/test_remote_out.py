@@ -54,7 +54,7 @@ def test_run_leaves_on_s3_what_it_leaves_in_a_folder(bench: Any, s3: S3Server, w
     assert finished.exit_code == ExitCode.OK
     local = {str(p.relative_to(bench.out)) for p in bench.out.rglob("*") if p.is_file()} - {".evaljobs.lock"}
     assert names(location) == local
-    assert {"results.json", "results.parquet", "results.md", "roc.png", "failures.csv", "samples.arrow"} < local
+    assert {"results.json", "results.parquet", "results.md", "figures/roc.png", "failures.csv", "samples.arrow"} < local
     for name in ("results.csv", "differences.csv", "failures.csv", "results.md"):
         assert objects.read(f"{location}/{name}") == (bench.out / name).read_bytes()
     assert without_execution(read_results(location)) == without_execution(bench.results())

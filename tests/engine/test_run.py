@@ -48,8 +48,8 @@ def test_second_run_computes_nothing_and_writes_the_same(bench: Any, without_exe
     bench.run()
     assert bench.computed() == (30, 60, 2)
     names = [
-        *("results.csv", "results.parquet", "results.md", "roc.png", "roc.svg", "samples.arrow", "failures.csv"),
-        *("differences.csv", "differences.parquet"),
+        *("results.csv", "results.parquet", "results.md", "samples.arrow", "failures.csv"),
+        *("differences.csv", "differences.parquet", "figures/roc.png", "figures/roc.svg", "summary/leaderboard.tex"),
     ]
     first = bench.results(), {name: (bench.out / name).read_bytes() for name in names}
     bench.run()
@@ -62,11 +62,11 @@ def test_added_model_costs_that_model_alone(bench: Any) -> None:
     """The images are decoded again, for one model; the others are not run."""
     bench.images().model("a")
     bench.run()
-    before = bench.evaluation("a")
+    before = bench.evaluation("a")["result"]
     bench.model("b", seed=2)
     bench.run()
     assert bench.computed() == (30, 30, 1)
-    assert bench.evaluation("a") == before
+    assert bench.evaluation("a")["result"] == before
 
 
 def test_added_image_costs_that_image_alone(bench: Any) -> None:
@@ -193,12 +193,12 @@ def test_what_is_written_can_be_read(bench: Any) -> None:
     rows = pq.read_table(bench.out / "results.parquet")
     assert rows.num_rows == 3
     assert set(rows["tag.dim"].to_pylist()) == {"4"}
-    assert (bench.out / "roc.png").read_bytes().startswith(b"\x89PNG")
+    assert (bench.out / "figures" / "roc.png").read_bytes().startswith(b"\x89PNG")
     entry = bench.evaluation("a-d4")
     tables = {name.split(".")[-2]: pq.read_table(bench.out / name) for name in entry["tables"]}
-    assert set(tables) == {"roc", "hardest", "labels", "label_pairs"}
+    assert set(tables) == {"roc", "scores", "hardest", "labels", "label_pairs"}
     assert tables["roc"].column_names == ["threshold", "fpr", "tpr"]
-    assert tables["hardest"].column_names[-2:] == ["id_a", "id_b"]
+    assert tables["hardest"].column_names[-4:] == ["id_a", "image_digest_a", "id_b", "image_digest_b"]
     assert all(table.num_rows for table in tables.values())
     assert entry["figures"]
     for name in entry["figures"]:

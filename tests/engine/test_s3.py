@@ -68,7 +68,7 @@ def test_run_on_s3_equals_a_run_on_files(bench: Any, s3: S3Server) -> None:
     assert there.run().exit_code == 0
     assert json.dumps(measured(there.results())) == json.dumps(measured(bench.results()))
     names = {found.uri.removeprefix(f"{there.bucket}/out/") for found in objects.find(f"{there.bucket}/out")}
-    assert {"results.json", "results.csv", "roc.png", "samples.arrow", "failures.csv"} <= names
+    assert {"results.json", "results.csv", "figures/roc.png", "samples.arrow", "failures.csv"} <= names
     before = {found.uri: found.etag for found in objects.find(f"{there.bucket}/store")}
     assert there.run().exit_code == 0
     computed = there.results()["execution"]["computed"]

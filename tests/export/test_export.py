@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import evaljobs
+from evaljobs import config
 from evaljobs.models.inspect import inspect
+from evaljobs.models.resolve import resolve
 from tests.cli.conftest import Command
 from tests.export.conftest import SIZE, Place, by_torch
 
@@ -60,6 +62,23 @@ def test_file_says_where_it_comes_from(place: Place) -> None:
     model = place.model()
     assert (model.input.batch, model.opset) == (None, 18)
     assert (model.pixels.geometry.interpolation, model.pixels.geometry.shorter_side) == ("bicubic", SIZE)
+
+
+def test_classes_are_written_where_a_run_finds_them(place: Place) -> None:
+    """A classifier carries the names of its classes; a wrong number of them is refused, and nothing written."""
+    (place.folder / "classes.txt").write_text("ankle boot\nbag\ncoat\n", encoding="utf-8")
+    path = place.save(place.net(dim=4).state_dict())
+    place.export(path, options="--classes nowhere.txt").refused("nowhere.txt cannot be read")
+    done = place.export(path, options="--classes classes.txt")
+    assert (done.code, place.files()) == (4, [])
+    assert "names 3 classes, and the model gives 4 values" in done.err
+    assert (
+        place.export(place.save(place.net(dim=3).state_dict()), options="--arg dim=3 --classes classes.txt").code == 0
+    )
+    run = config.Config(models=(config.Models(path="net.onnx"),), images=config.Images(folder="images"))
+    (model,) = resolve(run, place.folder, None, ("scores",)).models
+    assert model.scores is not None
+    assert model.scores.classes == (("ankle boot", "bag", "coat"), "metadata")
 
 
 def test_batch_is_open(place: Place, block: NDArray[np.uint8]) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from evaljobs.demo.writing import write_demo
 from tests.faults.multinode import MultiNode
-from tests.faults.workload import Run, results, rows, write_workload
+from tests.faults.workload import Expected, Run, parts, results, rows, write_workload
 
 
 @pytest.fixture(scope="session")
@@ -81,8 +81,8 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def expected(
     nodes: MultiNode, template: Path, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[dict[tuple[str, bytes], str], str]:
-    """Rows and results of the workload that nobody disturbs."""
+) -> Expected:
+    """What the workload leaves that nobody disturbs."""
     folder = tmp_path_factory.mktemp("expected") / "workload"
     shutil.copytree(template, folder)
     config = folder / "benchmark.yaml"
@@ -90,7 +90,7 @@ def expected(
     assert code == 0, output
     found = rows(folder / "store")
     assert len(found) == 3 * 480
-    return found, results(config)
+    return Expected(found, results(config), len(parts(folder / "store")))
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import signal
@@ -13,6 +14,7 @@ from pathlib import Path
 from tests.faults.cluster_process import ANSWER
 
 ROOT = Path(__file__).parents[2]
+ACTOR = "ray::_Worker"  # the title of an embedding actor's process
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,7 +26,10 @@ class Process:
     command: str
 
     def kill(self) -> None:
-        os.kill(self.pid, signal.SIGKILL)
+        self.signal(signal.SIGKILL)
+
+    def signal(self, number: int) -> None:
+        os.kill(self.pid, number)
 
 
 def processes() -> Iterator[Process]:
@@ -82,6 +87,19 @@ class MultiNode:
                 continue
         self.nodes.remove(node)
         self._ask(f"remove {node}")
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Stop the actors of all nodes while nodes die and come, which takes a machine under load longer than a run."""
+        stopped = self.workers(ACTOR)
+        for actor in stopped:
+            actor.signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for actor in stopped:
+                with contextlib.suppress(ProcessLookupError):  # its node was killed
+                    actor.signal(signal.SIGCONT)
 
     def kill_head(self) -> None:
         """Kill what knows the cluster; the driver's own node stays."""

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
@@ -41,6 +41,7 @@ def write_workload(folder: Path, images: int = 240, models: int = 4) -> Path:
     config = {
         "images": {"folder": "images"},
         "models": [{"path": "models/*.onnx"}],
+        "jobs": [{"name": "verification"}],
         "preprocessing": {"size": [SIDE, SIDE], "mean": [0.0], "std": [1.0]},
         "fpr": ["1e-3", "1e-2", "0.1", "1"],
         "store": "store",
@@ -75,6 +76,14 @@ def _model(seed: int) -> onnx.ModelProto:
         [numpy_helper.from_array(value.astype(np.float32), name) for name, value in weights.items()],
     )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+class Expected(NamedTuple):
+    """What an undisturbed run leaves: a digest of each row by table and image digest, its results, how many parts."""
+
+    rows: dict[tuple[str, bytes], str]
+    results: str
+    parts: int
 
 
 class Run:

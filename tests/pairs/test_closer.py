@@ -16,7 +16,7 @@ from evaljobs.pairs.closer import LISTED, Wanted
 from evaljobs.pairs.count import FOLD
 from evaljobs.pairs.findings import Findings
 from evaljobs.pairs.intervals import group_of_labels, group_of_samples
-from evaljobs.pairs.samples import factorise
+from evaljobs.pairs.labels import factorise
 from evaljobs.pairs.verification import Verification
 
 BIN = FOLD / SCALE + 1e-5  # of the groups' counts
@@ -171,7 +171,7 @@ def test_tables_are_whole_where_there_is_nothing_to_tell(verify_with: Any) -> No
         for way in WAYS:
             found = verify_with(rows, labels, TARGETS, groups=20, wanted=WANTED, **way)
             tables = found.tables()
-            assert set(tables) == {"roc", "hardest", "labels", "label_pairs"}
+            assert set(tables) == {"roc", "scores", "hardest", "labels", "label_pairs"}
             assert tables["hardest"].num_rows == found.n_genuine + found.n_impostor
             assert found.intervals is None
             assert tables["labels"].column_names[0] == "target"

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from evaljobs.errors import InputError, NonFiniteError
-from evaljobs.pairs.samples import MAX_DIMENSIONS, factorise, prepare
+from evaljobs.pairs.labels import factorise
+from evaljobs.pairs.samples import MAX_DIMENSIONS, prepare
 
 GOOD = np.array([[1, 2], [3, 4], [5, 6]], np.float32)
 

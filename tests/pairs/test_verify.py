@@ -367,7 +367,7 @@ def test_a_result_is_valid_json(labels: list[int]) -> None:
     result = json.loads(json.dumps(found.to_json(), allow_nan=False))
     assert list(result) == [
         "protocol", "n_samples", "n_genuine", "n_impostor", "auroc", "auroc_exact", "auroc_bounds", "auroc_ci",
-        "points", "intervals",
+        "curve_error", "points", "intervals",
     ]  # fmt: skip
     assert (result["protocol"], result["n_samples"], result["auroc_ci"], result["intervals"]) == ("all", 4, None, None)
     assert [point["target"] for point in result["points"]] == [1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0]

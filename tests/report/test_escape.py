@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import unicodedata
+from html.parser import HTMLParser
 
 import pytest
 from hypothesis import example, given
@@ -14,8 +16,8 @@ from markdown_it.token import Token
 from rich.console import Console
 
 from evaljobs.report.columns import Column, Kind
-from evaljobs.report.escape import csv_text, encodable, visible
-from evaljobs.report.formats import to_arrow, to_csv, to_markdown, to_terminal
+from evaljobs.report.escape import csv_text, encodable, latex_text, visible
+from evaljobs.report.formats import to_arrow, to_csv, to_html, to_latex, to_markdown, to_terminal
 
 NAME = [Column("name", "name", "name", Kind.TEXT)]
 HOSTILE = [
@@ -37,6 +39,12 @@ HOSTILE = [
     "resnet_50_v2",
     "# heading",
     "trailing \\",
+    "</td></table><script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "' onmouseover='alert(1)",
+    "a & b % c # d $ e _ f ^ g ~ h { i } j \\input{/etc/passwd}",
+    "[1ex] *[2ex]",
+    "--- ,, '' `` ?` !`",
 ]
 # Letters that formats give a meaning, more often than drawn from all of Unicode.
 NAMES = st.text(st.one_of(st.sampled_from("|\\`*_[]<>#~!&$=+-@'\" \t\n\r\x1b\x00ab1.)("), st.characters()), min_size=1)
@@ -97,6 +105,100 @@ def test_nothing_in_a_name_acts_on_a_terminal(name: str) -> None:
     shown = stream.getvalue()
     assert {c for c in shown if unicodedata.category(c) in {"Cc", "Cs"}} <= {"\n"}
     assert visible(name).strip() in shown
+
+
+class Cells(HTMLParser):
+    """Every tag, and the text of each cell, as a browser finds them."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.tags: list[tuple[str, tuple[str, ...]]] = []
+        self.cells: list[str] = []
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, tuple(name for name, _ in attrs)))
+        if tag in {"td", "th"}:
+            self.cells.append("")
+
+    def handle_data(self, data: str) -> None:
+        if self.cells:
+            self.cells[-1] += data
+
+
+def check_html(name: str) -> None:
+    found = Cells(to_html(NAME, [{"name": name}], name))
+    expected = ["table", "caption", "thead", "tr", "th", "tbody", "tr", "th"]
+    assert [tag for tag, _ in found.tags] == expected
+    assert {attributes for _, attributes in found.tags} == {(), ("scope",)}
+    assert found.cells[-1].strip() == visible(name).strip()
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_html_shows_a_hostile_name_as_it_is(name: str) -> None:
+    """A parser finds the table's own tags and attributes, and one cell with the name's text."""
+    check_html(name)
+
+
+@given(NAMES)
+def test_html_shows_any_name_as_it_is(name: str) -> None:
+    """The same for names nobody thought of."""
+    check_html(name)
+
+
+# What LaTeX reads: a command with its braces, an escaped character, or a character.
+LATEX = re.compile(r"\\(?:[a-zA-Z]+|.)|[\s\S]")
+COMMANDS = {
+    r"\textbackslash": "\\",
+    r"\textasciicircum": "^",
+    r"\textasciitilde": "~",
+    r"\textless": "<",
+    r"\textgreater": ">",
+    r"\textbar": "|",
+    r"\textasciigrave": "`",
+    **{f"\\{c}": c for c in "{}$&#_%"},
+}
+
+
+def typeset(source: str) -> str:
+    """Return the text that LaTeX sets: groups opened and closed, known commands alone, nothing with a meaning left."""
+    depth, text = 0, ""
+    for piece in LATEX.findall(source.replace(r"{\char34}", '"')):
+        if piece in "{}":
+            depth += 1 if piece == "{" else -1
+            assert depth >= 0
+        elif piece.startswith("\\"):
+            text += COMMANDS[piece]
+        else:
+            assert piece not in "$&#_%^~"
+            text += piece
+    assert depth == 0
+    return text
+
+
+def check_latex(name: str) -> None:
+    source = latex_text(name)
+    assert typeset(source) == visible(name)
+    assert "\n" not in source
+    assert not source.startswith(("[", "*")), "an option or a star of the line's end before it"
+    assert re.search(r"--|''|,,|``", source) is None
+    (line,) = [line for line in to_latex(NAME * 3, [{"name": name}]).splitlines() if line.startswith(f"{source} & ")]
+    assert line == f"{source} & {source} & {source} \\\\"
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_latex_shows_a_hostile_name_as_it_is(name: str) -> None:
+    """Braces balance, a row has its two separators, no command is made, and the text that is set is the name's."""
+    check_latex(name)
+
+
+@given(NAMES)
+@example("\\\\[1ex]")
+@example("%\n}")
+def test_latex_shows_any_name_as_it_is(name: str) -> None:
+    """The same for names nobody thought of."""
+    check_latex(name)
 
 
 def test_visible_names_what_it_hides() -> None:

@@ -15,7 +15,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from evaljobs.report.columns import Column, Kind
-from evaljobs.report.formats import to_arrow, to_csv, to_markdown, to_parquet
+from evaljobs.report.formats import to_arrow, to_csv, to_html, to_latex, to_markdown, to_parquet
 from evaljobs.report.numbers import count_text, next_text, rate_text, share_text, threshold_text
 from evaljobs.report.tables import THRESHOLD_COLUMNS
 
@@ -67,15 +67,82 @@ def test_markdown_is_rounded_and_says_why_a_value_is_missing() -> None:
     ]
 
 
+INTERVAL = [
+    Column(
+        "tpr",
+        "TPR",
+        "tpr",
+        Kind.NUMBER,
+        format=".2f",
+        beside=(Column("low", "lower end", "low", Kind.NUMBER),),
+        strong=lambda row: bool(row["tpr"] == 1),
+    )
+]
+
+
+def test_what_people_read_in_one_cell_has_columns_of_its_own_for_machines() -> None:
+    """The ends of an interval are text to people, and numbers in CSV and Parquet."""
+    rows = [{"tpr": 0.5, "low": 0.4}, {"tpr": 1.0, "low": None}]
+    assert to_csv(INTERVAL, rows).decode() == "tpr,low\n0.5,0.4\n1.0,\n"
+    assert to_arrow(INTERVAL, rows).to_pylist() == rows
+    assert to_markdown(INTERVAL, rows) == "| TPR |\n| ---: |\n| 0.50 |\n| **1.00** |\n"
+
+
+def test_latex_has_rules_and_numbers_flush_right() -> None:
+    """A small table floats, with its caption; the best number is bold; what it needs is said on top."""
+    rows = [{"a": {"number": 1.23456, "count": 1234567}, "yes": True, "text": "50% & more"}]
+    assert to_latex(COLUMNS, rows, "Models_1", ["a #1 note"]).splitlines() == [
+        r"% \usepackage{booktabs}",
+        r"\begin{table}",
+        r"\centering",
+        r"\caption{Models\_1}",
+        r"\begin{tabular}{rrll}",
+        r"\toprule",
+        r"number {[}MB{]} & count & yes & text \\",
+        r"\midrule",
+        r"1.235 & 1,234,567 & True & 50\% \& more \\",
+        r"\bottomrule",
+        r"\end{tabular}",
+        r"\par{\footnotesize a \#1 note\par}",
+        r"\end{table}",
+    ]
+    assert r"\textbf{1.00} \\" in to_latex(INTERVAL, [{"tpr": 1.0}])
+    numbers = [Column("x", "x", "x", Kind.NUMBER, format=lambda _: "-0.1 [-.2, 1e-5]")]
+    assert r"$-$0.1 {[}$-$.2, 1e-5{]} \\" in to_latex(numbers, [{"x": 1}])
+
+
+def test_a_long_latex_table_runs_over_pages() -> None:
+    """Hundreds of models do not fit one page: the heading is repeated, the packages are named."""
+    lines = to_latex(INTERVAL, [{"tpr": 0.5}] * 300, "Many").splitlines()
+    assert lines[:3] == [r"% \usepackage{booktabs,longtable}", r"\begin{longtable}{r}", r"\caption{Many} \\"]
+    assert lines[5:7] == [r"\midrule", r"\endhead"]
+    assert lines.count(r"0.50 \\") == 300
+    assert lines[-1] == r"\end{longtable}"
+
+
+def test_html_is_a_plain_table_that_can_be_read_aloud() -> None:
+    """Caption, headings with scope, a heading for each row, and a class for what is set flush right."""
+    columns = [Column("count", "count", "count", Kind.INTEGER), Column("model", "model", "model", Kind.TEXT)]
+    assert to_html(columns, [{"count": 3, "model": "a&b"}], "Caption <1>") == (
+        "<table>\n<caption>Caption &lt;1&gt;</caption>\n<thead>\n"
+        '<tr><th class="number" scope="col">count</th><th scope="col">model</th></tr>\n'
+        "</thead>\n<tbody>\n"
+        '<tr><td class="number">3</td><th scope="row">a&amp;b</th></tr>\n'
+        "</tbody>\n</table>\n"
+    )
+    assert '<th class="number" scope="row"><strong>1.00</strong></th>' in to_html(INTERVAL, [{"tpr": 1.0}])
+
+
 def test_every_threshold_stands_on_both_scales(make: Callable[..., Any]) -> None:
     """A row of the threshold table has the cosine, (cosine + 1) / 2, and the counts behind both rates."""
     point = make("point", 1e-4, 0.75)
     row = {"point": point, "result": make("evaluation", "m", [point])["result"], "status": "ok"}
     values = {column.name: column.value(row) for column in THRESHOLD_COLUMNS}
     assert values["threshold_half"] == (values["threshold"] + 1) / 2
-    assert values["false_positives_of"] == "100 / 1,000,000"
-    assert values["true_positives_of"] == "7,500 / 10,000"
+    assert (values["false_positives"], values["true_positives"]) == (100, 7500)
     texts = {column.name: column.text(row) for column in THRESHOLD_COLUMNS}
+    assert texts["false_positives"] == "100 / 1,000,000"
+    assert texts["true_positives"] == "7,500 / 10,000"
     assert texts["target"] == "1e-4"
     assert point["next_impostor_score"] < float(texts["threshold"]) <= point["threshold"]
     assert float(texts["next_impostor_score"]) <= point["next_impostor_score"]

@@ -13,14 +13,15 @@ import pytest
 
 from evaljobs.errors import RunFailedError
 from evaljobs.report.atomic import write_atomic
-from evaljobs.report.overlay import file_name
+from evaljobs.report.naming import file_name
 from evaljobs.report.writing import write_results
 
 Make = Callable[..., Any]
 FILES = {
-    *("results.csv", "results.parquet", "results.md", "results.json", "roc.png", "roc.svg"),
+    *("results.csv", "results.parquet", "results.md", "results.json", "report.html"),
     *("differences.csv", "differences.parquet"),
 }
+FOLDERS = {"figures", "summary", "tables"}
 
 
 @pytest.fixture
@@ -43,7 +44,7 @@ def read(folder: Path) -> dict[str, bytes]:
 
 
 def test_two_equal_runs_leave_equal_bytes(complete: tuple[Any, Any], tmp_path: Path) -> None:
-    """Every file is the same byte for byte; where times differ, results.json alone does."""
+    """Every file is the same byte for byte; where times differ, results.json and the page that shows them do."""
     results, tables = complete
     folders = [tmp_path / name for name in "abc"]
     for folder in folders:
@@ -52,21 +53,28 @@ def test_two_equal_runs_leave_equal_bytes(complete: tuple[Any, Any], tmp_path: P
     write_results(results, tables, folders[1])
     write_results({**results, "execution": {"seconds": 9.0, "host": "there"}}, tables, folders[2])
     first, second, third = map(read, folders)
-    assert {name for name in first if not name.startswith("tables/")} == FILES
+    assert {name for name in first if "/" not in name} == FILES
+    assert {name.partition("/")[0] for name in first if "/" in name} == FOLDERS
     assert first == second
-    assert {name for name in first if first[name] != third[name]} == {"results.json"}
+    assert {name for name in first if first[name] != third[name]} == {"results.json", "report.html"}
 
 
 def test_results_json_is_the_document_and_comes_last(complete: tuple[Any, Any], tmp_path: Path) -> None:
     """What is written is what was given, keys in their order; whoever finds it finds the other files."""
     results, tables = complete
     written = write_results(results, tables, tmp_path)
-    assert {path.name for path in written if path.parent == tmp_path} == FILES
+    names = {path.relative_to(tmp_path).as_posix() for path in written}
+    assert names == set(read(tmp_path))
+    assert {name for name in names if "/" not in name} == FILES
+    assert {"figures/roc.png", "figures/roc.svg", "summary/leaderboard.tex"} < names
     assert written[-1] == tmp_path / "results.json"
     text = written[-1].read_text(encoding="utf-8")
     assert text.endswith("}\n")
     document = json.loads(text)
-    assert list(document) == list(results)
+    assert {name for name in names if name.startswith("summary/")} == set(document["summary"])
+    assert [key for key in document if key != "summary"] == list(results)
+    assert list(document)[-1] == "execution"
+    del document["summary"]
     for entry, given in zip(document.pop("evaluations"), results["evaluations"], strict=True):
         assert {**entry, "tables": given["tables"], "figures": given["figures"]} == given
         assert all((tmp_path / name).is_file() for name in [*entry["tables"], *entry["figures"]])
@@ -121,7 +129,7 @@ def test_the_page_says_all_there_is_to_say(complete: tuple[Any, Any], tmp_path: 
         "## Sets",
     ]
     assert [e["model"] for e in results["evaluations"] if f"### {e['model']}\n" not in page] == []
-    assert "![ROC of all models](roc.png)" in page
+    assert "![ROC of all models](figures/roc.png)" in page
     assert "- `few_errors`: the target allows fewer than 30" in page
     assert r"| broken&#124;one | corrupt | not\\nONNX \<b\> |" in page
     assert r"- \<size\> assumed: lcnet050-f256-r128-ln-arc, " in page
@@ -134,7 +142,7 @@ def test_a_run_in_which_every_model_failed_is_written_too(make: Make, tmp_path: 
     """No curve, no figure; the failures stand in every table."""
     broken = make("model", "m", status="failed", error={"kind": "corrupt", "message": "x"})
     written = write_results(make("document", [broken], []), {}, tmp_path)
-    assert {path.name for path in written} == FILES - {"roc.png", "roc.svg"}
+    assert {path.relative_to(tmp_path).as_posix() for path in written} == FILES
     (row,) = pq.read_table(tmp_path / "results.parquet").to_pylist()
     assert (row["model"], row["status"], row["error"]) == ("m", "failed", "corrupt")
     assert "## Models that failed" in (tmp_path / "results.md").read_text(encoding="utf-8")
@@ -184,9 +192,9 @@ def test_several_sets_have_a_figure_each(make: Make, tmp_path: Path) -> None:
     evaluations = [make("evaluation", "m", [make("point", 1e-4, 0.5)], image_set=name) for name in sets]
     curves = {("verification", name, "m"): {"roc": make("curve_table", 1)} for name in sets}
     write_results(make("document", [make("model", "m")], evaluations), curves, tmp_path)
-    assert len(list(tmp_path.glob("roc-verification-*.png"))) == 3
+    assert len(list(tmp_path.glob("figures/verification-*-roc.png"))) == 3
     assert len({file_name(name) for name in sets}) == 3
-    assert sorted(path.parent for path in tmp_path.rglob("*.png")) == [tmp_path] * 3
+    assert {path.parent for path in tmp_path.rglob("*.png")} == {tmp_path / "figures"}
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])

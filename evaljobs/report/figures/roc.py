@@ -8,52 +8,48 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
+from matplotlib.collections import LineCollection
 from matplotlib.patches import Patch
-from matplotlib.ticker import FuncFormatter, LogLocator
 from numpy.typing import NDArray
 
-from evaljobs.report.canvas import Written, own_settings, save, short_name
+from evaljobs.report.figures.canvas import Written, new_figure, own_settings, save
+from evaljobs.report.figures.style import (
+    GREY,
+    HAIRLINE,
+    MAX_NAMED,
+    bare,
+    best_title,
+    legend_beside,
+    line_style,
+    log_axis,
+    mark_style,
+    named_handles,
+)
 from evaljobs.report.numbers import rate_text
 
-FEW_ERRORS = 30
-MAX_NAMED = 8
-# Places of the FPR axis at which a curve may step: about one per pixel, fewer where hundreds of grey lines overlap.
-FINE, COARSE, FEW_CURVES = 1200, 240, 50
+Float64 = NDArray[np.float64]
 
-# Okabe and Ito (2008), Color Universal Design: told apart with every common colour vision. Their yellow is too light
-# for a line on white and gives way to a violet; grey is kept for the models without a name.
-_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00", "#56B4E9", "#7F3C8D")
-_DASHES = (
-    (0, ()),
-    (0, (6, 2)),
-    (0, (1.5, 1.5)),
-    (0, (7, 2, 1.5, 2)),
-    (0, (3, 1.5)),
-    (0, (7, 2, 1.5, 2, 1.5, 2)),
-    (0, (1, 3)),
-    (0, (10, 3)),
-)
-_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+FEW_ERRORS = 30
+# Places of the FPR axis at which a curve may step: about one per pixel. Grey lines that overlap by hundreds are drawn
+# through fewer places, straight from one to the next.
+FINE, COARSE, FEW_CURVES = 1200, 160, 50
 
 
 class RocCurve(NamedTuple):
     """Points of one ROC curve.
 
-    ``fpr`` and ``tpr`` are float64 [m], in one order of falling threshold; ``n_impostor`` is how many impostor pairs
-    stand behind the FPR.
+    ``fpr`` and ``tpr`` are float64 [m], in one order of falling threshold; ``n_impostor`` and ``n_genuine`` are how
+    many pairs stand behind them.
     """
 
-    fpr: NDArray[np.float64]
-    tpr: NDArray[np.float64]
+    fpr: Float64
+    tpr: Float64
     n_impostor: int
+    n_genuine: int = 0
 
 
-def tpr_at(curve: RocCurve, fpr: NDArray[np.float64]) -> NDArray[np.float64]:
+def tpr_at(curve: RocCurve, fpr: Float64) -> Float64:
     """Return the TPR of the last point whose FPR does not exceed each rate, 0 where there is none; float64 [k].
 
     A step, not an interpolation: between two observed points nothing was observed.
@@ -89,8 +85,7 @@ def roc_figure(
     if not curves:
         raise ValueError("no curve to draw")
     with own_settings():
-        figure = Figure(figsize=(9.6, 5.2), layout="constrained")
-        FigureCanvasAgg(figure)
+        figure = new_figure(9.6, 5.2)
         axes = figure.add_subplot()
         left = left_end(curves, targets)
         _frame(axes, left, targets)
@@ -114,15 +109,12 @@ def _frame(axes: Axes, left: float, targets: Sequence[float]) -> None:
     axes.set_xscale("log")
     axes.set_xlim(left, 1)
     axes.set_ylim(0, 1.01)
-    axes.xaxis.set_major_locator(LogLocator(base=10, numticks=20))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: rate_text(float(f"{value:.6g}"))))
+    log_axis(axes.xaxis, rate_text)
     axes.set_yticks(np.arange(11) / 10)
     axes.set_ylabel("true-positive rate (share of genuine pairs accepted)")
-    axes.grid(axis="y", color="#E6E6E6", linewidth=0.6)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
+    bare(axes)
     for target in targets:
-        axes.axvline(target, color="#9A9A9A", linewidth=0.6, zorder=1)
+        axes.axvline(target, color=HAIRLINE, linewidth=0.6, zorder=1)
 
 
 def _shade(axes: Axes, left: float, n_impostor: int) -> list[Patch]:
@@ -143,33 +135,64 @@ def _shade(axes: Axes, left: float, n_impostor: int) -> list[Patch]:
 def _draw(axes: Axes, curves: Mapping[str, RocCurve], left: float, targets: Sequence[float]) -> None:
     """Draw the best last, so that they lie on top."""
     marked = np.asarray(targets, np.float64)
-    for place, curve in reversed(list(enumerate(curves.values()))):
-        named = place < MAX_NAMED
-        x, y = steps(curve, left, FINE if named or len(curves) <= FEW_CURVES else COARSE)
-        if not named:
-            axes.plot(x, y, drawstyle="steps-post", color="#B8B8B8", linewidth=0.6, alpha=0.7, zorder=2)
-            continue
-        style = _style(place)
-        axes.plot(x, y, drawstyle="steps-post", linewidth=1.5, zorder=4 - place / 100, **style)
+    every = list(curves.values())
+    draw_grey(axes, [steps(curve, left, FINE) for curve in every[MAX_NAMED:]])
+    for place, curve in reversed(list(enumerate(every[:MAX_NAMED]))):
+        x, y = steps(curve, left, FINE)
+        (line,) = axes.plot(x, y, drawstyle="steps-post", linewidth=1.5, zorder=4 - place / 100, **line_style(place))
+        line.set_in_layout(False)
         resolved = marked[marked * curve.n_impostor >= 1]
-        markers: dict[str, Any] = {
-            "marker": _MARKERS[place],
-            "color": style["color"],
-            "markersize": 4.5,
-            "linestyle": "none",
-        }
-        axes.plot(resolved, tpr_at(curve, resolved), clip_on=False, zorder=5 - place / 100, **markers)
+        axes.plot(resolved, tpr_at(curve, resolved), clip_on=False, zorder=5 - place / 100, **mark_style(place))
 
 
-def _style(place: int) -> dict[str, Any]:
-    return {"color": _COLORS[place], "linestyle": _DASHES[place]}
+def draw_grey(axes: Axes, curves: Sequence[tuple[Float64, Float64]]) -> None:
+    """Draw the curves of models without a name: in steps, or coarsely where they are hundreds.
+
+    Parameters
+    ----------
+    curves
+        The corners of each, its first coordinates rising, in the units of the axes.
+    """
+    coarse = len(curves) > FEW_CURVES
+    lines = LineCollection(
+        [coarsely(axes, *curve) if coarse else stairs(*curve) for curve in reversed(curves)],
+        colors=GREY,
+        linewidths=0.6,
+        alpha=0.7,
+        zorder=2,
+    )
+    # What lies within the axes anyway takes no part in finding their place: with hundreds of curves that takes seconds.
+    lines.set_in_layout(False)
+    axes.add_collection(lines, autolim=False)
 
 
-def steps(curve: RocCurve, left: float, places: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def stairs(x: Float64, y: Float64) -> Float64:
+    """Return the vertices ``[v, 2]`` of steps of equal height until the next corner."""
+    return np.column_stack((np.repeat(x, 2)[1:], np.repeat(y, 2)[:-1]))
+
+
+def coarsely(axes: Axes, x: Float64, y: Float64) -> Float64:
+    """Return vertices ``[v, 2]`` at evenly spread places of the axes, the ends of flat parts among them."""
+    scale = axes.xaxis.get_transform()
+    first, last = scale.transform(x[[0, -1]]).tolist()
+    places = scale.inverted().transform(np.linspace(first, last, COARSE))
+    places[0], places[-1] = x[0], x[-1]
+    heights = y[np.searchsorted(x, places, side="right") - 1]
+    flat = np.zeros(COARSE, np.bool_)
+    flat[1:-1] = (heights[1:-1] == heights[:-2]) & (heights[1:-1] == heights[2:])
+    return np.column_stack((places, heights))[~flat]
+
+
+def steps(curve: RocCurve, left: float, places: int) -> tuple[Float64, Float64]:
     """Return the steps of a curve from one false positive on, at most one at each of the places of the axis."""
     start = min(max(left, 1 / max(curve.n_impostor, 1)), 1.0)
     x = np.geomspace(start, 1, places)
     x[0], x[-1] = start, 1
+    return corners_at(curve, x)
+
+
+def corners_at(curve: RocCurve, x: Float64) -> tuple[Float64, Float64]:
+    """Return those of the rates at which a curve steps, with the first and the last one, and the TPR from there on."""
     y = tpr_at(curve, x)
     kept = np.concatenate(([True], y[1:] != y[:-1]))
     kept[-1] = True
@@ -177,30 +200,6 @@ def steps(curve: RocCurve, left: float, places: int) -> tuple[NDArray[np.float64
 
 
 def _legend(axes: Axes, names: list[str], ranked_at: float | None, shaded: list[Patch]) -> None:
-    named = names[:MAX_NAMED]
-    handles: list[Artist] = [
-        Line2D([], [], marker=_MARKERS[i], markersize=4.5, linewidth=1.5, **_style(i)) for i in range(len(named))
-    ]
-    labels = [short_name(name) for name in named]
-    if others := len(names) - len(named):
-        handles.append(Line2D([], [], color="#B8B8B8", linewidth=1.5))
-        labels.append(f"{others} more model{'s' if others > 1 else ''}")
+    handles, labels = named_handles(names)
     how = f"by TPR at FPR {rate_text(ranked_at)}" if ranked_at is not None else ""
-    title = f"best {len(named)} of {len(names)} {how}" if others else f"best first, {how}" if how else None
-    handles += shaded
-    labels += [str(patch.get_label()) for patch in shaded]
-    legend = axes.legend(
-        handles,
-        [""] * len(handles),
-        title=title,
-        loc="upper left",
-        bbox_to_anchor=(1.01, 1),
-        borderaxespad=0,
-        frameon=False,
-        handlelength=4,
-        alignment="left",
-    )
-    # Set afterwards: a label is text, not mathematics, and one that starts with an underscore is shown too.
-    for text, label in zip(legend.get_texts(), labels, strict=True):
-        text.set_parse_math(False)
-        text.set_text(label)
+    legend_beside(axes, [*handles, *shaded], [*labels, *(str(p.get_label()) for p in shaded)], best_title(names, how))

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from evaljobs.report.canvas import MAX_NAME, short_name
-from evaljobs.report.figures import RocCurve, left_end, roc_figure, steps, tpr_at
+from evaljobs.report.figures.canvas import MAX_NAME, new_figure, own_settings, short_name
+from evaljobs.report.figures.roc import RocCurve, coarsely, left_end, roc_figure, steps, tpr_at
+from tests.report.figures.drawn import HOSTILE
 
 TARGETS = [1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0]
 
@@ -94,9 +95,6 @@ def test_the_best_are_named_and_the_rest_grey(tmp_path: Path, count: int, named:
     assert {color for color in palette if color in svg} - {"#000000"} == set(palette[:named]) - {"#000000"}
 
 
-HOSTILE = ["_hidden", "$x^{2", "a" * 1000, "名前-モデル", "\x1b[31m\x00", "", "\udcff", "😀", "<&>\"'", "\\frac{1}{2}"]
-
-
 @pytest.mark.parametrize("names", [HOSTILE[:5], HOSTILE[5:]], ids=["first", "second"])
 def test_no_name_breaks_the_figure(tmp_path: Path, names: list[str]) -> None:
     """Mathematics, markup, missing glyphs and endless names are drawn as text, without a warning."""
@@ -117,3 +115,30 @@ def test_no_curve_is_an_error(tmp_path: Path) -> None:
     """An empty picture would look like a result."""
     with pytest.raises(ValueError, match="no curve"):
         roc_figure({}, tmp_path / "roc")
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_coarse_curves_pass_through_the_true_ones(seed: int) -> None:
+    """Where hundreds are grey, each vertex lies on its curve, and a flat part stays flat from end to end."""
+    with own_settings():
+        axes = new_figure(4, 4).add_subplot()
+        axes.set_xscale("log")
+        found = curve(seed, n_impostor=1000, n_genuine=5)
+        x, y = steps(found, 1e-4, 1200)
+        vertices = coarsely(axes, x, y)
+    assert len(vertices) < 60
+    assert vertices[[0, -1], 0].tolist() == [x[0], 1]
+    assert vertices[:, 1].tolist() == [slow_tpr_at(found, rate) for rate in vertices[:, 0]]
+    for height in np.unique(y):
+        flat = x[y == height]
+        drawn = vertices[vertices[:, 1] == height, 0]
+        # Up to one place of the axis, a hundred-and-sixtieth of three decades, is lost at either end.
+        if flat[0] * 1.2 < (last := x[x > flat[-1]].min(initial=1)):
+            assert drawn[0] <= flat[0] * 1.1
+            assert drawn[-1] >= last / 1.1
+
+
+def test_three_hundred_models_are_a_small_file(tmp_path: Path) -> None:
+    """A browser opens it."""
+    curves = {f"m{i}": curve(i % 9, 2000, 300) for i in range(300)}
+    assert roc_figure(curves, tmp_path / "roc", TARGETS, 1e-4).svg.stat().st_size < 2_500_000

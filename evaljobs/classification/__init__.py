@@ -1,0 +1,1 @@
+"""Classification: accuracy, precision and recall, confusion and calibration from class scores; plain arrays, no Ray."""

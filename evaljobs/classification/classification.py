@@ -1,0 +1,292 @@
+"""The public door: classify images by their class scores, and say how good that is."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evaljobs.classification import tables
+from evaljobs.classification.calibration import Calibration, calibration_of
+from evaljobs.classification.count import Cells, Counting, Counts, Mistakes
+from evaljobs.classification.groups import keys_of_ids
+from evaljobs.classification.measure import Scale
+from evaljobs.classification.metrics import Average, PerClass, balanced_accuracy, macro, micro, weighted
+from evaljobs.classification.replicates import Intervals, replicate
+from evaljobs.classification.samples import Samples, Setting, prepare
+from evaljobs.config import canonical_json
+from evaljobs.errors import InputError, UsageError
+from evaljobs.pairs.intervals import interval
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["Average", "Calibration", "Classification", "Intervals", "PerClass", "TopK", "classify"]
+
+GROUPS = 20
+BINS = 15  # Guo et al. (2017)
+TOP_K = (1, 5)
+MAX_GROUPS, MAX_BINS, MAX_MISTAKES = 200, 1000, 10_000
+
+Interval = tuple[float, float] | None
+
+
+@dataclasses.dataclass(frozen=True)
+class TopK:
+    """How often the right class is among the k with the highest scores."""
+
+    k: int
+    n_correct: int
+    accuracy: float
+    accuracy_ci: Interval
+
+
+@dataclasses.dataclass(frozen=True)
+class Classification:
+    """How good the classes are that are predicted. Intervals are of 95%, and None where there is none.
+
+    Attributes
+    ----------
+    classes
+        The names of the k classes, in the order of the scores.
+    scores_are
+        `logits`, `probabilities`, or None where that is not known: then there is no calibration.
+    n_samples, n_correct
+        Images that take part, and those whose class has the highest score.
+    n_tied
+        Images whose highest score several classes have; the one with the lowest number is predicted.
+    accuracy, accuracy_ci
+        The share that is right.
+    balanced_accuracy, balanced_accuracy_ci
+        The mean recall of the classes that have images.
+    top_k
+        By rising k, each below the number of classes.
+    per_class
+        Images, precision, recall and F1 of each class.
+    macro, weighted, micro
+        Averages over the classes: each alike, each by its images, and of all counts together.
+    macro_f1_ci
+        Of `macro.f1`.
+    calibration
+        None where it is not known what the scores are.
+    intervals
+        What the intervals follow from; None where there are none.
+    excluded
+        How many images were left out, by label: labels that the model does not know.
+    notes
+        What was assumed or changed about the input.
+    cells, mistakes
+        Of the confusion matrix those that are not 0; and the most confident mistakes.
+    """
+
+    classes: tuple[str, ...]
+    scores_are: str | None
+    n_samples: int
+    n_correct: int
+    n_tied: int
+    accuracy: float
+    accuracy_ci: Interval
+    balanced_accuracy: float | None
+    balanced_accuracy_ci: Interval
+    top_k: tuple[TopK, ...]
+    per_class: PerClass = dataclasses.field(compare=False, repr=False)
+    macro: Average
+    weighted: Average
+    micro: Average
+    macro_f1_ci: Interval
+    calibration: Calibration | None = dataclasses.field(compare=False, repr=False)
+    intervals: Intervals | None
+    excluded: Mapping[str, int]
+    notes: tuple[str, ...]
+    cells: Cells = dataclasses.field(compare=False, repr=False)
+    mistakes: Mistakes | None = dataclasses.field(compare=False, repr=False)
+
+    def confusion(self) -> NDArray[np.int64]:
+        """Return the confusion matrix ``[k, k]`` int64: images by right class (row) and predicted class (column)."""
+        k = len(self.classes)
+        matrix = np.zeros(k * k, np.int64)
+        matrix[self.cells.number] = self.cells.count
+        return matrix.reshape(k, k)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the result as it stands in results.json: valid JSON, undefined is null."""
+        return {
+            "n_samples": self.n_samples,
+            "n_classes": len(self.classes),
+            "n_classes_with_samples": int((self.per_class.n_samples > 0).sum()),
+            "n_correct": self.n_correct,
+            "n_tied": self.n_tied,
+            "scores_are": self.scores_are,
+            "accuracy": self.accuracy,
+            "accuracy_ci": _ends(self.accuracy_ci),
+            "balanced_accuracy": self.balanced_accuracy,
+            "balanced_accuracy_ci": _ends(self.balanced_accuracy_ci),
+            "top_k": [{**dataclasses.asdict(top), "accuracy_ci": _ends(top.accuracy_ci)} for top in self.top_k],
+            "macro": self.macro._asdict(),
+            "macro_f1_ci": _ends(self.macro_f1_ci),
+            "weighted": self.weighted._asdict(),
+            "micro": self.micro._asdict(),
+            "calibration": None if self.calibration is None else self.calibration.to_json(),
+            "intervals": None if self.intervals is None else self.intervals.to_json(),
+            "excluded": {
+                "n_samples": sum(self.excluded.values()),
+                "n_labels": len(self.excluded),
+                "digest": _digest(self.excluded) if self.excluded else None,
+            },
+            "notes": list(self.notes),
+        }
+
+    def tables(self) -> dict[str, pa.Table]:
+        """Return all tables by name: classes and confusion; with calibration, reliability and mistakes too."""
+        found = {
+            "classes": tables.classes_table(self.classes, self.per_class),
+            "confusion": tables.confusion_table(self.classes, self.cells),
+        }
+        if self.calibration is not None:
+            found["reliability"] = tables.reliability_table(self.calibration)
+        if self.mistakes is not None:
+            found["mistakes"] = tables.mistakes_table(self.classes, self.mistakes)
+        return found
+
+
+def classify(  # noqa: PLR0913 - the public signature
+    scores: object,
+    labels: object,
+    classes: Sequence[object] | None = None,
+    *,
+    scores_are: str | None = None,
+    top_k: Sequence[int] = TOP_K,
+    bins: int = BINS,
+    groups: int = GROUPS,
+    label_map: Mapping[str, str] | None = None,
+    missing: str = "refuse",
+    mistakes: int = 0,
+    ids: Sequence[object] | None = None,
+) -> Classification:
+    """Predict for each image the class with the highest score, and compare it with its label.
+
+    Counts are exact, and sums are rounded once: the result is the same for any order of the images.
+
+    Parameters
+    ----------
+    scores
+        ``[n, k]`` real numbers: a score for each class. What float32 cannot hold is rounded to it, and noted.
+    labels
+        ``n`` texts, which are names of classes; or integers, the numbers of the classes from 0.
+    classes
+        The names of the classes, in the order of the scores.
+    scores_are
+        `logits` (a softmax makes them probabilities) or `probabilities`; without it there is no calibration.
+    top_k
+        For which k it is counted how often the right class is among the best k; those below the number of classes.
+    bins
+        Of the reliability diagram and ECE: bins of equal width.
+    groups
+        Of how many groups of images one is left out at a time for the intervals; 0 for no intervals.
+    label_map
+        The class that a label means, by label; other labels mean what they say.
+    missing
+        `refuse` labels that are no class, or `exclude` their images.
+    mistakes
+        How many of the most confident mistakes are kept.
+    ids
+        ``n`` names of the images, by which groups are made: equal ones are of one group, and two models leave out the
+        same ones. By row where absent.
+
+    Raises
+    ------
+    InputError
+        If scores, labels, classes or a number are not what is expected.
+    NonFiniteError
+        If a score is not finite; with how many and the first rows.
+    UsageError
+        If `scores_are` or `missing` is none of its words.
+    """
+    if missing not in {"refuse", "exclude"}:
+        raise UsageError(f"found missing={missing!r}; expected 'refuse' or 'exclude'")
+    _refuse_numbers(groups, bins, mistakes)
+    setting = Setting(classes, label_map or {}, missing == "exclude", _scale(scores_are), groups)
+    n = len(labels) if ids is None and hasattr(labels, "__len__") else 0
+    samples = prepare(scores, labels, keys_of_ids(range(n) if ids is None else ids), setting)
+    work = counting(samples, top_k, bins, mistakes)
+    return conclude(samples, work, work.run(samples, range(samples.n)))
+
+
+def counting(samples: Samples, top_k: Sequence[int], bins: int, mistakes: int) -> Counting:
+    """Return the pass over the images that counts all that is asked for."""
+    if any(not isinstance(k, int | np.integer) or k < 1 for k in top_k):
+        raise InputError(f"found top_k={list(top_k)}; expected numbers from 1")
+    width = len(samples.classes)
+    return Counting(samples.n, width, tuple(sorted({int(k) for k in top_k if k < max(width, 2)})), bins, mistakes)
+
+
+def conclude(samples: Samples, work: Counting, counts: Counts) -> Classification:
+    """Put the result together from what was counted on all images."""
+    per_class = PerClass(*counts.by_class.sum(axis=0))
+    correct = int(per_class.n_correct.sum())
+    found = replicate(counts)  # where no groups are made there is one replicate, of no images: too few for an interval
+    averages = macro(per_class), weighted(per_class), micro(per_class)
+    balanced = balanced_accuracy(per_class)
+    return Classification(
+        classes=samples.classes,
+        scores_are=None if samples.scale is None else str(samples.scale),
+        n_samples=samples.n,
+        n_correct=correct,
+        n_tied=counts.n_tied,
+        accuracy=correct / samples.n,
+        accuracy_ci=interval(correct / samples.n, found.accuracy),
+        balanced_accuracy=balanced,
+        balanced_accuracy_ci=interval(balanced, found.balanced_accuracy),
+        top_k=_top(work.top, counts.top.sum(axis=0).tolist(), samples.n, found),
+        per_class=per_class,
+        macro=averages[0],
+        weighted=averages[1],
+        micro=averages[2],
+        macro_f1_ci=interval(averages[0].f1, found.macro_f1),
+        calibration=None if counts.calibrating is None else calibration_of(counts.calibrating),
+        intervals=found if samples.n_groups else None,
+        excluded=samples.excluded,
+        notes=(*samples.notes, *_unknown_scale(samples.scale)),
+        cells=counts.cells,
+        mistakes=counts.mistakes if counts.mistakes is not None and counts.mistakes.most else None,
+    )
+
+
+def _top(ks: tuple[int, ...], correct: list[int], n: int, found: Intervals) -> tuple[TopK, ...]:
+    cis = [interval(c / n, found.top_k[place]) for place, c in enumerate(correct)]
+    return tuple(TopK(k, c, c / n, ci) for k, c, ci in zip(ks, correct, cis, strict=True))
+
+
+def _unknown_scale(scale: Scale | None) -> tuple[str, ...]:
+    unknown = (
+        "it is not known whether the scores are logits or probabilities: there is no calibration; say `scores_are`"
+    )
+    return (unknown,) if scale is None else ()
+
+
+def _scale(text: str | None) -> Scale | None:
+    if text is not None and text not in {*Scale}:
+        raise UsageError(f"found scores_are={text!r}; expected 'logits' or 'probabilities'")
+    return None if text is None else Scale(text)
+
+
+def _refuse_numbers(groups: int, bins: int, mistakes: int) -> None:
+    if groups != 0 and not 2 <= groups <= MAX_GROUPS:
+        raise InputError(f"found groups={groups}; expected 2 to {MAX_GROUPS}, or 0 for no intervals")
+    if not 1 <= bins <= MAX_BINS:
+        raise InputError(f"found bins={bins}; expected 1 to {MAX_BINS}")
+    if not 0 <= mistakes <= MAX_MISTAKES:
+        raise InputError(f"found mistakes={mistakes}; expected 0 to {MAX_MISTAKES}")
+
+
+def _digest(labels: Iterable[str]) -> str:
+    """Return the sha256 of labels, whatever their order: equal where the same images are left out of a set."""
+    return hashlib.sha256(canonical_json(sorted(labels)).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _ends(ends: Interval) -> list[float] | None:
+    return None if ends is None else list(ends)

@@ -1,0 +1,130 @@
+"""The data of the charts that the page draws itself: as little as a screen can show, as JSON of plain numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evaljobs.report.figures.found import curves_of, ranking_fpr, scores_of_model, targets_of
+from evaljobs.report.figures.front import Row, Titles, drawable, is_wide
+from evaljobs.report.figures.lines import Series
+from evaljobs.report.figures.roc import RocCurve, corners_at, left_end
+from evaljobs.report.figures.scores import thresholds_of
+from evaljobs.report.numbers import rate_text
+from evaljobs.report.results import result_of
+from evaljobs.report.section import Chart, Found
+
+Float64 = NDArray[np.float64]
+
+# Of a curve: about one for four pixels of a screen, fewer where there are hundreds of curves.
+_PLACES, _FEW_PLACES, _FEW_CURVES = 240, 120, 60
+_TPR_DIGITS = 4
+
+
+def roc_chart(found: Found, fpr: float | None = None) -> Chart | None:
+    """Return the ROC curves of all models, best first; None where there is none.
+
+    Between two of its points a curve keeps the TPR of the first. The points at the targets are exact to four digits.
+    """
+    curves = curves_of(found, fpr)
+    if not curves:
+        return None
+    targets = targets_of(found)
+    left = left_end(curves, targets)
+    places = _PLACES if len(curves) <= _FEW_CURVES else _FEW_PLACES
+    data = {
+        "curves": [{"name": name, **_curve(curve, left, targets, places)} for name, curve in curves.items()],
+        "n_impostor": max(curve.n_impostor for curve in curves.values()),
+        "targets": targets,
+    }
+    at = rate_text(ranking_fpr(found, fpr))
+    alt = f"ROC curves of {len(curves):,} models, TPR against FPR on a logarithmic axis, ordered by TPR at FPR {at}"
+    return Chart("roc", "ROC", alt, "roc", data)
+
+
+def _curve(curve: RocCurve, left: float, targets: Sequence[float], places: int) -> dict[str, list[float]]:
+    start = min(max(left, 1 / max(curve.n_impostor, 1)), 1.0)
+    spread = [float(f"{x:.3g}") for x in np.geomspace(start, 1, places)[1:-1]]
+    rates = np.unique([start, *(x for x in (*spread, *targets) if start < x < 1), 1.0])
+    coarse = curve._replace(tpr=np.round(curve.tpr, _TPR_DIGITS))
+    x, y = corners_at(coarse, rates)
+    return {"fpr": rounded(x), "tpr": rounded(y)}
+
+
+def scores_chart(found: Found, model: str) -> Chart | None:
+    """Return the distribution of a model's scores, from its first to its last pair; None where it has none to draw."""
+    scores, result = scores_of_model(found, model), result_of(found.group, model)
+    if scores is None or result is None:
+        return None
+    held = np.flatnonzero(scores.genuine + scores.impostor)
+    bins = slice(int(held[0]), int(held[-1]) + 1)
+    data = {
+        "edges": rounded(scores.edges[bins.start : bins.stop + 1], 8),
+        "genuine": scores.genuine[bins].tolist(),
+        "impostor": scores.impostor[bins].tolist(),
+        "thresholds": thresholds_of(result),
+    }
+    alt = f"Histograms of the scores of genuine and impostor pairs of {model}, with its thresholds"
+    return Chart("scores", "Distribution of scores", alt, "scores", data)
+
+
+def front_chart(name: str, title: str, rows: Sequence[Row], titles: Titles) -> Chart | None:
+    """Return quality against cost; None where fewer than two models have both.
+
+    Parameters
+    ----------
+    name, title
+        Of the chart.
+    rows
+        A model each, with ``name``, ``x``, ``y``, ``low``, ``high`` and ``on_front``.
+    """
+    shown = drawable(rows)
+    if len(shown) < 2:
+        return None
+    numbers = ("x", "y", "low", "high")
+    points = [
+        {"name": str(row["name"]), **{key: _short(row[key]) for key in numbers}, "on_front": bool(row["on_front"])}
+        for row in shown
+    ]
+    data = {"points": points, "x_title": titles.x, "y_title": titles.y, "log_x": is_wide(shown)}
+    n = sum(bool(row["on_front"]) for row in shown)
+    return Chart(
+        name, title, f"{titles.y} against {titles.x} of {len(points):,} models, {n:,} on the front", "front", data
+    )
+
+
+def lines_chart(
+    name: str, title: str, series: Mapping[str, Series], titles: Titles, *, ticks: Sequence[str] | None = None
+) -> Chart | None:
+    """Return lines with their bands; None where no series has two points.
+
+    Parameters
+    ----------
+    name, title
+        Of the chart.
+    ticks
+        What stands at 0, 1, 2, ... of the x axis, such as the names of runs; numbers where absent.
+    """
+    if not any(len(line.x) > 1 for line in series.values()):
+        return None
+    lines = [
+        {"name": of, **{key: [_short(v) for v in column.tolist()] for key, column in line._asdict().items()}}
+        for of, line in series.items()
+    ]
+    data = {"lines": lines, "x_title": titles.x, "y_title": titles.y}
+    if ticks is not None:
+        data["ticks"] = list(ticks)
+    return Chart(name, title, f"{titles.y} against {titles.x}, {len(lines):,} lines", "lines", data)
+
+
+def rounded(values: Float64, digits: int = 4) -> list[float]:
+    """Return numbers with so many significant digits."""
+    return [float(f"{value:.{digits}g}") for value in values.tolist()]
+
+
+def _short(value: Any) -> float | None:
+    """Return a number as a screen shows it; None for null and for NaN, which JSON has not."""
+    return None if value is None or not np.isfinite(value) else float(f"{value:.6g}")

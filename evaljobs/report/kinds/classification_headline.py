@@ -1,0 +1,61 @@
+"""Which model classifies best by a measure, by how much, and whether that is certain."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from evaljobs.report.class_boards import measure_text
+from evaljobs.report.columns import Row
+from evaljobs.report.difference_tables import difference_text
+from evaljobs.report.differences import Verdict
+from evaljobs.report.kinds.verification_headline import certainty, verdict_of
+from evaljobs.report.measures import Measure, class_rows, measure_difference, measures_of, value_of
+from evaljobs.report.results import OK
+from evaljobs.report.section import Fact, Found, Headline
+
+
+def headline_by(found: Found, measure: Measure) -> Headline:
+    """Return the headline of classifications by a measure.
+
+    The best model of many is certain when the paired difference to each of the others is.
+    """
+    rows = class_rows(found.results, found.group, measure)
+    fine = [row for row in rows if row["status"] == OK and value_of(row["result"], measure.name) is not None]
+    if not fine:
+        return Headline(None, f"No model has a {measure.title}.", Verdict.UNKNOWN)
+    best = fine[0]
+    against = [measure_difference(other["result"], best["result"], measure.name) for other in fine[1:]]
+    sentence = f"{_lead(best, measure, len(fine))} {_rest(fine, measure, against)}"
+    return Headline(best["model"]["name"], sentence, verdict_of(against), _facts(found, best))
+
+
+def _lead(best: Row, measure: Measure, n_models: int) -> str:
+    of = f"the best {measure.title} of {n_models:,} models" if n_models > 1 else f"a {measure.title}"
+    separator = ":" if n_models > 1 else " of"
+    return f"It has {of}{separator} {measure_text(measure, best)}."
+
+
+def _rest(fine: Sequence[Row], measure: Measure, against: Sequence[Mapping[str, Any]]) -> str:
+    if not against:
+        return "There is no other model to compare it with."
+    second = fine[1]["model"]["name"]
+    if against[0]["difference"] == 0:
+        by = f"{second} has the same {measure.title}."
+    else:
+        interval = " [95% interval]" if against[0]["ci"] else ""
+        by = f"That is {difference_text(against[0])}{interval} against {second}, the second."
+    return f"{by} {certainty(fine[1:], against)}"
+
+
+def _facts(found: Found, best: Row) -> list[Fact]:
+    result = best["result"]
+    facts = [
+        Fact(measure.title, measure_text(measure, best))
+        for measure in measures_of(found.group)
+        if value_of(result, measure.name) is not None
+    ]
+    facts.append(Fact("right", f"{result['n_correct']:,} of {result['n_samples']:,} images"))
+    if result["calibration"]:
+        facts.append(Fact("expected calibration error", f"{result['calibration']['ece']:.4f}"))
+    return facts

@@ -1,0 +1,115 @@
+"""Which model verifies best at a target FPR, by how much, and whether that is certain."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from evaljobs.report.columns import Row
+from evaljobs.report.difference_tables import difference_text
+from evaljobs.report.differences import Verdict, pair_rows
+from evaljobs.report.flags import why_no_rate
+from evaljobs.report.leaderboard import leaderboard_rows
+from evaljobs.report.numbers import interval_text, rate_text, share_text, threshold_text
+from evaljobs.report.results import OK
+from evaljobs.report.section import Fact, Found, Headline
+
+_NAMED = 3
+
+
+def headline_at(found: Found, fpr: float) -> Headline:
+    """Return the headline of verifications at a target.
+
+    The best model of many is certain when the paired difference to each of the others is: against the runner-up alone,
+    a third model of wide intervals could be as good.
+    """
+    rows = leaderboard_rows(found.results, found.group, fpr)
+    fine = [row for row in rows if row["status"] == OK and (row["point"] or {}).get("tpr") is not None]
+    if not fine:
+        return Headline(None, _nothing(rows, fpr), Verdict.UNKNOWN)
+    best = fine[0]
+    against = [_against(found, best, row, fpr) for row in fine[1:]]
+    verdict = verdict_of(against)
+    sentence = f"{_lead(best, fpr, len(fine))} {_rest(fine, against)}".strip()
+    return Headline(best["model"]["name"], sentence, verdict, _facts(best))
+
+
+def _nothing(rows: Sequence[Row], fpr: float) -> str:
+    reasons = Counter(why_no_rate(row) or "no such target" for row in rows)
+    said = ", ".join(f"{n:,} {reason}" for reason, n in reasons.most_common(_NAMED))
+    return f"No model has a TPR at FPR {rate_text(fpr)}: {said}." if said else "No model was evaluated."
+
+
+def _against(found: Found, best: Row, other: Row, fpr: float) -> Mapping[str, Any]:
+    """Return the difference of TPR, the best less the other."""
+    names = other["model"]["name"], best["model"]["name"]
+    return pair_rows(found.group, found.group, *names, targets=[fpr])[0]
+
+
+def verdict_of(against: Sequence[Mapping[str, Any]]) -> Verdict:
+    """Return whether the best differs for certain from each of the others."""
+    found = {row["verdict"] for row in against}
+    for verdict in (Verdict.NOT_CERTAIN, Verdict.UNKNOWN):
+        if verdict in found:
+            return verdict
+    return Verdict.REAL if found else Verdict.UNKNOWN
+
+
+def _lead(best: Row, fpr: float, n_models: int) -> str:
+    tpr = interval_text(best["point"]["tpr"], best["point"].get("tpr_ci"))
+    of = f"the best TPR of {n_models:,} models" if n_models > 1 else "TPR"
+    return f"At FPR {rate_text(fpr)} it has {of}: {tpr}."
+
+
+def _rest(fine: Sequence[Row], against: Sequence[Mapping[str, Any]]) -> str:
+    if not against:
+        return "There is no other model to compare it with."
+    second = fine[1]["model"]["name"]
+    lead = against[0]["difference"]
+    if lead == 0:
+        by = f"{second} has the same TPR."
+    else:
+        interval = ", the 95% interval in brackets" if against[0]["ci"] else ""
+        by = f"Against {second}, the second, that is {difference_text(against[0])}{interval}."
+    return f"{by} {certainty(fine[1:], against)}"
+
+
+def certainty(others: Sequence[Row], against: Sequence[Mapping[str, Any]]) -> str:
+    """Say which models cannot be told from the best."""
+    alike = [
+        o["model"]["name"] for o, row in zip(others, against, strict=True) if row["verdict"] == Verdict.NOT_CERTAIN
+    ]
+    unknown = Counter(row["reason"] for row in against if row["verdict"] == Verdict.UNKNOWN)
+    said = []
+    if alike:
+        named = ", ".join(alike[:_NAMED]) + (f" and {len(alike) - _NAMED:,} more" if len(alike) > _NAMED else "")
+        said.append(f"{len(alike):,} of {len(others):,} others cannot be told from it on these images: {named}.")
+    if unknown:
+        why = ", ".join(reason for reason, _ in unknown.most_common(_NAMED))
+        said.append(f"Whether {unknown.total():,} of {len(others):,} differ is unknown: {why}.")
+    if not said:
+        said.append("It is better than every other model for certain: each difference has zero outside its interval.")
+    return " ".join(said)
+
+
+def _facts(best: Row) -> list[Fact]:
+    """Return what people take away: the threshold on both scales, and the counts behind the rates."""
+    point, result = best["point"], best["result"]
+    facts = [Fact("TPR", interval_text(point["tpr"], point.get("tpr_ci")))]
+    if point["threshold"] is not None:
+        below, threshold = point["next_impostor_score"], point["threshold"]
+        half = None if below is None else (below + 1) / 2
+        facts += [
+            Fact("accept at cosine ≥", threshold_text(threshold, below), repr(threshold)),
+            Fact("or (cosine + 1) / 2 ≥", threshold_text((threshold + 1) / 2, half), repr((threshold + 1) / 2)),
+        ]
+    if point["fpr"] is not None:
+        facts += [
+            Fact("FPR", share_text(point["fpr"])),
+            Fact("false positives", f"{point['false_positives']:,} of {result['n_impostor']:,} impostor pairs"),
+        ]
+    facts.append(Fact("true positives", f"{point['true_positives']:,} of {result['n_genuine']:,} genuine pairs"))
+    if result["auroc"] is not None:
+        facts.append(Fact("AUROC", interval_text(result["auroc"], result.get("auroc_ci"))))
+    return facts

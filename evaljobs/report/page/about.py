@@ -1,0 +1,144 @@
+"""What belongs to the run as a whole: its sets, what failed, what must be known, how to reproduce it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from evaljobs.report.columns import Column, Kind
+from evaljobs.report.history import joined_findings
+from evaljobs.report.numbers import count_text
+from evaljobs.report.results import OK, Document, model_notes
+from evaljobs.report.section import Finding, Level, Table
+from evaljobs.report.tables import FAILURE_COLUMNS, SET_COLUMNS
+
+_NAMED = 5
+
+_RUN_COLUMNS = [
+    Column("name", "run", "name", Kind.TEXT),
+    Column("started", "started", "started", Kind.TEXT),
+    Column("version", "evaljobs", "versions.evaljobs", Kind.TEXT),
+    Column("config_digest", "configuration digest", "config_digest", Kind.TEXT),
+]
+
+
+class Entry(NamedTuple):
+    """A line of a list of facts; ``copied`` where people take the text elsewhere."""
+
+    name: str
+    text: str
+    copied: bool = False
+
+
+def sets_table(results: Document) -> Table:
+    """Return what the image sets hold."""
+    return Table("sets", "Image sets", SET_COLUMNS, results["sets"])
+
+
+def runs_table(results: Document) -> Table:
+    """Return the runs that were joined; no row for the results of one run."""
+    return Table("runs", "Runs", _RUN_COLUMNS, (results.get("joined") or {}).get("runs") or ())
+
+
+def failures_table(results: Document) -> Table:
+    """Return what failed: a row per model without any result, then one per evaluation that failed by itself."""
+    worked = {e["model"] for e in results["evaluations"] if e["status"] == OK}
+    models = {model["name"]: model for model in results["models"]}
+    lost = [model for model in results["models"] if model["status"] != OK and model["name"] not in worked]
+    names = {model["name"] for model in lost}
+    rows = [_failure(None, None, model, model) for model in lost]
+    rows += [
+        _failure(e["job"], e["set"], models.get(e["model"], {"name": e["model"] or "-"}), e)
+        for e in results["evaluations"]
+        if e["status"] != OK and e["model"] not in names
+    ]
+    return Table("failures", "What failed", FAILURE_COLUMNS, rows)
+
+
+def _failure(job: str | None, set_name: str | None, model: Document, judged: Document) -> dict[str, Any]:
+    return {"job": job, "set": set_name, "model": model, "status": judged["status"], "error": judged.get("error")}
+
+
+def run_findings(results: Document, n_failed: int) -> list[Finding]:
+    """Return what must be known of the images and the models, worst first."""
+    found = joined_findings(results)
+    if n_failed and not any(entry["status"] == OK for entry in results["evaluations"]):
+        found.append(Finding(Level.BAD, "no model has a result", "The reasons stand below."))
+    for image_set in results["sets"]:
+        found += _of_set(image_set)
+    for note, names in model_notes(results).items():
+        more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
+        found.append(Finding(Level.NOTE, f"{note}: {', '.join(names[:_NAMED])}{more}"))
+    return worst_first(found)
+
+
+def worst_first(findings: Iterable[Finding]) -> list[Finding]:
+    """Return findings in the order of their levels."""
+    order = list(Level)
+    return sorted(findings, key=lambda finding: order.index(finding.level))
+
+
+def _of_set(image_set: Document) -> Iterator[Finding]:
+    where = f"set {image_set['name']}"
+    if excluded := image_set.get("excluded"):
+        kinds = ", ".join(f"{n:,} {kind.replace('_', ' ')}" for kind, n in image_set["excluded_by_kind"].items())
+        text = f"{where}: {excluded:,} image(s) could not be used and count for no model: {kinds}"
+        yield Finding(Level.WARNING, text, "failures.csv lists each with its reason.")
+    if single := image_set.get("n_single_labels"):
+        yield Finding(Level.NOTE, f"{where}: {single:,} label(s) have one image only, hence no genuine pair")
+    for notice in image_set.get("notices") or ():
+        yield Finding(Level.NOTE, f"{where}: {notice['n_images']:,} image(s) {notice['explanation']}")
+
+
+def run_entries(results: Document) -> list[Entry]:
+    """Return what is needed to carry the run out again, and what it was carried out with."""
+    execution = results.get("execution") or {}
+    entries = [Entry("configuration digest", str(results.get("config_digest")), copied=True)]
+    entries += [Entry(f"digest of the set {s['name']}", str(s["digest"]), copied=True) for s in results["sets"]]
+    if execution.get("command"):
+        entries.append(Entry("command", str(execution["command"]), copied=True))
+    if execution.get("started"):
+        entries.append(Entry("started", str(execution["started"])))
+    if execution.get("seconds") is not None:
+        entries.append(Entry("seconds", f"{execution['seconds']:,.1f}"))
+    entries += [Entry(key, str(execution[key])) for key in ("provider", "host", "cores") if execution.get(key)]
+    computed = execution.get("computed") or {}
+    said = ", ".join(f"{_number(value)} {key.replace('_', ' ')}" for key, value in computed.items())
+    entries += [Entry("computed in this run", said)] if said else []
+    entries += [Entry(name, str(version)) for name, version in (execution.get("versions") or {}).items()]
+    return entries
+
+
+def _number(value: float) -> str:
+    return f"{value:,.1f}" if isinstance(value, float) else f"{value:,}"
+
+
+def model_entries(model: Document) -> list[Entry]:
+    """Return what is known of a model: file, cost, input, preprocessing, metadata, notes."""
+    cost = model.get("cost") or {}
+    entries = [Entry(f"tag {key}", str(value)) for key, value in (model.get("tags") or {}).items()]
+    entries += _some("digest", model.get("digest"), copied=True)
+    entries += [Entry("size", f"{cost['size_mb']:.3g} MB")] if cost.get("size_mb") is not None else []
+    entries += [Entry("parameters", count_text(cost["params"]))] if cost.get("params") is not None else []
+    entries += [Entry("cost of an image", f"{cost['gflops']:.3g} GFLOPs")] if cost.get("gflops") is not None else []
+    for key in ("input", "outputs", "preprocessing"):
+        entries += _some(key, _words(model.get(key)))
+    entries += _some("batch size", model.get("batch_size"))
+    entries += [Entry(f"metadata {key}", str(value)) for key, value in (model.get("metadata") or {}).items()]
+    return entries + [Entry("note", str(note)) for note in model.get("notes") or ()]
+
+
+def _some(name: str, value: object, *, copied: bool = False) -> Sequence[Entry]:
+    return [Entry(name, str(value), copied)] if value not in (None, "") else []
+
+
+def _words(value: object) -> str:
+    """Return a mapping, or a list of them, as ``key value, key value``."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_plain(inner)}" for key, inner in value.items() if inner is not None)
+    return "; ".join(map(_words, value)) if isinstance(value, list) else str(value or "")
+
+
+def _plain(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value)

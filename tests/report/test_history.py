@@ -1,0 +1,116 @@
+"""Joined runs over time: the best of each, and what became of each model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from evaljobs.report.history import BEST, history_chart, history_rows, history_table
+from evaljobs.report.joining import join
+from evaljobs.report.results import verification_groups
+from evaljobs.report.section import Found
+from tests.report.runs import make_result, make_run, make_tables
+
+FPR = 1e-4
+
+
+def found_in(*documents):
+    joined = join([(document["run"], document, make_tables(document)) for document in documents])
+    return Found(joined.document, verification_groups(joined.document)[-1], {}, Path())
+
+
+def nights(**last):
+    """Three nights: `net` is trained anew each night, `base` stays, `gone` was there once."""
+    return [
+        make_run(
+            {"net": make_result(0.80, seed=1), "base": make_result(0.82), "gone": make_result(0.1)}, day=1, name="1"
+        ),
+        make_run({"base": make_result(0.82), "net": make_result(0.86, seed=2)}, day=2, name="2", files={"net": "2"}),
+        make_run(
+            {"base": make_result(0.82), "net": make_result(0.8601, seed=3)}, day=4, name="3", files={"net": "3"}, **last
+        ),
+    ]
+
+
+def test_runs_stand_in_the_order_of_their_time_with_the_best_first():
+    """Whatever the order in which they were named."""
+    first, second, third = nights()
+    rows = history_rows(found_in(third, first, second), FPR)
+    assert [(row["run"]["name"], row["own_name"], row["is_best"]) for row in rows] == [
+        ("1", "base", True),
+        ("1", "net", False),
+        ("1", "gone", False),
+        ("2", "net", True),
+        ("2", "base", False),
+        ("3", "net", True),
+        ("3", "base", False),
+    ]
+    assert [row["point"]["tpr"] for row in rows] == [0.82, 0.80, 0.1, 0.86, 0.82, 0.8601, 0.82]
+
+
+def test_a_change_is_that_of_the_model_of_that_name_and_says_whether_it_is_real():
+    """Paired, on equal images; the same file with the same numbers did not change."""
+    rows = {(row["run"]["name"], row["own_name"]): row for row in history_rows(found_in(*nights()), FPR)}
+    assert rows["1", "net"]["change"] is rows["2", "base"]["change"] is None
+    assert (rows["1", "base"]["same"], rows["2", "base"]["same"], rows["3", "base"]["same"]) == (False, True, True)
+    change = rows["2", "net"]["change"]
+    assert (round(change["difference"], 12), change["verdict"]) == (0.06, "real")
+    assert rows["3", "net"]["change"]["verdict"] == "not certain"
+
+
+def test_the_table_has_what_comes_back_and_the_best():
+    """A model of one night that was not the best is no history."""
+    table = history_table(found_in(*nights()), FPR)
+    assert [(row["run"]["name"], row["own_name"]) for row in table.rows].count(("1", "gone")) == 0
+    assert len(table.rows) == 6
+    texts = {column.name: [column.text(row) for row in table.rows] for column in table.columns}
+    assert texts["change"][3] == "- (the same model)"
+    assert texts["change"][2].startswith("+0.06")
+    assert texts["tpr"][0] == "0.820 [0.810, 0.830]"
+    strong = next(column for column in table.columns if column.name == "model").strong
+    assert [strong(row) for row in table.rows] == [True, False, True, False, True, False]
+
+
+def test_other_images_are_another_history():
+    """Numbers on other images are no progress: the night stands alone in its set, which has no history."""
+    *_, other = nights(images="more faces")
+    first, second, _ = nights()
+    found = found_in(first, second, other)
+    assert found.group.set == "3/main"
+    assert history_table(found, FPR) is None
+    assert history_chart(found, FPR) is None
+    assert {row["run"]["name"] for row in history_rows(found, FPR)} == {"3"}
+
+
+def test_results_of_one_run_have_no_history():
+    """A run by itself is no line."""
+    document = nights()[0]
+    found = Found(document, verification_groups(document)[0], {}, Path())
+    assert (history_rows(found, FPR), history_table(found, FPR), history_chart(found, FPR)) == ([], None, None)
+
+
+def test_the_chart_is_in_days_and_has_intervals():
+    """The best of each run first; then models that several runs have, the best of the newest run first."""
+    chart = history_chart(found_in(*nights()), FPR)
+    lines = {line["name"]: line for line in chart.data["lines"]}
+    assert list(lines) == [BEST, "net", "base"]
+    assert lines[BEST]["x"] == [0, 1, 3]
+    assert lines[BEST]["y"] == [0.82, 0.86, 0.8601]
+    assert lines["net"]["y"] == [0.80, 0.86, 0.8601]
+    assert lines["base"]["low"] == [0.82 - 0.01] * 3
+    assert chart.data["x_title"] == "days since 2026-11-01 03:00 UTC"
+    always = history_chart(found_in(*nights()[1:]), FPR)
+    assert [line["name"] for line in always.data["lines"]] == ["net", "base"]
+    without = nights()
+    del without[1]["execution"]["started"]
+    undated = history_chart(found_in(*without), FPR)
+    assert undated.data["x_title"] == "run"
+    assert undated.data["lines"][0]["x"] == [1, 2, 3]
+
+
+def test_a_night_in_which_a_model_failed_has_no_point():
+    """A gap, never a 0."""
+    documents = nights()
+    documents[1] = make_run({"base": make_result(0.82), "net": None}, day=2, name="2", files={"net": "2"})
+    rows = history_rows(found_in(*documents), FPR)
+    assert [row["run"]["name"] for row in rows if row["own_name"] == "net"] == ["1", "3"]
+    assert next(row for row in rows if row["run"]["name"] == "3")["change"]["difference"] == 0.8601 - 0.80
