@@ -18,6 +18,7 @@ from evaljobs.engine.prepare import Prepared, prepare
 from evaljobs.engine.shards import Shard
 from evaljobs.jobs.job import Job
 from evaljobs.progress import Progress
+from evaljobs.store import Store
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,10 +143,7 @@ def _undecided(prepared: Prepared, jobs: Iterable[Job]) -> Iterator[Undecided]:
 
 
 def _estimate(prepared: Prepared, shards: Sequence[Shard], missing: Sequence[todo.Evaluation]) -> float | None:
-    """Add up what is to do at the rates that were measured once; unknown as soon as one of them is.
-
-    A kind of job that compares so little that it is never measured counts as nothing.
-    """
+    """Add up what is to do at the rates that were measured once; unknown as soon as one of them is."""
     decodes, embeddings, pairs = Counter[int](), Counter[int](), Counter[str]()
     for shard in shards:
         decodes[shard.geometry] += len(shard.images)
@@ -158,7 +156,13 @@ def _estimate(prepared: Prepared, shards: Sequence[Shard], missing: Sequence[tod
     parts = [
         *((steps, store.rate("decode", geometries[number].key())) for number, steps in decodes.items()),
         *zip(embeddings.values(), store.rates("embed", keys), strict=True),
-        *((n, store.rate("evaluate", {"kind": kind})) for kind, n in pairs.items() if n >= MEASURED_PAIRS),
+        *((n, _rate_of_job(store, kind, n)) for kind, n in pairs.items()),
     ]
     seconds = [steps * rate for steps, rate in parts if rate is not None]
     return sum(seconds) / (os.cpu_count() or 1) if len(seconds) == len(parts) else None
+
+
+def _rate_of_job(store: Store, kind: str, pairs: int) -> float | None:
+    """Return the seconds for a pair; where so few are compared that nobody measures them, nothing."""
+    rate = store.rate("evaluate", {"kind": kind})
+    return 0.0 if rate is None and pairs < MEASURED_PAIRS else rate

@@ -148,7 +148,8 @@ def tsne(unit: Float32, perplexity: float, seed: int) -> Tsne | None:
 
     used = min(perplexity, (n - 1) / _NEIGHBOURS)
     with threadpool_limits(1):
-        found = TSNE(2, perplexity=used, init=_start(unit, seed), random_state=seed, n_jobs=1)
+        # All that is random is in the start.
+        found = TSNE(2, perplexity=used, init=_start(unit, seed), random_state=0, n_jobs=1)
         xy = np.asarray(found.fit_transform(unit), np.float64)
     return Tsne(xy, used, float(found.kl_divergence_), int(found.n_iter_))
 

@@ -15,6 +15,7 @@ from evaljobs.report.columns import used_columns
 from evaljobs.report.escape import visible
 from evaljobs.report.flags import MEANING, error_kind, flags, why_no_auroc
 from evaljobs.report.formats import to_terminal
+from evaljobs.report.map_words import map_lines
 from evaljobs.report.numbers import rate_text
 from evaljobs.report.results import OK, Document, Group, group_rows, verification_groups
 from evaljobs.report.tables import SCORE_COLUMNS, terminal_columns
@@ -95,10 +96,13 @@ def pairs_text(result: Document) -> str:
 def render_terminal(results: Document, max_rows: int = TERMINAL_ROWS) -> RenderableType:
     """Return the leaderboards for a terminal: the best ``max_rows`` models of each, and the names of those that failed.
 
+    Below them stands what maps show.
+
     Names are escaped; nothing in them acts on the terminal or is taken for rich's markup.
     """
     groups = verification_groups(results)
     parts: list[RenderableType] = [part for g in groups for part in _render_group(results, g, groups, max_rows)]
+    parts += [Text(visible(line)) for line in map_lines(results)]
     return Renderables(*(parts or [Text("no verification among the results")]))
 
 

@@ -12,6 +12,7 @@ from evaljobs.report.escape import markdown_text
 from evaljobs.report.flags import MEANING, flags
 from evaljobs.report.formats import to_markdown
 from evaljobs.report.leaderboard import chosen_fpr, evidence, group_title, intervals_text, leaderboard_rows
+from evaljobs.report.map_words import map_markdown
 from evaljobs.report.results import (
     OK,
     Document,
@@ -54,8 +55,8 @@ def to_markdown_page(results: Document, figures: Mapping[GroupKey, str]) -> str:
     """
     groups = verification_groups(results)
     parts = [f"# Results: {markdown_text(run_name(results) or 'unnamed run')}\n"]
-    classified = classification_markdown(results)
-    if not groups and not classified:
+    classified, mapped = classification_markdown(results), map_markdown(results)
+    if not groups and not classified and not mapped:
         parts.append("Neither verification nor classification among the results.\n")
     for group in groups:
         parts += _leaderboard(results, group, groups, figures.get((group.job, group.set)))
@@ -64,6 +65,7 @@ def to_markdown_page(results: Document, figures: Mapping[GroupKey, str]) -> str:
         parts += _differences(results, group, groups)
     for group in groups:
         parts += _thresholds(results, group, groups)
+    parts += mapped
     parts += _flags(groups) + _failures(results) + _notes(results) + _sets(results)
     return "\n".join(parts)
 

@@ -190,3 +190,14 @@ def test_screen_readers_find_their_way(open_page: Open, small_page: Path, select
     unnamed = "[...document.querySelectorAll('table')].filter(t => !t.caption && !t.closest('details')).length"
     assert opened.page.evaluate(unnamed) == 0
     assert opened.page.evaluate("[...document.querySelectorAll('img')].filter(i => !i.hasAttribute('alt')).length") == 0
+
+
+def test_a_long_table_is_folded_until_it_is_asked_for(open_page: Open, small_page: Path) -> None:
+    """Each table of a section has its link among the section's parts, which unfolds it."""
+    opened = open_page(small_page)
+    links = opened.page.locator("#s0 .parts a[href*=grid]")
+    assert links.count() == opened.page.locator("#s0 details.fold").count() > 3
+    for link in links.all():
+        link.click()
+    assert opened.page.locator("#s0 details.fold:not([open])").count() == 0
+    assert opened.page.locator("#s0 details.fold table").last.is_visible()

@@ -183,3 +183,32 @@ def test_models_that_give_nan_fail_as_elsewhere(bench: Any) -> None:
     assert bench.run().exit_code == 1
     assert bench.evaluation("nan")["error"]["kind"] == "non_finite"
     assert bench.evaluation("good")["status"] == "ok"
+
+
+def test_a_server_that_goes_away_costs_pictures_alone(
+    bench: Any, s3: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """S3 that no longer answers when everything is computed: the results are written, and what is missing is said."""
+    bench.images(labels=2, each=5).model("a")
+    bucket = s3.bucket()
+    for path in sorted((bench.folder / "images").rglob("*.png")):
+        objects.replace(f"{bucket}/images/{path.relative_to(bench.folder / 'images').as_posix()}", path.read_bytes())
+    bench.config["images"] = {"folder": f"{bucket}/images"}
+    bench.config["jobs"] = [{"name": "map", "kind": "map"}]
+    make = thumbnails.thumbnails_of
+
+    def meanwhile(*args: Any) -> Any:
+        s3.stop()
+        with monkeypatch.context() as patch:
+            patch.setenv("EVALJOBS_S3_PATIENCE_S", "1")
+            return make(*args)
+
+    monkeypatch.setattr(thumbnails, "thumbnails_of", meanwhile)
+    try:
+        assert bench.run().exit_code == 0
+    finally:
+        s3.start()
+    made = pictures(bench.out)
+    assert len(made) == 10
+    assert set(made.values()) == {None}
+    assert bench.evaluation("a")["status"] == "ok"

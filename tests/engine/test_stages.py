@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import json
 import shutil
+from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +14,15 @@ import pytest
 
 from evaljobs.config import load
 from evaljobs.engine import todo
+from evaljobs.engine.evaluation import Assignment, Evaluated, evaluate
 from evaljobs.engine.exclusion import Exclusion
 from evaljobs.engine.execution import Record
 from evaljobs.engine.forecast import forecast
 from evaljobs.engine.prepare import prepare
 from evaljobs.engine.results import assemble
 from evaljobs.errors import ExitCode
+from evaljobs.jobs.job import After, Outcome, Passes, Rows
+from evaljobs.jobs.verification import VerificationJob
 from evaljobs.models.options import Runtime
 from evaljobs.progress import Quiet
 from raycluster.connect import Cluster
@@ -227,3 +232,37 @@ def test_the_store_holds_a_mark_for_each_result(bench: Bench) -> None:
     results = {path.name for path in (bench.folder / "store" / "results").iterdir()}
     assert len(results) == 4
     assert any(set(use["results"]) == results for use in uses)
+
+
+class Echo(VerificationJob):
+    """Repeats what another job found."""
+
+    uses_before = True
+
+    def passes(self, rows: Mapping[str, Rows]) -> Passes:
+        return Passes(None, self._repeat(rows["set"]))
+
+    def _repeat(self, rows: Rows) -> Generator[Any, Any, Outcome]:
+        yield from ()
+        assert rows.before is not None
+        return Outcome({"auroc": rows.before.result["auroc"]}, {"roc": rows.before.tables["roc"]})
+
+
+def test_a_job_may_read_what_another_one_found(bench: Bench) -> None:
+    """It gets the outcome for the same model, tables included, and its result depends on that one's key."""
+    prepared = prepared_of(bench)
+    first = prepared.jobs[0]
+    echo = Echo("echo", first.parameters, After("first", None))
+    prepared = dataclasses.replace(prepared, jobs=(echo, first))
+    excluded = prepared.failures()["image_digest"].combine_chunks()
+    found = todo.evaluations(prepared, excluded)
+    assert [e.job.name for e in found] == ["echo"] * 3 + ["first"] * 3
+    for evaluation, earlier in zip(found[:3], found[3:], strict=True):
+        assert evaluation.before == earlier.key
+        assert evaluation.key["before"] != evaluation.key["model"]
+        keys = prepared.keys[evaluation.model.name], evaluation.key
+        assignment = Assignment(prepared.store.location, echo, *keys, before=evaluation.before)
+        assert isinstance(evaluate(assignment, evaluation.members), Evaluated)
+        (outcome, tables), (truth, curves) = (prepared.store.result(e.key) for e in (evaluation, earlier))
+        assert outcome["result"] == {"auroc": truth["result"]["auroc"]}
+        assert tables["roc"] == curves["roc"]

@@ -12,11 +12,10 @@ import pyarrow as pa
 import pytest
 
 from evaljobs.config import load
-from evaljobs.engine import shards
+from evaljobs.engine import execution, shards
 from evaljobs.engine.forecast import forecast
 from evaljobs.errors import StoreError
 from evaljobs.progress import Quiet
-from evaljobs.run import main
 from evaljobs.store import Store
 
 
@@ -50,7 +49,7 @@ def test_few_pairs_are_no_measurement(bench: Any, monkeypatch: pytest.MonkeyPatc
     bench.run()
     store = Store(bench.folder / "store")
     assert store.rate("evaluate", {"kind": "verification"}) is None
-    monkeypatch.setattr(main, "_MEASURED_PAIRS", 435)
+    monkeypatch.setattr(execution, "MEASURED_PAIRS", 435)
     bench.model("b", seed=2)
     bench.run()
     counts = bench.results()["execution"]["computed"]

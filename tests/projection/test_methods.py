@@ -76,7 +76,7 @@ def test_tsne_is_the_same_each_time(unit: np.ndarray) -> None:
 
 def test_few_images_get_a_smaller_perplexity(unit: np.ndarray) -> None:
     """A third of the others at most, as the method needs; what was used is said."""
-    found = tsne(unit[:10], 30, seed=0)
+    found = tsne(unit[:10], 30, seed=2**63 - 1)
     assert found is not None
     assert found.perplexity == 3
     assert np.isfinite(found.xy).all()

@@ -131,7 +131,7 @@ def test_names_of_files_are_unique(run: Run, tmp_path: Path) -> None:
     entries = [
         {**entry, "job": job, "set": image_set}
         for job, image_set in itertools.product(["a", "b"], ["x", "y"])
-        for entry in run.document["evaluations"]
+        for entry in run.document["evaluations"][:2]
     ]
     tables = {
         (e["job"], e["set"], e["model"]): run.tables.get(("verification", "main", e["model"]), {}) for e in entries

@@ -7,8 +7,9 @@ from typing import Any
 
 from evaljobs.report.columns import Column, Kind, Row
 from evaljobs.report.differences import Verdict
-from evaljobs.report.kinds.map_pictures import pictures_of, shown_text
+from evaljobs.report.kinds.map_pictures import pictures_of
 from evaljobs.report.kinds.neighbours import BESIDE, Neighbours, neighbours
+from evaljobs.report.map_words import sentence
 from evaljobs.report.results import OK, group_rows
 from evaljobs.report.section import Finding, Found, Headline, Level, Part, Section, Table
 
@@ -56,14 +57,8 @@ def _headline(fine: Sequence[Row]) -> str:
     """Say what is shown of how many, and how often the nearest image is of the same label."""
     if not fine:
         return "No model could be mapped."
-    first = fine[0]
-    result = first["result"]
-    text = f"{shown_text(result)} as {first['model']['name']} sees them"
-    same, chance = result["nearest_same_label"], result["nearest_same_label_by_chance"]
-    if same is not None and chance is not None:
-        text += f": the nearest image has the same label for {same:.1%} of them, {chance:.1%} of pairs have"
     more = f"; {len(fine) - 1:,} more model{'s' if len(fine) > 2 else ''} below" if len(fine) > 1 else ""
-    return f"{text}{more}."
+    return f"{sentence(fine[0])}{more}."
 
 
 _METHOD_NOTE = (

@@ -15,17 +15,13 @@ from evaljobs.report.figures.coloring import Categories, coloring_of, heading
 from evaljobs.report.figures.found import picture_stem
 from evaljobs.report.figures.maps import Map, map_figure
 from evaljobs.report.figures.placing import place, window_of
+from evaljobs.report.map_words import shown_text
 from evaljobs.report.naming import file_name
 from evaljobs.report.results import Document
 from evaljobs.report.section import Found, Picture
 from evaljobs.report.thumbnails import ACROSS, METHODS, Thumbnails, pixels_of, places
 
 _NAMES = {"pca": "Principal components", "tsne": "t-SNE"}
-_HOW = {
-    "all": "all of them",
-    "labels": "labels alike, chosen by a hash of the image",
-    "random": "each with the same chance, chosen by a hash of the image",
-}
 _CAPTIONS = {
     "pca": "The two directions in which the embeddings differ most. What lies apart here differs; what lies together "
     "may differ in another direction.",
@@ -110,11 +106,3 @@ def _axes(method: str, result: Document) -> tuple[str, str]:
 def _component(number: int, share: float | None) -> str:
     variance = "" if share is None else f"; {share:.1%} of the variance"
     return f"principal component {number} (embeddings have length 1{variance})"
-
-
-def shown_text(result: Document) -> str:
-    """Say how many images are shown of how many, and how they were chosen."""
-    n, of = result["n_shown"], result["n_samples"]
-    if n == of:
-        return f"All {n:,} images"
-    return f"{n:,} of {of:,} images ({_HOW[result['sampling']]})"

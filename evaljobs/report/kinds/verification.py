@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
+
 from evaljobs.report.boards import leaderboard_table, threshold_table, thresholds_table
 from evaljobs.report.checkpoints import series_chart, series_tables
 from evaljobs.report.contact_sheet import hardest_rows, hardest_sheet
@@ -41,6 +43,7 @@ def verification_section(found: Found) -> Section:
     ranked = [row["model"]["name"] for row in leaderboard_rows(found.results, found.group, fpr) if row["status"] == OK]
     factors = factor_tables(found, fpr)
     series = series_tables(found, fpr)
+    costs = _differing(found, fpr)
     return Section(
         job=found.group.job,
         kind=VERIFICATION,
@@ -50,9 +53,14 @@ def verification_section(found: Found) -> Section:
         boards={rate_text(target): leaderboard_table(found, target, rates=True) for target in targets},
         chosen=rate_text(fpr),
         whole=Part(
-            tables=[*factors, *_fronts(found, fpr, _SHOWN), *series, *_history(found, fpr)],
-            pictures=_pictures(found, fpr),
-            charts=_charts(found, fpr),
+            tables=[
+                *factors,
+                *_fronts(found, fpr, [cost for cost in _SHOWN if cost in costs]),
+                *series,
+                *_history(found, fpr),
+            ],
+            pictures=_pictures(found, fpr, costs),
+            charts=_charts(found, fpr, costs),
         ),
         models={name: _panel(found, name, sheet=place < _SHEETS) for place, name in enumerate(ranked)},
         findings=section_findings(found, ranked),
@@ -62,16 +70,20 @@ def verification_section(found: Found) -> Section:
             thresholds_table(found, fpr),
             *factors,
             *([factors_table(found, fpr)] if factors else []),
-            *_fronts(found, fpr, [cost for cost in Cost if not cost.varies]),
+            *_fronts(found, fpr, [cost for cost in costs if not cost.varies]),
             *series,
         ],
     )
 
 
-def _fronts(found: Found, fpr: float, costs: tuple[Cost, ...] | list[Cost]) -> list[Table]:
-    """Return quality against each cost that is known of several models."""
-    tables = [front_table(found, fpr, cost) for cost in costs]
-    return [table for table in tables if len(table.rows) > 1]
+def _fronts(found: Found, fpr: float, costs: Iterable[Cost]) -> list[Table]:
+    """Return quality against each cost."""
+    return [front_table(found, fpr, cost) for cost in costs]
+
+
+def _differing(found: Found, fpr: float) -> list[Cost]:
+    """Return the costs in which models differ: against others there is nothing to weigh."""
+    return [cost for cost in Cost if len({row["x"] for row in front_rows(found, fpr, cost)}) > 1]
 
 
 def _history(found: Found, fpr: float) -> list[Table]:
@@ -83,18 +95,18 @@ def _titles(fpr: float, cost: Cost) -> Titles:
     return Titles(f"{cost.label} [{cost.unit}]" if cost.unit else cost.label, f"TPR at FPR {rate_text(fpr)}")
 
 
-def _charts(found: Found, fpr: float) -> list[Chart]:
+def _charts(found: Found, fpr: float, costs: Collection[Cost]) -> list[Chart]:
     made = [roc_chart(found, fpr)]
-    for cost in _SHOWN:
+    for cost in (cost for cost in _SHOWN if cost in costs):
         titles = _titles(fpr, cost)
         made.append(front_chart(f"front-{cost}", f"Quality against {cost.label}", front_rows(found, fpr, cost), titles))
     made += [series_chart(found, fpr), history_chart(found, fpr)]
     return [chart for chart in made if chart is not None]
 
 
-def _pictures(found: Found, fpr: float) -> list[Picture]:
+def _pictures(found: Found, fpr: float, costs: Collection[Cost]) -> list[Picture]:
     made = [make(found, fpr) for make in (roc_picture, det_picture, scores_picture)]
-    for cost in (Cost.GFLOPS, Cost.SIZE):
+    for cost in (cost for cost in _SHOWN if cost in costs and not cost.varies):
         name, title = f"front-{cost}", f"Quality against {cost.label}"
         made.append(front_picture(found, name, title, front_rows(found, fpr, cost), _titles(fpr, cost)))
     lines = [series_chart(found, fpr), history_chart(found, fpr)]

@@ -63,8 +63,8 @@ def _failure(job: str | None, set_name: str | None, model: Document, judged: Doc
 def run_findings(results: Document, n_failed: int) -> list[Finding]:
     """Return what must be known of the images and the models, worst first."""
     found = joined_findings(results)
-    if n_failed and not any(entry["status"] == OK for entry in results["evaluations"]):
-        found.append(Finding(Level.BAD, "no model has a result", "The reasons stand below."))
+    if n_failed and not results["evaluations"]:  # where there are some, their section says it
+        found.append(Finding(Level.BAD, "no model could be evaluated", "The reasons stand below."))
     for image_set in results["sets"]:
         found += _of_set(image_set)
     for note, names in model_notes(results).items():

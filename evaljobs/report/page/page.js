@@ -198,6 +198,7 @@ document.addEventListener("click", (event) => {
   if (button?.matches(".sort")) sortClicked(button);
   if (button?.matches(".copy")) copyClicked(button);
   const link = event.target.closest("a");
+  if (link?.hash) document.getElementById(link.hash.slice(1))?.closest("details")?.setAttribute("open", "");
   if (link?.hash === location.hash) follow(); // the same model once more
 });
 for (const section of all(".result")) {
