@@ -118,7 +118,6 @@ class Bench:
         rounds = [[self._timed(contender) for contender in contenders] for _ in range(self.repeats)]
         return [list(found) for found in zip(*rounds, strict=True)]
 
-
     @staticmethod
     def _timed(contender: Callable[[], Any]) -> Any:
         """Measure a contender, and say at once what it took: the next one may take an hour, or never end."""

@@ -27,10 +27,10 @@ from evaljobs.report.figures.overlay import roc_picture
 from evaljobs.report.figures.reliability import ReliabilityBin, reliability_figure
 from evaljobs.report.figures.scores import scores_picture
 from evaljobs.report.figures.transfer_figure import transfer_picture
-from evaljobs.report.front import Cost, front_rows
 from evaljobs.report.kinds import founds
-from evaljobs.report.reading import read_run
+from evaljobs.report.runs.reading import read_run
 from evaljobs.report.section import Found, Picture
+from evaljobs.report.tables.front import Cost, front_rows
 
 PICTURES = Path(__file__).parent / "pictures"
 FPR = 1e-3

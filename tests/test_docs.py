@@ -30,9 +30,9 @@ from evaljobs.engine.output import FAILURES_HEADER
 from evaljobs.errors import ExitCode, ImageErrorKind, ModelErrorKind
 from evaljobs.pairs.points import Flag
 from evaljobs.progress import Quiet
-from evaljobs.report.difference_tables import DIFFERENCE_COLUMNS
-from evaljobs.report.flags import MEANING
-from evaljobs.report.tables import point_columns
+from evaljobs.report.comparing.difference_tables import DIFFERENCE_COLUMNS
+from evaljobs.report.tables.flags import MEANING
+from evaljobs.report.tables.verification import point_columns
 from raycluster.connect import Cluster
 
 ROOT = Path(__file__).parents[1]

@@ -26,7 +26,7 @@ def inspect(
 
     Nothing is run. The exit code is 1 where a model would be refused.
     """
-    from evaljobs.report.inspected import check_inspected_path, render_inspected, write_inspected
+    from evaljobs.report.text.inspected import check_inspected_path, render_inspected, write_inspected
 
     if out:
         check_inspected_path(out)

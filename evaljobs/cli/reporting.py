@@ -15,6 +15,6 @@ def report(run: tuple[str, ...], out: str | None, name: tuple[str, ...]) -> None
     A run is its folder or its results.json, here or on S3. Of several, models of equal name and file are one, and runs
     on equal images can be told apart by paired intervals. Nothing else is changed.
     """
-    from evaljobs.report.remaking import remake
+    from evaljobs.report.runs.remaking import remake
 
     click.echo(f"Report: {remake(run, name, out)}")

@@ -96,8 +96,8 @@ def schema() -> None:
 def _run(path: Path, overrides: tuple[str, ...], options: Any) -> ExitCode:
     from evaljobs.config import load
     from evaljobs.progress import shown
-    from evaljobs.report.remarks import remarks
-    from evaljobs.report.terminal import render_results
+    from evaljobs.report.text.remarks import remarks
+    from evaljobs.report.text.terminal import render_results
     from evaljobs.run import run as carry_out
 
     config = load(path, overrides)

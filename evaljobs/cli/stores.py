@@ -40,7 +40,7 @@ def store() -> None:
 @store_options
 def ls(store: str | None, config: Path | None, as_json: bool) -> None:
     """List what is in STORE, a folder or s3:// uri; by default the user's own store."""
-    from evaljobs.report.stored import render_usage
+    from evaljobs.report.text.stored import render_usage
     from evaljobs.store.usage import usage_of
 
     found = usage_of(_store(store, config)).as_json()
@@ -56,7 +56,7 @@ def ls(store: str | None, config: Path | None, as_json: bool) -> None:
 def verify(store: str | None, config: Path | None, as_json: bool, delete: bool) -> ExitCode:
     """Read every file in STORE, a folder or s3:// uri, and check it; by default the user's own store."""
     from evaljobs.progress import shown
-    from evaljobs.report.stored import verified_lines
+    from evaljobs.report.text.stored import verified_lines
     from evaljobs.store.verifying import verify as verify_store
 
     opened = _store(store, config)
@@ -118,7 +118,7 @@ def gc(store: str | None, config: Path | None, as_json: bool, dry_run: bool, **a
     Tables and results are deleted, and computed again if a run needs them. What a run at work uses stays.
     """
     from evaljobs.progress import shown
-    from evaljobs.report.stored import trimmed_lines
+    from evaljobs.report.text.stored import trimmed_lines
     from evaljobs.store.collecting import Tell, collect
 
     wish = _wish(**asked)

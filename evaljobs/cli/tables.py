@@ -33,7 +33,7 @@ def score(embedding: str, label: str, id_: str, fpr: tuple[str, ...], as_json: b
     """
     from evaljobs.config import DEFAULT_TARGETS
     from evaljobs.progress import pair_progress
-    from evaljobs.report.scored import render_scored
+    from evaljobs.report.text.scored import render_scored
     from evaljobs.scoring import Asked, score_tables
     from evaljobs.vectors import Columns
 
@@ -93,11 +93,11 @@ def compare(
     fails.
     """
     from evaljobs.config import parse_target
-    from evaljobs.report.comparison import compare as compare_runs
-    from evaljobs.report.comparison_page import render_comparison, to_document, write_comparison
-    from evaljobs.report.gate import exit_code, parse_gate
-    from evaljobs.report.matching import Wanted, named_pairs
-    from evaljobs.report.reading import read_results, same_run
+    from evaljobs.report.comparing.comparison import compare as compare_runs
+    from evaljobs.report.comparing.comparison_page import render_comparison, to_document, write_comparison
+    from evaljobs.report.comparing.gate import exit_code, parse_gate
+    from evaljobs.report.comparing.matching import Wanted, named_pairs
+    from evaljobs.report.runs.reading import read_results, same_run
 
     if strict and not gate:
         raise UsageError("--strict is about gates, and there is none; name one with --gate")

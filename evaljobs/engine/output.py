@@ -15,7 +15,7 @@ import pyarrow as pa
 from evaljobs.errors import UsageError
 from evaljobs.remote import is_remote
 from evaljobs.report.atomic import write_atomic
-from evaljobs.report.reading import NAME
+from evaljobs.report.runs.reading import NAME
 
 _LOCK = ".evaljobs.lock"
 FAILURES_HEADER = ("set", "sample_id", "uri", "kind", "message")

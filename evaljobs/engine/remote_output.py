@@ -15,7 +15,7 @@ from evaljobs.engine.output import Output
 from evaljobs.errors import EvaljobsError, RemoteError, RemoteErrorKind, RunFailedError, UsageError
 from evaljobs.remote import objects
 from evaljobs.remote.hurry import hurried
-from evaljobs.report.reading import NAME
+from evaljobs.report.runs.reading import NAME
 from evaljobs.report.writing import named_files
 
 log = logging.getLogger(__name__)

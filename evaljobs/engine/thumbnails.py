@@ -19,7 +19,7 @@ from evaljobs.images.reading import digest_of, read_images
 from evaljobs.images.thumbnail import SIDE, thumbnail
 from evaljobs.progress import Progress
 from evaljobs.report.atomic import write_atomic
-from evaljobs.report.thumbnails import FILE, Tables, wanted
+from evaljobs.report.figures.thumbnails import FILE, Tables, wanted
 from evaljobs.schemas import DIGEST, THUMBNAILS
 
 # A report with more would be slow to open, and nobody looks at more.

@@ -110,8 +110,8 @@ class VerificationJob(Job):
 
     def best_first(self, results: Mapping[str, Result]) -> list[str]:
         """Return the models by their TPR at the FPR that the leaderboard chooses for all of them, then their AUROC."""
-        from evaljobs.report.leaderboard import chosen_fpr, leaderboard_rows
         from evaljobs.report.results import OK, Group
+        from evaljobs.report.tables.leaderboard import chosen_fpr, leaderboard_rows
 
         group = Group(self.name, "", {name: {"status": OK, "result": found} for name, found in results.items()})
         fpr = chosen_fpr(group)

@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from evaljobs.report.columns import Column, Row, used_columns
-from evaljobs.report.differences import Verdict
+from evaljobs.report.comparing.differences import Verdict
 from evaljobs.report.figures.canvas import Written
 from evaljobs.report.results import Document, Group
+from evaljobs.report.tables.columns import Column, Row, used_columns
 
 
 class Found(NamedTuple):
@@ -131,7 +131,7 @@ class Part:
         In their order. The page draws itself what there is a chart or `pairs` of: pictures of a chart's name, or of a
         part with pairs, are files alone.
     pairs
-        Pairs of images side by side, as `evaljobs.report.contact_sheet.hardest_rows` gives them.
+        Pairs of images side by side, as `evaljobs.report.figures.contact_sheet.hardest_rows` gives them.
     findings
         What must be known of this model.
     """

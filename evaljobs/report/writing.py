@@ -11,21 +11,21 @@ import pyarrow as pa
 
 from evaljobs.errors import RunFailedError
 from evaljobs.report.atomic import write_atomic
-from evaljobs.report.columns import Column
-from evaljobs.report.difference_tables import DIFFERENCE_COLUMNS
-from evaljobs.report.differences import run_differences
+from evaljobs.report.comparing.difference_tables import DIFFERENCE_COLUMNS
+from evaljobs.report.comparing.differences import run_differences
+from evaljobs.report.comparing.measures import classification_differences
 from evaljobs.report.figures.canvas import FOLDER as FIGURES
-from evaljobs.report.formats import to_csv, to_parquet
 from evaljobs.report.kinds import sections
-from evaljobs.report.markdown import to_markdown_page
-from evaljobs.report.measures import classification_differences
 from evaljobs.report.page import PAGE, render_page
 from evaljobs.report.results import OK, Document, failed_rows, group_rows, tag_keys, verification_groups
 from evaljobs.report.section import Section
-from evaljobs.report.sidecars import FOLDER, write_tables
-from evaljobs.report.summary import FOLDER as SUMMARY
-from evaljobs.report.summary import write_summary
-from evaljobs.report.tables import point_columns
+from evaljobs.report.tables.columns import Column
+from evaljobs.report.tables.formats import to_csv, to_parquet
+from evaljobs.report.tables.sidecars import FOLDER, write_tables
+from evaljobs.report.tables.summary import FOLDER as SUMMARY
+from evaljobs.report.tables.summary import write_summary
+from evaljobs.report.tables.verification import point_columns
+from evaljobs.report.text.markdown import to_markdown_page
 
 # Tables of an evaluation, by (job, set, model) and then by name.
 Key = tuple[str, str, str]

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from evaljobs.report.numbers import rate_text
 from evaljobs.report.results import OK, VERIFICATION, Document, run_name
+from evaljobs.report.tables.numbers import rate_text
 
 ID_TAG = "evaljobs.run_id"
 MODEL_TAG = "evaljobs.model"

@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 
 from evaljobs.errors import TrackingError, UsageError
 from evaljobs.remote import is_remote
-from evaljobs.report.places import read_bytes
-from evaljobs.report.reading import read_results, results_file
 from evaljobs.report.results import Document
+from evaljobs.report.runs.places import read_bytes
+from evaljobs.report.runs.reading import read_results, results_file
 from evaljobs.tracking.entries import ID_TAG, MODEL_TAG, Entry, model_entries, whole_entry
 
 _PARENT_TAG = "mlflow.parentRunId"

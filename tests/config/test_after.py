@@ -12,8 +12,8 @@ from evaljobs.errors import UsageError
 from evaljobs.jobs.job import After, Job
 from evaljobs.jobs.order import in_order
 from evaljobs.jobs.verification import VerificationJob, VerificationParameters
-from evaljobs.report.leaderboard import chosen_fpr, leaderboard_rows
 from evaljobs.report.results import OK, Group
+from evaljobs.report.tables.leaderboard import chosen_fpr, leaderboard_rows
 
 
 def built(*entries: dict[str, Any]) -> tuple[Job, ...]:

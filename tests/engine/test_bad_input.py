@@ -13,7 +13,7 @@ import pytest
 from onnx import helper
 
 from evaljobs.errors import ExitCode, RunFailedError, UsageError
-from evaljobs.report.remarks import remarks
+from evaljobs.report.text.remarks import remarks
 
 Settle = Callable[[dict[str, Any]], dict[str, Any]]
 

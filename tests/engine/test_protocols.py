@@ -20,7 +20,7 @@ from evaljobs.errors import ExitCode, UsageError
 from evaljobs.models.options import Runtime
 from evaljobs.pairs.verification import Verification
 from evaljobs.progress import Quiet
-from evaljobs.report.remarks import remarks
+from evaljobs.report.text.remarks import remarks
 
 LABELS, EACH = 6, 7
 TARGETS = ("1e-2", "0.1", "1")

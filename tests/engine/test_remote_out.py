@@ -19,10 +19,10 @@ from evaljobs.engine import claim, output, remote_output
 from evaljobs.engine.prepare import refuse_inside_images
 from evaljobs.errors import ExitCode, RemoteError, RunFailedError, UsageError
 from evaljobs.remote import objects, patience
-from evaljobs.report.comparison import compare
-from evaljobs.report.comparison_page import write_comparison
-from evaljobs.report.matching import Wanted
-from evaljobs.report.reading import read_results, same_run
+from evaljobs.report.comparing.comparison import compare
+from evaljobs.report.comparing.comparison_page import write_comparison
+from evaljobs.report.comparing.matching import Wanted
+from evaljobs.report.runs.reading import read_results, same_run
 from evaljobs.store import Store, lease, uses
 from evaljobs.store.inventory import take_inventory
 from evaljobs.store.layout import Kind

@@ -79,9 +79,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def expected(
-    nodes: MultiNode, template: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Expected:
+def expected(nodes: MultiNode, template: Path, tmp_path_factory: pytest.TempPathFactory) -> Expected:
     """What the workload leaves that nobody disturbs."""
     folder = tmp_path_factory.mktemp("expected") / "workload"
     shutil.copytree(template, folder)

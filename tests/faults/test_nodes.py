@@ -40,9 +40,7 @@ def kill_one(run: Run, victims: Callable[[], list[Process]], rng: random.Random)
     run.until(killed)
 
 
-def test_whatever_is_killed_nothing_changes(
-    workload: Path, nodes: MultiNode, start: Start, expected: Expected
-) -> None:
+def test_whatever_is_killed_nothing_changes(workload: Path, nodes: MultiNode, start: Start, expected: Expected) -> None:
     """SIGKILL of a decoding worker, an actor, a node and the driver, one after the other at moments by chance."""
     rng = random.Random(1)
     run = start(workload, "--address", nodes.address)

@@ -21,7 +21,7 @@ from evaljobs.models.options import Runtime
 from evaljobs.models.resolve import resolve
 from evaljobs.models.session import Session
 from evaljobs.progress import Quiet
-from evaljobs.report.inspected import render_inspected
+from evaljobs.report.text.inspected import render_inspected
 
 BOTH = ("embedding", "scores")
 NAMED = {"path": "model.onnx", "output": "embedding", "scores": "logits"}

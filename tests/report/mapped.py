@@ -18,9 +18,9 @@ from evaljobs.images.thumbnail import thumbnail
 from evaljobs.jobs import build_jobs
 from evaljobs.jobs.job import Rows
 from evaljobs.pairs.threads import run_rounds
+from evaljobs.report.figures.thumbnails import FILE
 from evaljobs.report.results import Group
 from evaljobs.report.section import Found
-from evaljobs.report.thumbnails import FILE
 from evaljobs.schemas import THUMBNAILS
 
 

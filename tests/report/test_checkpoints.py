@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from evaljobs.report.checkpoints import series_chart, series_rows, series_tables
-from evaljobs.report.formats import to_csv, to_markdown
 from evaljobs.report.results import verification_groups
+from evaljobs.report.runs.checkpoints import series_chart, series_rows, series_tables
 from evaljobs.report.section import Found
+from evaljobs.report.tables.formats import to_csv, to_markdown
 from tests.report.runs import make_result, make_run
 
 FPR = 1e-4

@@ -15,17 +15,17 @@ from rich.console import Console
 
 import evaljobs
 from evaljobs.pairs.intervals import difference
-from evaljobs.report.class_boards import class_table
-from evaljobs.report.class_markdown import classification_markdown
-from evaljobs.report.differences import Verdict
+from evaljobs.report.comparing.differences import Verdict
+from evaljobs.report.comparing.measures import ACCURACY, BALANCED, Measure, class_rows, classification_differences
 from evaljobs.report.kinds import KINDS
 from evaljobs.report.kinds.classification import classification_section
 from evaljobs.report.kinds.classification_findings import model_findings, section_findings
 from evaljobs.report.kinds.classification_headline import headline_by
-from evaljobs.report.measures import ACCURACY, BALANCED, Measure, class_rows, classification_differences
 from evaljobs.report.results import CLASSIFICATION, groups_of
 from evaljobs.report.section import Found, Level, Section
-from evaljobs.report.terminal import render_results
+from evaljobs.report.tables.class_boards import class_table
+from evaljobs.report.text.class_markdown import classification_markdown
+from evaljobs.report.text.terminal import render_results
 from tests.report.conftest import make_document, make_model
 
 Document = dict[str, Any]

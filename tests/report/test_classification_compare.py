@@ -10,11 +10,11 @@ import pytest
 
 from evaljobs.config import parse_target
 from evaljobs.errors import UsageError
-from evaljobs.report.comparison import Comparison, compare
-from evaljobs.report.comparison_page import to_page
-from evaljobs.report.gate import parse_gate
-from evaljobs.report.matching import Wanted
-from evaljobs.report.measures import measure_difference
+from evaljobs.report.comparing.comparison import Comparison, compare
+from evaljobs.report.comparing.comparison_page import to_page
+from evaljobs.report.comparing.gate import parse_gate
+from evaljobs.report.comparing.matching import Wanted
+from evaljobs.report.comparing.measures import measure_difference
 from tests.report.test_classification import found_of, results_of
 
 Document = dict[str, Any]

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from evaljobs.report.closer_look import balance_matters, concentration
-from evaljobs.report.markdown import to_markdown_page
+from evaljobs.report.text.closer_look import balance_matters, concentration
+from evaljobs.report.text.markdown import to_markdown_page
 
 Document = dict[str, Any]
 

@@ -11,10 +11,10 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 import evaljobs
-from evaljobs.report.contact_sheet import hardest_rows, hardest_sheet
+from evaljobs.report.figures.contact_sheet import hardest_rows, hardest_sheet
+from evaljobs.report.figures.thumbnails import FILE, Thumbnails, data_uri, pixels_of, wanted
 from evaljobs.report.results import Group
 from evaljobs.report.section import Found
-from evaljobs.report.thumbnails import FILE, Thumbnails, data_uri, pixels_of, wanted
 from tests.report.mapped import digit_images, write_thumbnails
 
 N = 100

@@ -15,10 +15,10 @@ from scipy import stats
 
 import evaljobs
 from evaljobs.pairs.intervals import difference
-from evaljobs.report.against_first import against_first, summary
-from evaljobs.report.differences import differences, run_differences
-from evaljobs.report.numbers import interval_text
+from evaljobs.report.comparing.against_first import against_first, summary
+from evaljobs.report.comparing.differences import differences, run_differences
 from evaljobs.report.results import verification_groups
+from evaljobs.report.tables.numbers import interval_text
 from evaljobs.report.writing import write_results
 
 Make = Callable[..., Any]

@@ -15,9 +15,9 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from rich.console import Console
 
-from evaljobs.report.columns import Column, Kind
-from evaljobs.report.escape import csv_text, encodable, latex_text, visible
-from evaljobs.report.formats import to_arrow, to_csv, to_html, to_latex, to_markdown, to_terminal
+from evaljobs.report.tables.columns import Column, Kind
+from evaljobs.report.tables.escape import csv_text, encodable, latex_text, visible
+from evaljobs.report.tables.formats import to_arrow, to_csv, to_html, to_latex, to_markdown, to_terminal
 
 NAME = [Column("name", "name", "name", Kind.TEXT)]
 HOSTILE = [

@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evaljobs.pairs.intervals import difference
-from evaljobs.report.factor_tables import factor_rows, factor_tables, factors_of, factors_table
-from evaljobs.report.factors import MOST_LEVELS, Factors, find_factors
-from evaljobs.report.levels import Values, level_text, natural
 from evaljobs.report.section import Found, Table
+from evaljobs.report.tables.factor_tables import factor_rows, factor_tables, factors_of, factors_table
+from evaljobs.report.tables.factors import MOST_LEVELS, Factors, find_factors
+from evaljobs.report.tables.levels import Values, level_text, natural
 from tests.report.ablation import TARGET, entry, evaluation, found_in, published
 
 Tags = dict[str, dict[str, str]]

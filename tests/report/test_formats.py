@@ -14,10 +14,10 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from evaljobs.report.columns import Column, Kind
-from evaljobs.report.formats import to_arrow, to_csv, to_html, to_latex, to_markdown, to_parquet
-from evaljobs.report.numbers import count_text, next_text, rate_text, share_text, threshold_text
-from evaljobs.report.tables import THRESHOLD_COLUMNS
+from evaljobs.report.tables.columns import Column, Kind
+from evaljobs.report.tables.formats import to_arrow, to_csv, to_html, to_latex, to_markdown, to_parquet
+from evaljobs.report.tables.numbers import count_text, next_text, rate_text, share_text, threshold_text
+from evaljobs.report.tables.verification import THRESHOLD_COLUMNS
 
 COLUMNS = [
     Column("number", "number", "a.number", Kind.NUMBER, "MB", ".3f"),

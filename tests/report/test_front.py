@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evaljobs.report.front import Cost, front_rows, front_table
 from evaljobs.report.section import Found
+from evaljobs.report.tables.front import Cost, front_rows, front_table
 from tests.report.ablation import TARGET, entry, evaluation, found_in, published
 
 Point = tuple[float | None, float | None]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from evaljobs.config import parse_target
 from evaljobs.errors import ExitCode, UsageError
 from evaljobs.pairs.intervals import difference
-from evaljobs.report.gate import EXAMPLE, Gate, exit_code, judge, parse_gate
+from evaljobs.report.comparing.gate import EXAMPLE, Gate, exit_code, judge, parse_gate
 from tests.report.runs import make_result
 
 GATES = [

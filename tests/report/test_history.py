@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from evaljobs.report.history import BEST, history_chart, history_rows, history_table
-from evaljobs.report.joining import join
 from evaljobs.report.results import verification_groups
+from evaljobs.report.runs.history import BEST, history_chart, history_rows, history_table
+from evaljobs.report.runs.joining import join
 from evaljobs.report.section import Found
 from tests.report.runs import make_result, make_run, make_tables
 

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evaljobs.errors import UsageError
-from evaljobs.report.differences import pair_rows
-from evaljobs.report.history import joined_findings
-from evaljobs.report.joining import join, name_runs
+from evaljobs.report.comparing.differences import pair_rows
 from evaljobs.report.results import verification_groups
+from evaljobs.report.runs.history import joined_findings
+from evaljobs.report.runs.joining import join, name_runs
 from evaljobs.report.section import Level
 from evaljobs.report.writing import to_json
 from tests.report.runs import make_result, make_run, make_tables

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from evaljobs.pairs.intervals import difference
-from evaljobs.report.differences import Verdict
+from evaljobs.report.comparing.differences import Verdict
 from evaljobs.report.kinds import KINDS, sections
 from evaljobs.report.section import Finding, Level, Section
 from tests.browser.runs import Run, make_run

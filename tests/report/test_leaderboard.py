@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from evaljobs.report.formats import to_markdown
-from evaljobs.report.leaderboard import chosen_fpr, leaderboard_rows, render_terminal, render_verification
 from evaljobs.report.results import verification_groups
-from evaljobs.report.tables import leaderboard_columns
+from evaljobs.report.tables.formats import to_markdown
+from evaljobs.report.tables.leaderboard import chosen_fpr, leaderboard_rows, render_terminal, render_verification
+from evaljobs.report.tables.verification import leaderboard_columns
 
 Make = Callable[..., Any]
 

@@ -9,8 +9,8 @@ import pytest
 from markdown_it import MarkdownIt
 from rich.console import Console
 
-from evaljobs.report.leaderboard import render_terminal
-from evaljobs.report.map_words import map_lines, map_markdown, shown_text
+from evaljobs.report.tables.leaderboard import render_terminal
+from evaljobs.report.text.map_words import map_lines, map_markdown, shown_text
 from tests.report.mapped import mapped
 
 

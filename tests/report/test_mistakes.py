@@ -8,10 +8,10 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from evaljobs.report.mistake_sheet import mistake_sheet
+from evaljobs.report.figures.mistake_sheet import mistake_sheet
+from evaljobs.report.figures.thumbnails import MISTAKES, wanted
 from evaljobs.report.results import failed_rows, job_notes
 from evaljobs.report.section import Found
-from evaljobs.report.thumbnails import MISTAKES, wanted
 from tests.report.conftest import make_evaluation, make_point
 from tests.report.mapped import digit_images, write_thumbnails
 from tests.report.test_classification import SKILLS, found_of

@@ -9,8 +9,8 @@ import pytest
 
 from evaljobs.errors import UsageError
 from evaljobs.remote import objects
-from evaljobs.report.reading import read_run
-from evaljobs.report.sidecars import write_tables
+from evaljobs.report.runs.reading import read_run
+from evaljobs.report.tables.sidecars import write_tables
 from tests.report.runs import make_result, make_run
 
 HOSTILE = "../<b> a.b/c"

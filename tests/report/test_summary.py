@@ -16,13 +16,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from evaljobs.errors import RunFailedError
-from evaljobs.report.boards import leaderboard_table, threshold_table, thresholds_table
-from evaljobs.report.columns import Column, Kind, with_beside
-from evaljobs.report.factor_tables import factor_tables, factors_table
-from evaljobs.report.formats import to_markdown
-from evaljobs.report.front import Cost, front_table
 from evaljobs.report.section import Found, Table
-from evaljobs.report.summary import write_summary
+from evaljobs.report.tables.boards import leaderboard_table, threshold_table, thresholds_table
+from evaljobs.report.tables.columns import Column, Kind, with_beside
+from evaljobs.report.tables.factor_tables import factor_tables, factors_table
+from evaljobs.report.tables.formats import to_markdown
+from evaljobs.report.tables.front import Cost, front_table
+from evaljobs.report.tables.summary import write_summary
 from tests.report.ablation import TARGET, entry, evaluation, found_in, published
 
 FORMATS = ("csv", "parquet", "md", "tex", "html")

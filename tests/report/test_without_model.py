@@ -12,13 +12,13 @@ import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
-from evaljobs.report.comparison import compare
-from evaljobs.report.joining import join
-from evaljobs.report.leaderboard import render_terminal
-from evaljobs.report.markdown import to_markdown_page
-from evaljobs.report.matching import Wanted
-from evaljobs.report.reading import read_results, read_run
-from evaljobs.report.remarks import remarks
+from evaljobs.report.comparing.comparison import compare
+from evaljobs.report.comparing.matching import Wanted
+from evaljobs.report.runs.joining import join
+from evaljobs.report.runs.reading import read_results, read_run
+from evaljobs.report.tables.leaderboard import render_terminal
+from evaljobs.report.text.markdown import to_markdown_page
+from evaljobs.report.text.remarks import remarks
 from evaljobs.report.writing import write_results
 
 AUDIT = {

@@ -13,7 +13,7 @@ import pytest
 
 from evaljobs.errors import RunFailedError
 from evaljobs.report.atomic import write_atomic
-from evaljobs.report.naming import file_name
+from evaljobs.report.tables.naming import file_name
 from evaljobs.report.writing import write_results
 
 Make = Callable[..., Any]

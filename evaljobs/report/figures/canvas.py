@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 
 from evaljobs.errors import RunFailedError
 from evaljobs.report.atomic import write_atomic
-from evaljobs.report.escape import visible
+from evaljobs.report.tables.escape import visible
 
 # Of the run's folder.
 FOLDER = "figures"

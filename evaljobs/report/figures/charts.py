@@ -13,9 +13,9 @@ from evaljobs.report.figures.front import Row, Titles, drawable, is_wide
 from evaljobs.report.figures.lines import Series
 from evaljobs.report.figures.roc import RocCurve, corners_at, left_end
 from evaljobs.report.figures.scores import thresholds_of
-from evaljobs.report.numbers import rate_text
 from evaljobs.report.results import result_of
 from evaljobs.report.section import Chart, Found
+from evaljobs.report.tables.numbers import rate_text
 
 Float64 = NDArray[np.float64]
 

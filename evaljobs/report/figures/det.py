@@ -39,8 +39,8 @@ from evaljobs.report.figures.style import (
     mark_style,
     named_handles,
 )
-from evaljobs.report.numbers import rate_text
 from evaljobs.report.section import Found, Picture
+from evaljobs.report.tables.numbers import rate_text
 
 Float64 = NDArray[np.float64]
 

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from evaljobs.report.figures.canvas import FOLDER
 from evaljobs.report.figures.roc import RocCurve
-from evaljobs.report.leaderboard import chosen_fpr, leaderboard_rows
 from evaljobs.report.results import OK, Document
 from evaljobs.report.section import Found
+from evaljobs.report.tables.leaderboard import chosen_fpr, leaderboard_rows
 
 Float64 = NDArray[np.float64]
 Int64 = NDArray[np.int64]

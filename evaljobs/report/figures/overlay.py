@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from evaljobs.report.figures.found import curves_of, picture_stem, ranking_fpr, targets_of
 from evaljobs.report.figures.roc import roc_figure
-from evaljobs.report.numbers import rate_text
 from evaljobs.report.section import Found, Picture
+from evaljobs.report.tables.numbers import rate_text
 
 CAPTION = (
     "The share of genuine pairs that is accepted, by the share of impostor pairs that is accepted with them. Each step "

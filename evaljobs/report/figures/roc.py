@@ -26,7 +26,7 @@ from evaljobs.report.figures.style import (
     mark_style,
     named_handles,
 )
-from evaljobs.report.numbers import rate_text
+from evaljobs.report.tables.numbers import rate_text
 
 Float64 = NDArray[np.float64]
 

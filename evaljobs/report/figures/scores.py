@@ -17,9 +17,9 @@ from evaljobs.report.figures.canvas import Written, new_figure, own_settings, sa
 from evaljobs.report.figures.found import Scores, picture_stem, ranking_fpr, results_of, scores_of
 from evaljobs.report.figures.labels import spread
 from evaljobs.report.figures.style import GENUINE, IMPOSTOR, bare, log_axis
-from evaljobs.report.numbers import count_text, rate_text
 from evaljobs.report.results import Document
 from evaljobs.report.section import Found, Picture
+from evaljobs.report.tables.numbers import count_text, rate_text
 
 Float64 = NDArray[np.float64]
 

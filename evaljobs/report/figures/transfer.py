@@ -14,13 +14,13 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from evaljobs.report.columns import Column, Kind, Row
 from evaljobs.report.figures.found import results_of
-from evaljobs.report.flags import flags
-from evaljobs.report.naming import file_name
-from evaljobs.report.numbers import rate_text, share_text, threshold_text
 from evaljobs.report.results import Document
 from evaljobs.report.section import Found, Table
+from evaljobs.report.tables.columns import Column, Kind, Row
+from evaljobs.report.tables.flags import flags
+from evaljobs.report.tables.naming import file_name
+from evaljobs.report.tables.numbers import rate_text, share_text, threshold_text
 
 Float64 = NDArray[np.float64]
 

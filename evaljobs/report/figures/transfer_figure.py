@@ -14,7 +14,6 @@ from matplotlib.collections import LineCollection
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from evaljobs.report.columns import Row
 from evaljobs.report.figures.canvas import Written, new_figure, own_settings, save, short_name
 from evaljobs.report.figures.found import picture_stem, ranking_fpr
 from evaljobs.report.figures.style import (
@@ -29,8 +28,9 @@ from evaljobs.report.figures.style import (
     named_handles,
 )
 from evaljobs.report.figures.transfer import transfer_name, transfer_rows
-from evaljobs.report.numbers import rate_text
 from evaljobs.report.section import Found, Picture
+from evaljobs.report.tables.columns import Row
+from evaljobs.report.tables.numbers import rate_text
 
 CAPTION = (
     "Each mark is a threshold: to the right the share of impostor pairs that it was set to accept, upwards the share "

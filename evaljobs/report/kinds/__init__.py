@@ -13,9 +13,9 @@ from evaljobs.report.kinds.generic import generic_section
 from evaljobs.report.kinds.map import map_section
 from evaljobs.report.kinds.transfers import with_transfers
 from evaljobs.report.kinds.verification import verification_section
-from evaljobs.report.naming import file_name
 from evaljobs.report.results import CLASSIFICATION, VERIFICATION, Document, Group
 from evaljobs.report.section import Found, Section
+from evaljobs.report.tables.naming import file_name
 
 # Tables of an evaluation, by (job, set, model) and then by name; of a job without a model, the model is None.
 Tables = Mapping[tuple[str, str, str], Mapping[str, pa.Table]]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from evaljobs.report.class_boards import class_table
+from evaljobs.report.comparing.measures import ACCURACY, class_rows, measures_of
 from evaljobs.report.kinds.classification_findings import model_findings, section_findings
 from evaljobs.report.kinds.classification_headline import headline_by
 from evaljobs.report.kinds.classification_pictures import pictures
@@ -13,9 +13,9 @@ from evaljobs.report.kinds.classification_tables import (
     mistakes_table,
     model_classes_table,
 )
-from evaljobs.report.measures import ACCURACY, class_rows, measures_of
 from evaljobs.report.results import CLASSIFICATION, OK
 from evaljobs.report.section import Found, Part, Section, Table
+from evaljobs.report.tables.class_boards import class_table
 
 
 def classification_section(found: Found) -> Section:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from evaljobs.report.class_boards import measure_text
-from evaljobs.report.columns import Row
-from evaljobs.report.difference_tables import difference_text
-from evaljobs.report.differences import Verdict
+from evaljobs.report.comparing.difference_tables import difference_text
+from evaljobs.report.comparing.differences import Verdict
+from evaljobs.report.comparing.measures import Measure, class_rows, measure_difference, measures_of, value_of
 from evaljobs.report.kinds.verification_headline import certainty, verdict_of
-from evaljobs.report.measures import Measure, class_rows, measure_difference, measures_of, value_of
 from evaljobs.report.results import OK
 from evaljobs.report.section import Fact, Found, Headline
+from evaljobs.report.tables.class_boards import measure_text
+from evaljobs.report.tables.columns import Row
 
 
 def headline_by(found: Found, measure: Measure) -> Headline:

@@ -9,11 +9,11 @@ import numpy as np
 from evaljobs.report.figures.bars import bars_figure
 from evaljobs.report.figures.confusion import confusion_figure
 from evaljobs.report.figures.found import picture_stem
+from evaljobs.report.figures.mistake_sheet import mistake_sheet
 from evaljobs.report.figures.reliability import ReliabilityBin, reliability_figure
 from evaljobs.report.kinds.classification_tables import table_of
-from evaljobs.report.mistake_sheet import mistake_sheet
-from evaljobs.report.naming import file_name
 from evaljobs.report.section import Found, Picture
+from evaljobs.report.tables.naming import file_name
 
 # Of more classes nothing can be seen, and the matrix grows with their square.
 MAX_CLASSES = 1000

@@ -9,9 +9,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from evaljobs.report.class_boards import ECE_COLUMN
-from evaljobs.report.columns import Column, Kind
 from evaljobs.report.section import Found, Table
+from evaljobs.report.tables.class_boards import ECE_COLUMN
+from evaljobs.report.tables.columns import Column, Kind
 
 # A panel shows the classes that matter; the tables of each evaluation have all.
 MOST_CLASSES, MOST_CONFUSED, MOST_MISTAKES = 20, 20, 20

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
-from evaljobs.report.columns import Column, Kind, Row
-from evaljobs.report.differences import Verdict
+from evaljobs.report.comparing.differences import Verdict
 from evaljobs.report.results import OK
 from evaljobs.report.section import Found, Headline, Part, Section, Table
+from evaljobs.report.tables.columns import Column, Kind, Row
 
 _LONGEST = 80
 

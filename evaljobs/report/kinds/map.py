@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from evaljobs.report.columns import Column, Kind, Row
-from evaljobs.report.differences import Verdict
+from evaljobs.report.comparing.differences import Verdict
 from evaljobs.report.kinds.map_pictures import pictures_of
 from evaljobs.report.kinds.neighbours import BESIDE, Neighbours, neighbours
-from evaljobs.report.map_words import sentence
 from evaljobs.report.results import OK, group_rows
 from evaljobs.report.section import Finding, Found, Headline, Level, Part, Section, Table
+from evaljobs.report.tables.columns import Column, Kind, Row
+from evaljobs.report.text.map_words import sentence
 
 # Models whose maps are drawn, and those whose maps stand in the section itself: a picture takes a second.
 _DRAWN, _IN_FULL = 10, 3

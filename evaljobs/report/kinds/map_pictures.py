@@ -9,17 +9,17 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from evaljobs.report.columns import Row
 from evaljobs.report.figures.canvas import Written
 from evaljobs.report.figures.coloring import Categories, coloring_of, heading
 from evaljobs.report.figures.found import picture_stem
 from evaljobs.report.figures.maps import Map, map_figure
 from evaljobs.report.figures.placing import place, window_of
-from evaljobs.report.map_words import shown_text
-from evaljobs.report.naming import file_name
+from evaljobs.report.figures.thumbnails import ACROSS, METHODS, Thumbnails, pixels_of, places
 from evaljobs.report.results import Document
 from evaljobs.report.section import Found, Picture
-from evaljobs.report.thumbnails import ACROSS, METHODS, Thumbnails, pixels_of, places
+from evaljobs.report.tables.columns import Row
+from evaljobs.report.tables.naming import file_name
+from evaljobs.report.text.map_words import shown_text
 
 _NAMES = {"pca": "Principal components", "tsne": "t-SNE"}
 _CAPTIONS = {

@@ -4,25 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-from evaljobs.report.boards import leaderboard_table, threshold_table, thresholds_table
-from evaljobs.report.checkpoints import series_chart, series_tables
-from evaljobs.report.contact_sheet import hardest_rows, hardest_sheet
-from evaljobs.report.factor_tables import factor_tables, factors_table
 from evaljobs.report.figures.charts import front_chart, roc_chart, scores_chart
+from evaljobs.report.figures.contact_sheet import hardest_rows, hardest_sheet
 from evaljobs.report.figures.det import det_picture
 from evaljobs.report.figures.found import targets_of
 from evaljobs.report.figures.front import Titles, front_picture
 from evaljobs.report.figures.lines import chart_picture
 from evaljobs.report.figures.overlay import roc_picture
 from evaljobs.report.figures.scores import scores_picture
-from evaljobs.report.front import Cost, front_rows, front_table
-from evaljobs.report.history import history_chart, history_table
 from evaljobs.report.kinds.verification_findings import model_findings, section_findings
 from evaljobs.report.kinds.verification_headline import headline_at
-from evaljobs.report.leaderboard import PREFERRED_FPR, chosen_fpr, leaderboard_rows
-from evaljobs.report.numbers import rate_text
 from evaljobs.report.results import OK, VERIFICATION
+from evaljobs.report.runs.checkpoints import series_chart, series_tables
+from evaljobs.report.runs.history import history_chart, history_table
 from evaljobs.report.section import Chart, Found, Part, Picture, Section, Table
+from evaljobs.report.tables.boards import leaderboard_table, threshold_table, thresholds_table
+from evaljobs.report.tables.factor_tables import factor_tables, factors_table
+from evaljobs.report.tables.front import Cost, front_rows, front_table
+from evaljobs.report.tables.leaderboard import PREFERRED_FPR, chosen_fpr, leaderboard_rows
+from evaljobs.report.tables.numbers import rate_text
 
 # Parameters say nearly the same as the size: theirs is a file.
 _SHOWN = (Cost.GFLOPS, Cost.SIZE, Cost.LATENCY)

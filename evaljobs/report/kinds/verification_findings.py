@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from evaljobs.report.closer_look import balance_matters, concentration
-from evaljobs.report.flags import MEANING, flags
-from evaljobs.report.numbers import rate_text
 from evaljobs.report.results import OK, Document, group_rows
 from evaljobs.report.section import Finding, Found, Level
+from evaljobs.report.tables.flags import MEANING, flags
+from evaljobs.report.tables.numbers import rate_text
+from evaljobs.report.text.closer_look import balance_matters, concentration
 
 _NAMED = 3
 _LEVELS = {"no_impostors": Level.BAD, "no_genuine": Level.BAD, "nothing_accepted": Level.BAD, "tied": Level.NOTE}

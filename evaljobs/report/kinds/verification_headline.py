@@ -6,14 +6,14 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from evaljobs.report.columns import Row
-from evaljobs.report.difference_tables import difference_text
-from evaljobs.report.differences import Verdict, pair_rows
-from evaljobs.report.flags import why_no_rate
-from evaljobs.report.leaderboard import leaderboard_rows
-from evaljobs.report.numbers import interval_text, rate_text, share_text, threshold_text
+from evaljobs.report.comparing.difference_tables import difference_text
+from evaljobs.report.comparing.differences import Verdict, pair_rows
 from evaljobs.report.results import OK
 from evaljobs.report.section import Fact, Found, Headline
+from evaljobs.report.tables.columns import Row
+from evaljobs.report.tables.flags import why_no_rate
+from evaljobs.report.tables.leaderboard import leaderboard_rows
+from evaljobs.report.tables.numbers import interval_text, rate_text, share_text, threshold_text
 
 _NAMED = 3
 

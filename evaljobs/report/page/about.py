@@ -6,12 +6,12 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from evaljobs.report.columns import Column, Kind
-from evaljobs.report.history import joined_findings
-from evaljobs.report.numbers import count_text
 from evaljobs.report.results import OK, Document, model_notes
+from evaljobs.report.runs.history import joined_findings
 from evaljobs.report.section import Finding, Level, Table
-from evaljobs.report.tables import FAILURE_COLUMNS, SET_COLUMNS
+from evaljobs.report.tables.columns import Column, Kind
+from evaljobs.report.tables.numbers import count_text
+from evaljobs.report.tables.verification import FAILURE_COLUMNS, SET_COLUMNS
 
 _NAMED = 5
 

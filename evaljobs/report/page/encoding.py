@@ -7,7 +7,7 @@ import hashlib
 import json
 from typing import Any
 
-from evaljobs.report.escape import visible
+from evaljobs.report.tables.escape import visible
 
 # A script element ends at `</script`, and `<!--` changes how it is read: neither can be written without `<`.
 _MARKUP = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"}

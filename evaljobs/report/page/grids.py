@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from evaljobs.report.columns import Column, Row, used_columns
 from evaljobs.report.section import Table
+from evaljobs.report.tables.columns import Column, Row, used_columns
 
 # Of these columns people take the number into their code: all its digits.
 COPIED = frozenset({"threshold", "threshold_half"})

@@ -16,14 +16,14 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from evaljobs.report.differences import Verdict
-from evaljobs.report.escape import visible
+from evaljobs.report.comparing.differences import Verdict
 from evaljobs.report.page.about import failures_table, run_entries, run_findings, runs_table, sets_table
 from evaljobs.report.page.encoding import all_visible, json_for_script, script_hash
 from evaljobs.report.page.grids import grid_of
 from evaljobs.report.page.views import book_of
 from evaljobs.report.results import Document, run_name
 from evaljobs.report.section import Level, Section
+from evaljobs.report.tables.escape import visible
 
 PAGE = "report.html"
 

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evaljobs.report.columns import with_beside
 from evaljobs.report.figures.transfer import rates_at, transfer
 from evaljobs.report.figures.transfer_figure import Moved, transfer_figure, transfer_picture
 from evaljobs.report.section import Found, Table
+from evaljobs.report.tables.columns import with_beside
 from tests.report.figures.drawn import HOSTILE, Vectors, all_scores, found_of, vectors, verified
 
 

@@ -1,0 +1,129 @@
+"""By what classifications are ranked: accuracy, balanced accuracy, macro F1, top-k; and how two models differ in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any, NamedTuple
+
+from evaljobs.report.comparing.differences import Side, difference_row, first_model, grouping
+from evaljobs.report.results import CLASSIFICATION, OK, Document, Group, group_rows, groups_of, result_of
+from evaljobs.report.tables.columns import Row
+
+_TOP = "top_"
+# How they are written, for people who write conditions.
+NAMES = ("accuracy", "balanced_accuracy", "macro_f1", f"{_TOP}K")
+
+
+class Measure(NamedTuple):
+    """A share in [0, 1] by which models can be ranked; ``name`` in files, ``title`` for people."""
+
+    name: str
+    title: str
+
+
+ACCURACY = Measure("accuracy", "accuracy")
+BALANCED = Measure("balanced_accuracy", "balanced accuracy")
+MACRO_F1 = Measure("macro_f1", "macro F1")
+_ALWAYS = (ACCURACY, BALANCED, MACRO_F1)
+
+
+def measures_of(group: Group) -> list[Measure]:
+    """Return what the models of a group can be ranked by: top-k for every k that one of them was asked for."""
+    results = [entry["result"] for entry in group.evaluations.values() if entry["status"] == OK]
+    several = sorted({top["k"] for result in results for top in result["top_k"] if top["k"] > 1})
+    return [*_ALWAYS, *(measure_of(f"{_TOP}{k}") for k in several)]
+
+
+def measure_of(name: str) -> Measure:
+    """Return a measure by its name; ``top_5`` and the like included."""
+    named = {measure.name: measure for measure in _ALWAYS}
+    return named.get(name) or Measure(name, f"top-{name.removeprefix(_TOP)} accuracy")
+
+
+def value_of(result: Document | None, name: str) -> float | None:
+    """Return a measure of a result; None where it is undefined, or not there."""
+    value = _entry(result, name)[0]
+    return None if value is None else float(value)
+
+
+def interval_of(result: Document | None, name: str) -> list[float] | None:
+    """Return the 95% interval of a measure; None where there is none."""
+    ends = _entry(result, name)[1]
+    return None if ends is None else [float(end) for end in ends]
+
+
+def _entry(result: Document | None, name: str) -> tuple[Any, Any, Any]:
+    """Return value, interval and replicates of a measure."""
+    if result is None:
+        return None, None, None
+    replicates = (result.get("intervals") or {}).get("replicates") or {}
+    if name.startswith(_TOP):
+        k = int(name.removeprefix(_TOP))
+        place = next((place for place, top in enumerate(result["top_k"]) if top["k"] == k), None)
+        if place is None:
+            return None, None, None
+        top = result["top_k"][place]
+        return top["accuracy"], top["accuracy_ci"], replicates["top_k"][place] if replicates else None
+    value = result["macro"]["f1"] if name == MACRO_F1.name else result[name]
+    return value, result[f"{name}_ci"], replicates.get(name)
+
+
+def class_rows(results: Document, group: Group, measure: Measure = ACCURACY) -> list[dict[str, Any]]:
+    """Return the rows of a leaderboard, best first.
+
+    Ordered by the measure, then by accuracy, balanced accuracy and name; models of one value share a rank. Those
+    without a value follow, then those that failed, both unranked.
+    """
+    rows = [{**row, "rank": None} for row in group_rows(results, group)]
+    rows.sort(key=partial(_order, measure))
+    values = [value_of(row["result"], measure.name) for row in rows]
+    for row, value in zip(rows, values, strict=True):
+        if value is not None:
+            row["rank"] = values.index(value) + 1
+    return rows
+
+
+def _order(measure: Measure, row: Row) -> tuple[Any, ...]:
+    values = [value_of(row["result"], name) for name in (measure.name, ACCURACY.name, BALANCED.name)]
+    down = [-(0.0 if value is None else value) for value in values]
+    return (row["status"] != OK, values[0] is None, *down, row["model"]["name"])
+
+
+def measure_difference(reference: Document, model: Document, name: str) -> dict[str, Any]:
+    """Return how a model differs from a reference in one measure, as `evaljobs.report.comparing.differences` has it."""
+    return difference_row(name, None, _side(reference, name), _side(model, name))
+
+
+def same_replicates(a: Document, b: Document, name: str) -> bool:
+    """Return whether two results have the same replicates of a measure."""
+    of_a, of_b = _entry(a, name)[2], _entry(b, name)[2]
+    return of_a is not None and bool(of_a == of_b)
+
+
+def _side(result: Document, name: str) -> Side:
+    value, _, replicates = _entry(result, name)
+    # Models that know different labels, with `missing: exclude`, are judged on different images.
+    return Side(value, grouping(result), replicates, images=result["excluded"]["digest"])
+
+
+def classification_differences(results: Document) -> list[dict[str, Any]]:
+    """Return every classification against that of the first model of its group, in each measure."""
+    return [row for group in groups_of(results, CLASSIFICATION) for row in group_differences(results, group)]
+
+
+def group_differences(results: Document, group: Group) -> list[dict[str, Any]]:
+    """Return every classification of a group against that of its first model, in each measure."""
+    return list(_against_first(results, group))
+
+
+def _against_first(results: Document, group: Group) -> Iterator[dict[str, Any]]:
+    reference = first_model(results, group)
+    first = None if reference is None else result_of(group, reference)
+    if first is None:
+        return
+    for model in results["models"]:
+        name, result = model["name"], result_of(group, model["name"])
+        if name != reference and result is not None:
+            where = {"job": group.job, "set": group.set, "reference": reference, "model": name}
+            yield from ({**where, **measure_difference(first, result, m.name)} for m in measures_of(group))

@@ -1,0 +1,174 @@
+"""Small pictures of images: which of them a report wants, and where it finds them."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from evaljobs.report.comparing.measures import class_rows
+from evaljobs.report.figures.placing import place, window_of
+from evaljobs.report.results import CLASSIFICATION, OK, Document, Group, groups_of, verification_groups
+from evaljobs.report.tables.leaderboard import chosen_fpr, leaderboard_rows
+from evaljobs.schemas import THUMBNAILS
+
+FILE = "thumbnails.arrow"
+# Thumbnails of a map in a row.
+ACROSS = 16
+METHODS = ("pca", "tsne")
+# Of each kind: pairs that a sheet shows, and that the page lists of the best model.
+ON_A_SHEET, LISTED = 12, 50
+# Mistakes of the best classification that are shown.
+MISTAKES = 24
+# Models whose hardest pairs are shown, of each job and set.
+_MODELS = 10
+_KINDS = ("impostor", "genuine")
+_PNG, _JPEG = b"\x89PNG", b"\xff\xd8\xff"
+
+Tables = Mapping[tuple[str, str, str], Mapping[str, pa.Table]]
+
+
+@dataclass(frozen=True)
+class Thumbnails:
+    """Small pictures (PNG or JPEG) by image digest."""
+
+    by_digest: Mapping[bytes, bytes] = field(default_factory=dict)
+
+    @classmethod
+    def load(cls, *folders: str | Path) -> Thumbnails:
+        """Read those of runs; a folder without any, or with a damaged file, has none.
+
+        Parameters
+        ----------
+        folders
+            Local ones.
+        """
+        found: dict[bytes, bytes] = {}
+        for folder in folders:
+            path = Path(folder) / FILE
+            try:
+                facts = path.stat()
+            except OSError:
+                continue
+            found |= _read(path, facts.st_mtime_ns, facts.st_size)
+        return cls(found)
+
+    @classmethod
+    def of(cls, data: bytes) -> Thumbnails:
+        """Return those in the bytes of a file, such as one on S3; none where it is damaged."""
+        return cls(_parsed(data))
+
+    def get(self, digest: bytes | None) -> bytes | None:
+        """Return a picture; None where there is none, and a placeholder is to be shown."""
+        return None if digest is None else self.by_digest.get(digest)
+
+
+@lru_cache(maxsize=4)
+def _read(path: Path, mtime_ns: int, size: int) -> dict[bytes, bytes]:
+    """Read a file once, as long as it does not change."""
+    del mtime_ns, size
+    try:
+        return _parsed(path.read_bytes())
+    except OSError:
+        return {}
+
+
+def _parsed(data: bytes) -> dict[bytes, bytes]:
+    try:
+        table = pa.ipc.open_file(pa.py_buffer(data)).read_all()
+        digests, pictures = (table[name].to_pylist() for name in THUMBNAILS.names)
+    except (pa.ArrowException, OSError, ValueError, KeyError):
+        return {}
+    pairs = zip(digests, pictures, strict=True)
+    # What goes into a page is a picture, whoever wrote the file.
+    return {digest: p for digest, p in pairs if isinstance(p, bytes) and p.startswith((_PNG, _JPEG))}
+
+
+def data_uri(picture: bytes) -> str:
+    """Return a picture as it stands in the ``src`` of a page."""
+    kind = "png" if picture.startswith(_PNG) else "jpeg"
+    return f"data:image/{kind};base64,{base64.b64encode(picture).decode()}"
+
+
+def pixels_of(picture: bytes | None) -> NDArray[np.uint8] | None:
+    """Decode a thumbnail: uint8 ``[height, width, 3]``; None where there is none."""
+    if picture is None:
+        return None
+    from matplotlib.image import imread
+
+    try:
+        pixels = np.asarray(imread(io.BytesIO(picture), "png" if picture.startswith(_PNG) else "jpeg"))
+    except Exception:  # a file that somebody else wrote can raise anything
+        return None
+    if pixels.dtype != np.uint8:
+        pixels = np.rint(pixels * 255).astype(np.uint8)
+    return np.repeat(pixels[..., None], 3, axis=2) if pixels.ndim == 2 else pixels[..., :3]
+
+
+def wanted(results: Document, tables: Tables) -> list[bytes]:
+    """Return the digests of the images that the report shows, most wanted first, each once.
+
+    The hardest pairs and mistakes of the best model that a sheet shows; what lies on maps; those of other models;
+    further ones.
+
+    Parameters
+    ----------
+    results, tables
+        The results document, and the tables of its evaluations with the digests of their images.
+    """
+    maps = [digest for named in tables.values() if "map" in named for digest in on_map(named["map"])]
+    best: list[bytes] = []
+    others: list[bytes] = []
+    further: list[bytes] = []
+    for group in verification_groups(results):
+        rows = leaderboard_rows(results, group, chosen_fpr(group) or 1.0)
+        names = [row["model"]["name"] for row in rows if row["status"] == OK][:_MODELS]
+        hardest = [tables.get((group.job, group.set, name), {}).get("hardest") for name in names]
+        for number, table in enumerate(found for found in hardest if found is not None):
+            (others if number else best).extend(_of_pairs(table, ON_A_SHEET))
+            further += [] if number else _of_pairs(table, LISTED)
+    best += [digest for group in groups_of(results, CLASSIFICATION) for digest in _mistakes(results, group, tables)]
+    return list(dict.fromkeys([*best, *maps, *others, *further]))
+
+
+def _mistakes(results: Document, group: Group, tables: Tables) -> list[bytes]:
+    """Return the digests of the mistakes that the best classification is most confident of."""
+    best = next((row["model"]["name"] for row in class_rows(results, group) if row["status"] == OK), "")
+    table = tables.get((group.job, group.set, best), {}).get("mistakes")
+    if table is None or "image_digest" not in table.column_names:
+        return []
+    return list(table["image_digest"].to_pylist()[:MISTAKES])
+
+
+def on_map(table: pa.Table) -> Iterator[bytes]:
+    """Yield the digests of the images that get a thumbnail on the maps of an evaluation."""
+    digests = table["image_digest"].to_pylist()
+    for method in METHODS:
+        xy = places(table, method)
+        if xy is not None:
+            yield from (digests[spot.point] for spot in place(xy, window_of(xy, ACROSS), ACROSS))
+
+
+def places(table: pa.Table, method: str) -> NDArray[np.float64] | None:
+    """Return the places of a map, ``[n, 2]`` float64, NaN where there is none; None for a method not asked for."""
+    names = [f"{method}_{axis}" for axis in "xy"]
+    if not set(names) <= set(table.column_names):
+        return None
+    return np.stack([table[name].to_numpy().astype(np.float64) for name in names], axis=1)
+
+
+def _of_pairs(table: pa.Table, most: int) -> Iterable[bytes]:
+    """Return the digests of both sides of the hardest pairs of each kind, the hardest first."""
+    if not {"kind", "image_digest_a", "image_digest_b"} <= set(table.column_names):
+        return []
+    rows: list[dict[str, Any]] = table.select(["kind", "rank", "image_digest_a", "image_digest_b"]).to_pylist()
+    shown = [row for kind in _KINDS for row in rows if row["kind"] == kind and row["rank"] <= most]
+    return [row[side] for row in shown for side in ("image_digest_a", "image_digest_b")]

@@ -1,0 +1,1 @@
+"""Finished runs: read, joined, and looked at over time."""

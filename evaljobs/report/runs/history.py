@@ -1,0 +1,188 @@
+"""Joined runs over time: how good the best model of each run was, and each model that several runs have.
+
+The runs are those that the joined document names (`runs.joining`); a run that evaluated other images stands in
+another set, and so in another history.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from typing import Any
+
+from evaljobs.report.comparing.difference_tables import VERDICTS
+from evaljobs.report.comparing.differences import Metric, pair_rows
+from evaljobs.report.comparing.paired_columns import paired_columns
+from evaljobs.report.results import Document, result_of
+from evaljobs.report.section import Chart, Finding, Found, Level, Table
+from evaljobs.report.tables.columns import Column, Kind, Row
+from evaljobs.report.tables.leaderboard import find_point
+from evaljobs.report.tables.numbers import rate_text
+from evaljobs.report.tables.verification import quality_columns
+
+BEST = "best of each run"
+# Lines of a chart, the best of each run aside.
+MOST_LINES = 20
+_SECONDS_A_DAY = 86_400
+
+
+def joined_findings(results: Document) -> list[Finding]:
+    """Return what was told apart when runs were joined; nothing for the results of one run."""
+    joined = results.get("joined") or {}
+    return [Finding(Level(one["level"]), one["text"], one["advice"]) for one in joined.get("findings") or ()]
+
+
+def history_rows(found: Found, fpr: float) -> list[dict[str, Any]]:
+    """Return a row for each run and model that has a TPR: runs in order of their start, models best first.
+
+    Returns
+    -------
+    list of dict
+        ``run`` (name, started), ``number`` (of the run, from 1), ``own_name`` (of the model in that run), ``model`` and
+        ``result`` as here, ``point``, ``is_best`` (of its run), ``change`` (against the model of that name in the run
+        before that had it, see `comparing.differences`; None where there is none) and ``same`` (whether that was
+        the same model with the same numbers). Empty for the results of one run.
+    """
+    models = {model["name"]: model for model in found.results["models"]}
+    rows: list[dict[str, Any]] = []
+    before: dict[str, str] = {}
+    runs = (found.results.get("joined") or {}).get("runs") or ()
+    for number, run in enumerate(runs, start=1):
+        here = sorted(_rows_of(found, fpr, run, models), key=_order)
+        for place, row in enumerate(here):
+            name = row["model"]["name"]
+            earlier = before.get(row["own_name"])
+            change = None if earlier in {None, name} else _change(found, fpr, str(earlier), name)
+            rows.append({**row, "number": number, "is_best": place == 0, "change": change, "same": earlier == name})
+        before.update({row["own_name"]: row["model"]["name"] for row in here})
+    return rows
+
+
+def _rows_of(found: Found, fpr: float, run: Document, models: Document) -> list[dict[str, Any]]:
+    rows = []
+    for one in run["results"]:
+        result = result_of(found.group, one["model"])
+        if (one["job"], one["set"]) != (found.group.job, found.group.set) or result is None:
+            continue
+        point = find_point(result, fpr)
+        if point is not None and point.get("tpr") is not None:
+            entry = models[one["model"]]
+            rows.append({"run": run, "own_name": one["own_name"], "model": entry, "result": result, "point": point})
+    return rows
+
+
+def _order(row: Row) -> tuple[float, float, str]:
+    return -row["point"]["tpr"], -(row["result"]["auroc"] or 0.0), row["own_name"]
+
+
+def _change(found: Found, fpr: float, earlier: str, later: str) -> dict[str, Any]:
+    rows = pair_rows(found.group, found.group, earlier, later, [fpr])
+    return next(row for row in rows if row["metric"] == Metric.TPR)
+
+
+def _recurring(rows: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """Return the rows of each model that several runs have, by its name there; the best of the newest run first."""
+    by_name: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        by_name.setdefault(row["own_name"], []).append(row)
+    several = {name: of for name, of in by_name.items() if len(of) > 1}
+    return dict(sorted(several.items(), key=lambda item: (-item[1][-1]["number"], *_order(item[1][-1]))))
+
+
+def history_table(found: Found, fpr: float) -> Table | None:
+    """Return the best model of each run, and each model that several runs have, run after run.
+
+    None where fewer than two of the joined runs have a TPR for this job and set.
+    """
+    rows = history_rows(found, fpr)
+    if len({row["number"] for row in rows}) < 2:
+        return None
+    recurring = _recurring(rows)
+    shown = [row for row in rows if row["is_best"] or row["own_name"] in recurring]
+    verdicts = {row["change"]["verdict"] for row in shown if row["change"]}
+    notes = [f"{verdict}: {meaning}" for verdict, meaning in VERDICTS.items() if verdict in verdicts]
+    columns = [*_WHERE, *quality_columns(fpr), *_CHANGE]
+    return Table("history", "Over time", columns, shown, notes)
+
+
+def history_chart(found: Found, fpr: float) -> Chart | None:
+    """Return TPR over time with 95% intervals: of the best of each run, and of models that several runs have.
+
+    The time is in days since the first run; where it is not known of every run, they are numbered.
+    """
+    rows = history_rows(found, fpr)
+    best = [row for row in rows if row["is_best"]]
+    if len(best) < 2:
+        return None
+    recurring = list(_recurring(rows).items())[:MOST_LINES]
+    # One that was always the best is that line.
+    of_all = [] if any(of == best for _, of in recurring) else [(BEST, best)]
+    days = _days([row["run"] for row in best])
+    places = days or {row["run"]["name"]: row["number"] for row in best}
+    first = _minute(best[0]["run"])
+    y_title = f"TPR at FPR {rate_text(fpr)}"
+    return Chart(
+        "history",
+        f"{y_title} over {len(best):,} runs",
+        f"{y_title} of the best model of each of {len(best):,} runs, and of models that several runs have",
+        "lines",
+        {
+            "lines": [_line(name, of, places) for name, of in [*of_all, *recurring]],
+            "x_title": f"days since {first} UTC" if days else "run",
+            "y_title": y_title,
+        },
+    )
+
+
+def _days(runs: Sequence[Document]) -> dict[str, float]:
+    """Return the days since the first run by name; empty where one does not say when it began."""
+    try:
+        times = {run["name"]: dt.datetime.fromisoformat(run["started"]) for run in runs}
+        first = min(times.values())
+        return {name: (time - first).total_seconds() / _SECONDS_A_DAY for name, time in times.items()}
+    except (TypeError, ValueError):
+        return {}
+
+
+def _line(name: str, rows: Sequence[Row], places: Document) -> dict[str, Any]:
+    ends = [row["point"].get("tpr_ci") for row in rows]
+    return {
+        "name": name,
+        "x": [places[row["run"]["name"]] for row in rows],
+        "y": [row["point"]["tpr"] for row in rows],
+        "low": [end and end[0] for end in ends],
+        "high": [end and end[1] for end in ends],
+    }
+
+
+# Columns
+
+
+def _is_best(row: Row) -> bool:
+    return bool(row["is_best"])
+
+
+def _best_text(row: Row) -> str:
+    return "yes" if row["is_best"] else "no"
+
+
+def _started_text(row: Row) -> str:
+    return _minute(row["run"])
+
+
+def _minute(run: Document) -> str:
+    """Return when a run began, such as ``2026-11-02 03:00``."""
+    return str(run["started"])[:16].replace("T", " ")
+
+
+def _why_no_change(row: Row) -> str:
+    return "the same model" if row["same"] else ""
+
+
+_WHERE = [
+    Column("run", "run", "run.name", Kind.TEXT),
+    Column("started", "started (UTC)", "run.started", Kind.TEXT, format=_started_text),
+    Column("model", "model", "own_name", Kind.TEXT, strong=_is_best),
+    Column("is_best", "best of its run", "is_best", Kind.BOOLEAN, format=_best_text),
+]
+_CHANGE = paired_columns("change", "change since the run before", _why_no_change)

@@ -1,0 +1,1 @@
+"""Tables as data: columns, formats, and what tables there are."""

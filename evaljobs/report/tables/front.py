@@ -1,0 +1,200 @@
+"""Quality against cost: which models no other one beats in both."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from itertools import groupby
+from typing import Any
+
+from evaljobs.report.comparing.difference_tables import difference_text, legend
+from evaljobs.report.comparing.differences import differences
+from evaljobs.report.results import OK, image_rates
+from evaljobs.report.section import Found, Table
+from evaljobs.report.tables.columns import Column, Kind, Row
+from evaljobs.report.tables.leaderboard import leaderboard_rows
+from evaljobs.report.tables.numbers import digits_text, rate_text
+from evaljobs.report.tables.verification import quality_columns
+
+_MOST_NAMED = 5
+_RULE = (
+    "On the front: no other model is at least as good and at least as cheap, and better in one of the two. Such a "
+    "model stands against the next dearer one on the front, every other against the best one that costs no more"
+)
+_MEASURED = "times are of one session, without decoding; measured in this run or in an earlier one"
+
+
+class Cost(enum.StrEnum):
+    """What an image or a model costs."""
+
+    GFLOPS = "gflops"
+    SIZE = "size"
+    PARAMS = "params"
+    LATENCY = "latency"
+
+    @property
+    def label(self) -> str:
+        """In words, without the unit."""
+        return _LABELS[self][0]
+
+    @property
+    def unit(self) -> str:
+        """Empty for counts."""
+        return _LABELS[self][1]
+
+    @property
+    def varies(self) -> bool:
+        """Whether it differs between two equal runs."""
+        return self is Cost.LATENCY
+
+
+_LABELS = {
+    Cost.GFLOPS: ("GFLOPs", ""),
+    Cost.SIZE: ("size", "MB"),
+    Cost.PARAMS: ("parameters", ""),
+    Cost.LATENCY: ("time for an image", "ms"),
+}
+_PATHS = {Cost.GFLOPS: "gflops", Cost.SIZE: "size_mb", Cost.PARAMS: "params"}
+
+
+def front_table(found: Found, fpr: float, cost: Cost) -> Table:
+    """Return quality against cost, cheapest first: who is on the front, and by how much the next one is better.
+
+    Parameters
+    ----------
+    found
+        Verifications.
+    fpr
+        The target at which quality is the TPR.
+    cost
+        One that `varies` has no place in files that are equal for equal runs.
+
+    Returns
+    -------
+    A table whose rows are those of `front_rows`; models without cost or TPR are named in its notes.
+    """
+    rows = front_rows(found, fpr, cost)
+    notes = [
+        *([_RULE] if rows else []),
+        *legend([row["difference"] for row in rows if row["difference"]]),
+        *_left_out(found, rows, cost),
+        *(
+            ["times are of one session, without decoding; of this run or of an earlier one"]
+            if cost.varies and rows
+            else []
+        ),
+    ]
+    title = f"TPR at FPR {rate_text(fpr)} against {cost.label}"
+    return Table(f"front-{cost}", title, _columns(fpr, cost), rows, notes)
+
+
+def front_rows(found: Found, fpr: float, cost: Cost) -> list[dict[str, Any]]:
+    """Return the models that have a cost and a TPR, cheapest first, of equal cost the best first.
+
+    Returns
+    -------
+    list of dict
+        Beside the leaderboard's keys ``name``, ``x`` (cost), ``y`` (TPR), ``low`` and ``high`` (its 95% interval, or
+        null), ``on_front``, ``against`` (the model that it stands against, or null), ``difference`` (a row of
+        `differences`: that model less this one, or null) and ``times`` (how many times the cost that one has).
+    """
+    rates = image_rates(found.results)
+    rows = [_row(row, cost, rates) for row in leaderboard_rows(found.results, found.group, fpr) if row["status"] == OK]
+    rows = [row for row in rows if row["x"] is not None and row["y"] is not None]
+    rows.sort(key=lambda row: (row["x"], -row["y"], row["name"]))
+    front = _front(rows)
+    return [_stand(row, front, fpr) for row in rows]
+
+
+def _row(row: Row, cost: Cost, rates: Mapping[str, float]) -> dict[str, Any]:
+    point = row["point"] or {}
+    low, high = point.get("tpr_ci") or (None, None)
+    name = row["model"]["name"]
+    return {**row, "name": name, "x": _cost(row, cost, rates), "y": point.get("tpr"), "low": low, "high": high}
+
+
+def _cost(row: Row, cost: Cost, rates: Mapping[str, float]) -> float | None:
+    if cost is Cost.LATENCY:
+        rate = rates.get(row["model"]["name"])
+        return None if rate is None else 1000 / rate
+    found: float | None = row["model"]["cost"][_PATHS[cost]]
+    return found
+
+
+def _front(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the rows that no other one beats, cheapest first; equal ones all of them."""
+    front: list[dict[str, Any]] = []
+    for _, several in groupby(rows, key=lambda row: row["x"]):
+        alike = list(several)
+        if not front or alike[0]["y"] > front[-1]["y"]:
+            front += [row for row in alike if row["y"] == alike[0]["y"]]
+    return front
+
+
+def _stand(row: dict[str, Any], front: Sequence[dict[str, Any]], fpr: float) -> dict[str, Any]:
+    """Return a row with the model that it stands against: the next dearer one on the front, or who beats it."""
+    on_front = any(row is other for other in front)
+    if on_front:
+        against = next((other for other in front if other["x"] > row["x"]), None)
+    else:
+        affordable = [other for other in front if other["x"] <= row["x"]]
+        against = next(other for other in affordable if other["y"] == affordable[-1]["y"])
+    return {
+        **row,
+        "on_front": on_front,
+        "against": None if against is None else against["name"],
+        "difference": None if against is None else next(differences(row["result"], against["result"], [fpr])),
+        "times": against["x"] / row["x"] if against is not None and row["x"] > 0 else None,
+    }
+
+
+def _left_out(found: Found, rows: Sequence[Row], cost: Cost) -> Iterator[str]:
+    """Yield which models have no place here, and why."""
+    known = {row["name"] for row in rows}
+    names = sorted(n for n, e in found.group.evaluations.items() if e["status"] == OK and n not in known)
+    if names:
+        more = f" and {len(names) - _MOST_NAMED:,} more" if len(names) > _MOST_NAMED else ""
+        yield f"left out, since their {cost.label} or TPR is not known: {', '.join(names[:_MOST_NAMED])}{more}"
+
+
+def _columns(fpr: float, cost: Cost) -> list[Column]:
+    kind, form = (Kind.INTEGER, ",d") if cost is Cost.PARAMS else (Kind.NUMBER, partial(_number_text, "x"))
+    tpr, flags, _ = quality_columns(fpr)
+    ends = [
+        Column(f"difference_ci_{end}", f"{end} end", partial(_end, index), Kind.NUMBER)
+        for index, end in enumerate(("lower", "upper"))
+    ]
+    return [
+        Column("model", "model", "name", Kind.TEXT),
+        Column(str(cost), cost.label, "x", kind, cost.unit, form),
+        replace(tpr, strong=_is_on_front),
+        flags,
+        Column("on_front", "on the front", "on_front", Kind.BOOLEAN, format=_yes),
+        Column("against", "next on the front, or who beats it", "against", Kind.TEXT),
+        Column("difference", "its TPR more", "difference.difference", Kind.NUMBER, format=_more, beside=tuple(ends)),
+        Column("verdict", "difference is", "difference.verdict", Kind.TEXT),
+        Column("times", "its cost", "times", Kind.NUMBER, "times", partial(_number_text, "times")),
+    ]
+
+
+def _number_text(key: str, row: Row) -> str:
+    return digits_text(row[key])
+
+
+def _is_on_front(row: Row) -> bool:
+    return bool(row["on_front"])
+
+
+def _yes(row: Row) -> str:
+    return "yes" if row["on_front"] else "no"
+
+
+def _more(row: Row) -> str:
+    return difference_text(row["difference"])
+
+
+def _end(index: int, row: Row) -> float | None:
+    ends = (row["difference"] or {}).get("ci")
+    return None if ends is None else float(ends[index])

@@ -1,0 +1,1 @@
+"""What is said in words: results.md, and on the terminal."""
