@@ -20,6 +20,7 @@ from evaljobs.errors import ExitCode, RunFailedError, UsageError
 from evaljobs.progress import Progress
 from evaljobs.remote import locate
 from evaljobs.report.atomic import write_atomic
+from evaljobs.report.standing import inputs_digest, renew
 from evaljobs.report.writing import write_results
 from evaljobs.store.store import Measured, key_digest
 from evaljobs.store.uses import Uses
@@ -210,11 +211,13 @@ def _write(done: _Done, record: execution.Record, clock: execution.Clock, out: O
     prepared = done.prepared
     results, tables = assemble(prepared, done.exclusion, done.evaluations, record)
     _remember_rates(prepared, record)
+    samples = output.samples_arrow({name: image_set.samples for name, image_set in prepared.sets.items()})
     results["execution"] = record.as_json(clock)
-    samples = {name: image_set.samples for name, image_set in prepared.sets.items()}
-    write_atomic(out.folder / "samples.arrow", output.samples_arrow(samples))
-    write_thumbnails(prepared, results, tables, out.folder, progress)
-    write_results(results, tables, out.folder)
+    results["execution"]["inputs"] = inputs_digest(results, samples, (key_digest(e.key) for e in done.evaluations))
+    if record.evaluations or not renew(results, out.folder):
+        write_atomic(out.folder / "samples.arrow", samples)
+        write_thumbnails(prepared, results, tables, out.folder, progress)
+        write_results(results, tables, out.folder)
     out.publish()
     statuses = {entry["status"] for entry in [*results["models"], *results["evaluations"]]}
     if OK not in {entry["status"] for entry in results["evaluations"]}:

@@ -1,0 +1,77 @@
+"""Whether the files of an earlier run stand as this one would write them: then they are not drawn again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from evaljobs.report.atomic import write_atomic
+from evaljobs.report.page import PAGE
+from evaljobs.report.results import Document
+from evaljobs.report.writing import named_files, to_json
+
+# What a run writes beside the files that its results.json names.
+_ALWAYS = (
+    PAGE,
+    "results.md",
+    "results.csv",
+    "results.parquet",
+    "differences.csv",
+    "differences.parquet",
+    "samples.arrow",
+    "thumbnails.arrow",
+)
+
+
+def inputs_digest(results: Document, samples: bytes, keys: Iterable[str]) -> str:
+    """Return the sha256 of all that a run's files are made of.
+
+    Parameters
+    ----------
+    results
+        The results document, of whose ``execution`` the versions alone count.
+    samples
+        The bytes of samples.arrow: labels, ids and places.
+    keys
+        Of the evaluations: their tables follow from them.
+    """
+    document = {key: value for key, value in results.items() if key != "execution"}
+    parts = [document, results["execution"]["versions"], hashlib.sha256(samples).hexdigest(), list(keys)]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def renew(results: Document, out: Path) -> bool:
+    """Give the files that stand in a folder this run's ``execution``, if they are made of the same inputs.
+
+    report.html keeps saying what the run took that made it.
+
+    Parameters
+    ----------
+    results
+        The results document; ``execution.inputs`` is its `inputs_digest`.
+    out
+        The folder.
+
+    Returns
+    -------
+    Whether they were; if not, nothing is changed, and everything is to be written.
+
+    Raises
+    ------
+    RunFailedError
+        If results.json cannot be written.
+    """
+    path = out / "results.json"
+    try:
+        data = path.read_bytes()
+        standing: dict[str, Any] = json.loads(data)
+        same = standing["execution"]["inputs"] == results["execution"]["inputs"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    if not same or not all((out / name).is_file() for name in (*_ALWAYS, *named_files(data))):
+        return False
+    write_atomic(path, to_json({**standing, "execution": results["execution"]}))
+    return True
