@@ -335,6 +335,13 @@ def _model(path: Path, scale: int) -> None:
     onnx.save(model, path)
 
 
+def test_the_configuration_of_a_run_can_be_run_again(results: dict[str, Any], tmp_path: Path) -> None:
+    """What the results keep of it is a file that asks for the same."""
+    path = tmp_path / "again.yaml"
+    path.write_text(results["execution"]["config"])
+    assert config.load(path).digest() == results["config_digest"]
+
+
 def test_every_field_of_the_results_is_documented(results: dict[str, Any]) -> None:
     """The page lists what results.json holds: nothing is missing, nothing is there no more."""
     found = set(fields(results))

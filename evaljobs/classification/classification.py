@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from evaljobs.classification import tables
+from evaljobs.classification.asked import Asked, digest_of
 from evaljobs.classification.calibration import Calibration, calibration_of
 from evaljobs.classification.count import Cells, Counting, Counts, Mistakes
 from evaljobs.classification.groups import keys_of_ids
@@ -18,7 +18,6 @@ from evaljobs.classification.measure import Scale
 from evaljobs.classification.metrics import Average, PerClass, balanced_accuracy, macro, micro, weighted
 from evaljobs.classification.replicates import Intervals, replicate
 from evaljobs.classification.samples import Samples, Setting, prepare
-from evaljobs.config import canonical_json
 from evaljobs.errors import InputError, UsageError
 from evaljobs.pairs.intervals import interval
 
@@ -75,6 +74,8 @@ class Classification:
         None where it is not known what the scores are.
     intervals
         What the intervals follow from; None where there are none.
+    asked
+        What is asked about the set, whatever the model knows of it.
     excluded
         How many images were left out, by label: labels that the model does not know.
     notes
@@ -100,6 +101,7 @@ class Classification:
     macro_f1_ci: Interval
     calibration: Calibration | None = dataclasses.field(compare=False, repr=False)
     intervals: Intervals | None
+    asked: Asked
     excluded: Mapping[str, int]
     notes: tuple[str, ...]
     cells: Cells = dataclasses.field(compare=False, repr=False)
@@ -132,10 +134,11 @@ class Classification:
             "micro": self.micro._asdict(),
             "calibration": None if self.calibration is None else self.calibration.to_json(),
             "intervals": None if self.intervals is None else self.intervals.to_json(),
+            "asked": self.asked.to_json(),
             "excluded": {
                 "n_samples": sum(self.excluded.values()),
                 "n_labels": len(self.excluded),
-                "digest": _digest(self.excluded) if self.excluded else None,
+                "digest": digest_of(sorted(self.excluded)) if self.excluded else None,
             },
             "notes": list(self.notes),
         }
@@ -249,8 +252,9 @@ def conclude(samples: Samples, work: Counting, counts: Counts) -> Classification
         macro_f1_ci=interval(averages[0].f1, found.macro_f1),
         calibration=None if counts.calibrating is None else calibration_of(counts.calibrating),
         intervals=found if samples.n_groups else None,
+        asked=samples.asked,
         excluded=samples.excluded,
-        notes=(*samples.notes, *_unknown_scale(samples.scale)),
+        notes=samples.notes,
         cells=counts.cells,
         mistakes=counts.mistakes if counts.mistakes is not None and counts.mistakes.most else None,
     )
@@ -259,13 +263,6 @@ def conclude(samples: Samples, work: Counting, counts: Counts) -> Classification
 def _top(ks: tuple[int, ...], correct: list[int], n: int, found: Intervals) -> tuple[TopK, ...]:
     cis = [interval(c / n, found.top_k[place]) for place, c in enumerate(correct)]
     return tuple(TopK(k, c, c / n, ci) for k, c, ci in zip(ks, correct, cis, strict=True))
-
-
-def _unknown_scale(scale: Scale | None) -> tuple[str, ...]:
-    unknown = (
-        "it is not known whether the scores are logits or probabilities: there is no calibration; say `scores_are`"
-    )
-    return (unknown,) if scale is None else ()
 
 
 def _scale(text: str | None) -> Scale | None:
@@ -281,11 +278,6 @@ def _refuse_numbers(groups: int, bins: int, mistakes: int) -> None:
         raise InputError(f"found bins={bins}; expected 1 to {MAX_BINS}")
     if not 0 <= mistakes <= MAX_MISTAKES:
         raise InputError(f"found mistakes={mistakes}; expected 0 to {MAX_MISTAKES}")
-
-
-def _digest(labels: Iterable[str]) -> str:
-    """Return the sha256 of labels, whatever their order: equal where the same images are left out of a set."""
-    return hashlib.sha256(canonical_json(sorted(labels)).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _ends(ends: Interval) -> list[float] | None:

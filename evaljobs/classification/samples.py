@@ -8,17 +8,17 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from evaljobs.classification.asked import Asked, asked_of
 from evaljobs.classification.classes import match
 from evaljobs.classification.groups import Keys, grouped
-from evaljobs.classification.measure import Scale, rows_a_block
-from evaljobs.errors import InputError, NonFiniteError
+from evaljobs.classification.measure import Scale
+from evaljobs.classification.scale import UNKNOWN, refuse_non_finite, refuse_other_than, settled
+from evaljobs.errors import InputError
 from evaljobs.pairs.labels import factorise
 
 Int64 = NDArray[np.int64]
 
 MAX_CLASSES = 2**20
-# Probabilities of half precision add up to 1 within 2^-11 of it; those of float32 may exceed 1 by a rounding.
-SUM_TOLERANCE, ABOVE_ONE = 1e-3, 1e-6
 _NAMED = 5
 
 
@@ -42,6 +42,8 @@ class Samples:
         What the scores are; None where that is not known.
     classes
         ``k`` names.
+    asked
+        What is asked about all of them.
     excluded
         How many images are left out, by label.
     notes
@@ -55,6 +57,7 @@ class Samples:
     n_groups: int
     scale: Scale | None
     classes: tuple[str, ...]
+    asked: Asked
     excluded: Mapping[str, int]
     notes: tuple[str, ...] = ()
 
@@ -81,6 +84,8 @@ class Setting:
         What the scores are; None where that is not known.
     n_groups
         How many groups are made for the confidence intervals; 0 for none.
+    told
+        Whether somebody said what the scores are. What was guessed is not held against the scores.
     """
 
     classes: Sequence[object] | None = None
@@ -88,6 +93,7 @@ class Setting:
     exclude: bool = False
     scale: Scale | None = None
     n_groups: int = 0
+    told: bool = True
 
 
 def prepare(scores: object, labels: object, keys: Keys, setting: Setting) -> Samples:
@@ -114,7 +120,10 @@ def prepare(scores: object, labels: object, keys: Keys, setting: Setting) -> Sam
     for what, length in (("labels", len(numbers)), ("ids", len(keys))):
         if length != len(matrix):
             raise InputError(f"found {length:,} {what} for {len(matrix):,} rows of scores; expected one for each row")
-    refuse_unusable(matrix, setting.scale)
+    refuse_non_finite(matrix)
+    scale, doubts = (setting.scale, ()) if setting.told else settled(matrix, setting.scale)
+    refuse_other_than(scale, matrix)
+    unknown = doubts or ((UNKNOWN,) if scale is None else ())
     matched = match(names, setting.classes, matrix.shape[1], setting.label_map, exclude=setting.exclude)
     truth = np.array(matched.numbers, np.int64)[numbers]
     # Of all images, so that models that know different labels leave out the same groups of the images they share.
@@ -124,7 +133,8 @@ def prepare(scores: object, labels: object, keys: Keys, setting: Setting) -> Sam
     excluded = {str(name): number for name, number in zip(names, left_out, strict=True) if number}
     return Samples(
         matrix if len(kept) == len(matrix) else matrix[kept], truth[kept], kept, groups.of[kept], groups.n,
-        setting.scale, matched.classes, excluded, (*notes, *matched.notes, *_excluded_note(excluded)),
+        scale, matched.classes, asked_of(names, setting.label_map, exclude=setting.exclude), excluded,
+        (*notes, *matched.notes, *_excluded_note(excluded), *unknown),
     )  # fmt: skip
 
 
@@ -151,48 +161,6 @@ def as_scores(scores: object) -> tuple[NDArray[np.float32], tuple[str, ...]]:
     return matrix, () if same else (f"scores were {given.dtype} and were rounded to float32",)
 
 
-def refuse_unusable(scores: NDArray[np.float32], scale: Scale | None) -> None:
-    """Refuse scores that are not finite, and probabilities that are none.
-
-    Raises
-    ------
-    NonFiniteError, InputError
-        With how many, and the first.
-    """
-    size = rows_a_block(scores.shape[1])
-    blocks = [scores[i : i + size] for i in range(0, len(scores), size)]
-    _refuse_non_finite(np.concatenate([~np.isfinite(block).all(axis=1) for block in blocks]))
-    if scale is Scale.PROBABILITIES:
-        _refuse_outside(scores)
-        _refuse_sums(np.concatenate([block.sum(axis=1, dtype=np.float64) for block in blocks]))
-
-
-def _refuse_non_finite(wrong: NDArray[np.bool_]) -> None:
-    rows = np.flatnonzero(wrong)
-    if len(rows):
-        first = tuple(rows[:_NAMED].tolist())
-        message = f"{len(rows):,} of {len(wrong):,} rows of scores are NaN or infinite; the first: {_named(first)}"
-        raise NonFiniteError(f"{message}. Exclude these images or mend the model", count=len(rows), rows=first)
-
-
-_OTHERWISE = "if the model gives logits, write `scores_are: logits`; else its output is not that of a softmax"
-
-
-def _refuse_outside(scores: NDArray[np.float32]) -> None:
-    low, high = float(scores.min()), float(scores.max())
-    if low < 0 or high > 1 + ABOVE_ONE:
-        raise InputError(f"found probabilities from {low:.6g} to {high:.6g}; expected 0 to 1: {_OTHERWISE}")
-
-
-def _refuse_sums(sums: NDArray[np.float64]) -> None:
-    rows = np.flatnonzero(abs(sums - 1) > SUM_TOLERANCE)
-    if len(rows):
-        raise InputError(
-            f"the probabilities of {len(rows):,} of {len(sums):,} images do not add up to 1: row {rows[0]} has the sum"
-            f" {sums[rows[0]]:.6g}; expected 1 within {SUM_TOLERANCE}: {_OTHERWISE}"
-        )
-
-
 def _excluded_note(excluded: Mapping[str, int]) -> tuple[str, ...]:
     if not excluded:
         return ()
@@ -200,7 +168,3 @@ def _excluded_note(excluded: Mapping[str, int]) -> tuple[str, ...]:
     labels = ", ".join(repr(name) for name in list(excluded)[:_NAMED]) + more
     n = sum(excluded.values())
     return (f"{n:,} image(s) are left out, whose {len(excluded):,} label(s) the model does not know: {labels}",)
-
-
-def _named(rows: Sequence[int]) -> str:
-    return "row " + ", ".join(str(row) for row in rows)

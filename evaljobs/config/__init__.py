@@ -2,7 +2,7 @@
 
 from evaljobs.config.canonical import canonical_json
 from evaljobs.config.checking import validate
-from evaljobs.config.loading import load
+from evaljobs.config.loading import load, to_yaml
 from evaljobs.config.matrix import combinations, fill
 from evaljobs.config.sections import (
     DEFAULT_TARGETS,
@@ -36,6 +36,7 @@ __all__ = [
     "fill",
     "load",
     "parse_target",
+    "to_yaml",
     "unique_targets",
     "validate",
 ]

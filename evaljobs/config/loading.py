@@ -83,6 +83,12 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Config:
     return validate(Config, data, str(path))
 
 
+def to_yaml(config: Config) -> str:
+    """Return a configuration as ASCII text that `load` reads as the same one; what has its default is left out."""
+    data = config.model_dump(mode="json", exclude_defaults=True)
+    return yaml.safe_dump(data, sort_keys=False, width=120)
+
+
 def _unaliased(data: Any) -> Any:
     """Copy what YAML's anchors share, so that an override changes one place alone."""
     if isinstance(data, dict):

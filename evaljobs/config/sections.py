@@ -337,6 +337,10 @@ class Config(Section):
     out: PathText | None = Field(
         None, description="local or `s3://`, for results and figures; <name>-results where left out"
     )
+    report: bool = Field(
+        True,
+        description="whether pictures, `summary/` and report.html are made; `evaljobs report` makes the page later",
+    )
     cluster: Cluster = Field(Cluster(), description="where the work runs")
 
     @pydantic.field_validator("version", mode="before")
@@ -370,7 +374,7 @@ class Config(Section):
 
     def digest(self) -> str:
         """Return the sha256 of all that can change a result: the store, the output folder and the workers cannot."""
-        data = self.model_dump(mode="json", exclude={"store", "out", "cluster"}, exclude_defaults=True)
+        data = self.model_dump(mode="json", exclude={"store", "out", "report", "cluster"}, exclude_defaults=True)
         # Whose arithmetic it is: these may change the last bits of an embedding.
         arithmetic = self.cluster.model_dump(include={"device", "threads", "gpu"}, exclude_defaults=True)
         arithmetic.get("gpu", {}).pop("actors", None)

@@ -73,13 +73,13 @@ def evaluation_key(
     model_key
         Of the embedding table.
     facts
-        Of the model: classes and what scores are count, its name does not.
+        Of the model: classes, what scores are and whether that was told count, its name does not.
     before
         The key of another evaluation whose outcome it reads.
     """
     key: dict[str, Any] = {"job": job.specification(), "sets": dict(sets), "model": key_digest(model_key)}
     if facts.scores_are is not None:
-        key["scores"] = {"are": facts.scores_are, "classes": facts.classes}
+        key["scores"] = {"are": facts.scores_are, "told": facts.scores_told, "classes": facts.classes}
     if before is not None:
         key["before"] = key_digest(before)
     return key

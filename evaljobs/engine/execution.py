@@ -42,15 +42,18 @@ class Record:
 
     Attributes
     ----------
+    provider, command, config
+        Execution provider, command line, and the configuration as text.
     lost
         By model name: the error (kind, message) of a model that could not be run.
     unevaluated
         By names of job and model: the error of an evaluation that has no result, for a reason that may pass.
     """
 
-    def __init__(self, provider: str, command: str | None = None) -> None:
+    def __init__(self, provider: str, command: str | None = None, config: str | None = None) -> None:
         self.provider = provider
         self.command = command
+        self.config = config
         self.lost: dict[str, dict[str, Any]] = {}
         self.unevaluated: dict[tuple[str, str], dict[str, Any]] = {}
         self.images_decoded = 0
@@ -114,6 +117,7 @@ class Record:
             "started": clock.started.isoformat(timespec="seconds"),
             "seconds": clock.seconds(),
             "command": self.command,
+            "config": self.config,
             "host": platform.node(),
             "cores": os.cpu_count(),
             "provider": self.provider,

@@ -17,10 +17,10 @@ from evaljobs.jobs import build_jobs
 from evaljobs.models.files import Candidate, find_any, find_models
 from evaljobs.models.inspect import Graph
 from evaljobs.models.known import Known
-from evaljobs.models.model import EMBEDDING, SCORES, Model, Refused
+from evaljobs.models.model import EMBEDDING, SCORES, TOLD, Model, Refused
 from evaljobs.models.pooling import width_of
 from evaljobs.models.resolve import Context, resolve_or_refuse
-from evaljobs.models.roles import ROLES, TOLD
+from evaljobs.models.roles import ROLES
 from evaljobs.progress import Progress
 
 # Of what `inspect --json` prints.

@@ -15,7 +15,7 @@ from evaljobs.engine.stages import Stage, known_so_far
 from evaljobs.images.geometry import Geometry
 from evaljobs.jobs.job import Job, ModelFacts
 from evaljobs.jobs.order import in_order
-from evaljobs.models.model import SCORES, Lack, Model
+from evaljobs.models.model import SCORES, TOLD, Lack, Model
 
 # So many fit at a time: enough for every core to find something to do.
 _SHARDS_IN_MEMORY = 8
@@ -60,7 +60,8 @@ def facts_of(model: Model, job: Job) -> ModelFacts:
     if SCORES not in job.outputs or model.scores is None:
         return ModelFacts(model.name)
     classes = model.scores.classes
-    return ModelFacts(model.name, None if classes is None else classes.names, model.scores.are)
+    told = model.scores.source in TOLD
+    return ModelFacts(model.name, None if classes is None else classes.names, model.scores.are, told)
 
 
 def nobody(evaluation: Evaluation) -> bool:

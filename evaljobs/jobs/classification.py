@@ -65,7 +65,7 @@ class ClassificationJob(Job):
     """Accuracy, top-k, precision, recall and F1, confusion and calibration of models that give class scores."""
 
     kind: ClassVar[str] = "classification"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     outputs: ClassVar[tuple[str, ...]] = ("scores",)
     Parameters: ClassVar[type[Section]] = ClassificationParameters
 
@@ -97,14 +97,21 @@ class ClassificationJob(Job):
             given.missing == "exclude",
             None if scale is None else Scale(scale),
             given.groups,
+            side.model.scores_told,
         )
         keys = keys_of_digests(b"".join(side.digests.to_pylist()))
         samples = prepare(side.outputs["scores"], side.labels, keys, setting)
         return Passes(samples, _rounds(samples, counting(samples, given.top_k, given.bins, given.mistakes)))
 
-    def rank(self, result: Result) -> tuple[float, ...] | None:
-        """Rank by accuracy, then by balanced accuracy."""
-        return float(result["accuracy"]), float(result["balanced_accuracy"])
+    def best_first(self, results: Mapping[str, Result]) -> list[str]:
+        """Return the models by their accuracy, then their balanced accuracy; those judged on other images left out."""
+        from evaljobs.report.comparing.measures import class_rows
+        from evaljobs.report.results import OK, Group
+
+        group = Group(self.name, "", {name: {"status": OK, "result": found} for name, found in results.items()})
+        models = [{"name": name, "status": OK} for name in results]
+        rows = class_rows({"models": models, "evaluations": []}, group)
+        return [row["model"]["name"] for row in rows if row["rank"] is not None]
 
 
 def _rounds(samples: Samples, work: Counting) -> Generator[Any, Any, Outcome]:

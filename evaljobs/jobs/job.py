@@ -33,11 +33,14 @@ class ModelFacts(NamedTuple):
         The names of the class scores, in their order; None where nobody says them, and for jobs without scores.
     scores_are
         What the class scores are; None for jobs without scores.
+    scores_told
+        Whether somebody says so; else it is a guess, by what ends the graph.
     """
 
     name: str = ""
     classes: tuple[str, ...] | None = None
     scores_are: Literal["logits", "probabilities"] | None = None
+    scores_told: bool = True
 
 
 _UNKNOWN = ModelFacts()

@@ -14,7 +14,7 @@ from evaljobs.errors import UsageError
 from evaljobs.models.finding import SUFFIX, Match, find_files
 from evaljobs.models.model import Series
 from evaljobs.models.places import ModelFile
-from evaljobs.models.series import check_places, check_series, in_order, series_of
+from evaljobs.models.series import check_places, check_series, in_order, line_names, series_of
 from evaljobs.models.tags import compile_pattern, parse_tags
 
 
@@ -67,9 +67,10 @@ def find_any(entries: Sequence[config.Models], base: Path) -> tuple[Candidate, .
 def _candidates(matches: Sequence[Match]) -> list[Candidate]:
     """Return the candidates of each entry in turn; those of a line in the order of its numbers: 2 before 10."""
     found: list[Candidate] = []
+    lines = line_names(m.asked.path for m in matches if m.asked.series is not None and m.asked.name is None)
     for _, group in itertools.groupby(matches, key=lambda match: id(match.asked)):
         several = list(group)
-        candidates = [_candidate(match) for match in several]
+        candidates = [_candidate(match, lines.get(match.asked.path, "")) for match in several]
         entry = several[0].asked
         if entry.series is not None:
             check_series(entry.series, entry.path, [(c.series, c.tags) for c in candidates])
@@ -78,7 +79,7 @@ def _candidates(matches: Sequence[Match]) -> list[Candidate]:
     return found
 
 
-def _candidate(match: Match) -> Candidate:
+def _candidate(match: Match, line: str) -> Candidate:
     entry, file = match.entry, match.file
     if match.missing and glob.has_magic(entry.path):  # nobody knows how many models it would be, nor their names
         return Candidate(entry.path, file, {**match.values, **entry.tags}, entry, (), match.missing)
@@ -86,7 +87,7 @@ def _candidate(match: Match) -> Candidate:
     tags = {**parsed, **match.values, **entry.tags}
     series = None
     if entry.series is not None:
-        series = series_of(entry.series, tags, match.asked.path, entry.name)
+        series = series_of(entry.series, tags, line, entry.name)
         if series is None:
             value = repr(tags[entry.series]) if entry.series in tags else "not there"
             notes += (f"its tag {entry.series} is {value}, no number: it stands in no line of checkpoints",)

@@ -20,8 +20,21 @@ Dim = int | str | None
 
 # What counts as a parameter: no shapes, indices or texts.
 _NO_PARAMETERS = {onnx.TensorProto.INT64, onnx.TensorProto.BOOL, onnx.TensorProto.STRING}
-# Operators that leave each number what it is.
-_PASSES_ON = frozenset({"Cast", "Dropout", "Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze"})
+# Operators that leave each number what it is, or round it.
+_PASSES_ON = frozenset(
+    {
+        "Cast",
+        "DequantizeLinear",
+        "Dropout",
+        "Flatten",
+        "Identity",
+        "QuantizeLinear",
+        "Reshape",
+        "Squeeze",
+        "Transpose",
+        "Unsqueeze",
+    }
+)
 # What stands in place of a file that Git LFS has not fetched.
 _LFS_POINTER = b"version https://git-lfs"
 

@@ -22,7 +22,7 @@ from evaljobs.models.places import Files, ModelFile
 from evaljobs.models.shapes import Shape
 
 # Counts changes of what is read out of a file: what was kept before one is read again.
-FACTS_VERSION = 2
+FACTS_VERSION = 3
 
 
 class _NoStructureError(Exception):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 from evaljobs.errors import ModelErrorKind
 from evaljobs.images.decode import Geometry
@@ -17,6 +17,8 @@ Pooling = Literal["mean", "max", "first", "flatten"]
 # What jobs ask of a model: the vector that is compared, and a number for each class.
 EMBEDDING, SCORES = "embedding", "scores"
 ScoresAre = Literal["logits", "probabilities"]
+# Who says what scores are, where somebody does.
+TOLD: Final = ("model config", "metadata")
 
 # Where neither the graph nor the config says: large enough to fill a core, small enough for any memory.
 DEFAULT_BATCH_SIZE = 32

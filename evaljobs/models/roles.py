@@ -11,15 +11,15 @@ from evaljobs import config
 from evaljobs.errors import ModelError, ModelErrorKind
 from evaljobs.models.classes import classes_of
 from evaljobs.models.inspect import Graph, Tensor
-from evaljobs.models.model import EMBEDDING, SCORES, Input, Lack, Output, Scores, ScoresAre
+from evaljobs.models.model import EMBEDDING, SCORES, TOLD, Input, Lack, Output, Scores, ScoresAre
 from evaljobs.models.tensors import FLOATS, other_batch, pick_output
 
 SCORES_ARE_KEY = "evaljobs.scores_are"
 # The order in which outputs stand in a model's key, whatever the order of the jobs.
 ROLES: Final = (EMBEDDING, SCORES)
-# Who says what scores are, where somebody does.
-TOLD: Final = ("model config", "metadata")
-_ONE_BY_ONE = frozenset({"Sigmoid", "HardSigmoid"})
+# As operators of ONNX, and as onnxruntime writes them in optimised and quantised files.
+_ONE_BY_ONE = frozenset({"Sigmoid", "HardSigmoid", "QLinearSigmoid"})
+_SOFTMAX = frozenset({"Softmax", "BiasSoftmax", "QLinearSoftmax"})
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,7 @@ def _what_they_are(asked: Asked, tensor: str) -> tuple[ScoresAre, str]:
             "logits, or probabilities of classes that exclude each other; name another tensor with `scores`, or say "
             "how to read them with `scores_are`"
         )
-    return "probabilities" if maker == "Softmax" else "logits", f"made by {maker}" if maker else "default"
+    return "probabilities" if maker in _SOFTMAX else "logits", f"made by {maker}" if maker else "default"
 
 
 def _no_scores(message: str) -> ModelError:

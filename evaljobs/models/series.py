@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
 
 from evaljobs.errors import UsageError
@@ -24,7 +24,28 @@ def number_of(text: str) -> float | None:
     return int(value) if value.is_integer() else value
 
 
-def series_of(tag: str, tags: Mapping[str, str], path: str, name: str | None) -> Series | None:
+def line_names(paths: Iterable[str]) -> dict[str, str]:
+    """Return what the lines of entries are called that have no name: by path, the stem of its last part.
+
+    Where several paths end alike, as many folders stand before it as tell them apart: ``a/epoch-*``.
+    """
+    alike: dict[str, list[PurePosixPath]] = {}
+    texts = {path: PurePosixPath(path) for path in paths}
+    for path in dict.fromkeys(texts.values()):
+        alike.setdefault(path.stem, []).append(path)
+    return {text: _shortest(path, alike[path.stem]) for text, path in texts.items()}
+
+
+def _shortest(path: PurePosixPath, alike: Sequence[PurePosixPath]) -> str:
+    """Return the stem of a path with the folders that tell it from others of that stem."""
+    parts = path.with_suffix("").parts
+    for n in range(1, len(parts)):
+        if len({other.with_suffix("").parts[-n:] for other in alike}) == len(alike):
+            return "/".join(parts[-n:])
+    return str(path.with_suffix("")) if len(alike) > 1 else path.stem
+
+
+def series_of(tag: str, tags: Mapping[str, str], line: str, name: str | None) -> Series | None:
     """Return where a model stands in its line; None where it has no such tag, or one that is no number.
 
     Parameters
@@ -33,15 +54,16 @@ def series_of(tag: str, tags: Mapping[str, str], path: str, name: str | None) ->
         Along which the models are one line.
     tags
         Of the model.
-    path, name
-        As the entry of the config has them. The line is called by the name, else by the other tags, else by the last
-        part of the path.
+    line
+        What the line is called where it has neither a name nor other tags (`line_names`).
+    name
+        As the entry of the config has it. The line is called by the name, else by the other tags, else as said.
     """
     value = number_of(tags.get(tag, ""))
     if value is None:
         return None
     others = ", ".join(f"{key}={other}" for key, other in tags.items() if key != tag)
-    return Series(tag, value, name or others or PurePosixPath(path).stem)
+    return Series(tag, value, name or others or line)
 
 
 def check_series(tag: str, path: str, found: Sequence[tuple[Series | None, Mapping[str, str]]]) -> None:

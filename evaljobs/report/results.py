@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 Document = Mapping[str, Any]
 
 OK = "ok"
-VERIFICATION, CLASSIFICATION = "verification", "classification"
+VERIFICATION, CLASSIFICATION, MAP = "verification", "classification", "map"
 
 
 class Group(NamedTuple):
@@ -64,17 +64,23 @@ def tag_keys(results: Document) -> list[str]:
 def group_rows(results: Document, group: Group) -> Iterator[dict[str, Any]]:
     """Yield a row per model of a group, failed ones included, in the order of the models.
 
+    A model that has no evaluation at all was refused or lost, and is a row of every group whose job takes all models. A
+    job that comes after another one and takes some of its models was never asked for the others.
+
     Yields
     ------
     dict
         ``job``, ``set``, ``model`` (the model's entry), ``result`` (of the evaluation, or null), ``status`` and
         ``error`` (null, or kind and message).
     """
+    evaluated = {entry["model"] for entry in results["evaluations"]}
+    # Whoever asks all models asks every one that can be asked anything.
+    chosen = any(model["name"] in evaluated - group.evaluations.keys() for model in results["models"])
     for model in results["models"]:
         evaluation = group.evaluations.get(model["name"])
         if evaluation is not None:
             yield _row(group.job, group.set, model, evaluation)
-        elif model["status"] != OK:
+        elif model["status"] != OK and model["name"] not in evaluated and not chosen:
             yield _row(group.job, group.set, model, model)
 
 
@@ -82,6 +88,12 @@ def image_rates(results: Document) -> dict[str, float]:
     """Return the images that each model took in a second, by name; without those that nobody has measured."""
     models = (results.get("execution") or {}).get("models") or {}
     return {name: model["images_per_s"] for name, model in models.items() if model.get("images_per_s")}
+
+
+def earlier_rates(results: Document) -> frozenset[str]:
+    """Return the models whose rate was not measured in this run: the store keeps it, but not on which machine."""
+    models = (results.get("execution") or {}).get("models") or {}
+    return frozenset(name for name, model in models.items() if model.get("measured") == "earlier")
 
 
 def result_of(group: Group, model: str) -> Document | None:
@@ -92,13 +104,16 @@ def result_of(group: Group, model: str) -> Document | None:
 
 def failed_rows(results: Document) -> list[dict[str, Any]]:
     """Return a row per model that has no result at all, then one per evaluation that failed by itself."""
-    groups = all_groups(results)
-    rows = [row for g in groups for row in group_rows(results, g) if row["model"]["name"] in g.evaluations]
-    worked = {row["model"]["name"] for row in rows if row["status"] == OK}
-    lost = [m for m in results["models"] if m["status"] != OK and m["name"] not in worked]
-    names = {model["name"] for model in lost}
-    alone = [row for row in rows if row["status"] != OK and row["model"]["name"] not in names]
-    return [*(_row(None, None, model, model) for model in lost), *alone]
+    worked = {e["model"] for e in results["evaluations"] if e["status"] == OK}
+    lost = {m["name"]: m for m in results["models"] if m["status"] != OK and m["name"] not in worked}
+    models = {model["name"]: model for model in results["models"]}
+    # A job without a model (an audit of the images, say) fails too.
+    alone = [
+        _row(e["job"], e["set"], models.get(e["model"], {"name": e["model"]}), e)
+        for e in results["evaluations"]
+        if e["status"] != OK and e["model"] not in lost
+    ]
+    return [*(_row(None, None, model, model) for model in lost.values()), *alone]
 
 
 def _row(job: str | None, set_name: str | None, model: Document, judged: Document) -> dict[str, Any]:

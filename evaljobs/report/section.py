@@ -6,7 +6,7 @@ The same section becomes a part of report.html, the files in ``summary/`` and th
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -77,6 +77,12 @@ class Finding(NamedTuple):
     advice: str = ""
 
 
+def worst_first(findings: Iterable[Finding]) -> list[Finding]:
+    """Return findings in the order of their levels."""
+    order = list(Level)
+    return sorted(findings, key=lambda finding: order.index(finding.level))
+
+
 @dataclass(frozen=True)
 class Table:
     """A table as data: every format follows from it. ``name`` is unique in its section, and a part of file names."""
@@ -108,10 +114,10 @@ class Picture:
 class Chart:
     """A figure that the page draws itself, to point at: curves or bars by name. `data` is JSON of its kind.
 
-    ``roc``: ``{curves: [{name, fpr: [], tpr: []}], n_impostor, targets: []}``, best first; ``front``: ``{points:
-    [{name, x, y, low, high, on_front}], x_title, y_title, log_x}``; ``scores``: ``{edges: [], genuine: [], impostor:
-    [], thresholds: {text: score}}``; ``lines``: ``{lines: [{name, x: [], y: [], low: [], high: []}], x_title,
-    y_title}``, with ``ticks``, the texts at x = 0, 1, 2, ..., where x is no number.
+    ``roc``: ``{curves: [{name, fpr: [], tpr: [], at: []}], n_impostor, targets: []}``, best first, ``at`` being the TPR
+    at each target; ``front``: ``{points: [{name, x, y, low, high, on_front}], x_title, y_title, log_x}``; ``scores``:
+    ``{edges: [], genuine: [], impostor: [], thresholds: {text: score}}``; ``lines``: ``{lines: [{name, x: [], y: [],
+    low: [], high: []}], x_title, y_title}``, with ``ticks``, the texts at x = 0, 1, 2, ..., where x is no number.
     """
 
     name: str

@@ -15,7 +15,6 @@ from evaljobs.report.writing import named_files, to_json
 
 # What a run writes beside the files that its results.json names.
 _ALWAYS = (
-    PAGE,
     "results.md",
     "results.csv",
     "results.parquet",
@@ -43,7 +42,7 @@ def inputs_digest(results: Document, samples: bytes, keys: Iterable[str]) -> str
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def renew(results: Document, out: Path) -> bool:
+def renew(results: Document, out: Path, *, report: bool) -> bool:
     """Give the files that stand in a folder this run's ``execution``, if they are made of the same inputs.
 
     report.html keeps saying what the run took that made it.
@@ -54,6 +53,8 @@ def renew(results: Document, out: Path) -> bool:
         The results document; ``execution.inputs`` is its `inputs_digest`.
     out
         The folder.
+    report
+        Whether report.html and what belongs to it must stand there, too.
 
     Returns
     -------
@@ -71,7 +72,8 @@ def renew(results: Document, out: Path) -> bool:
         same = standing["execution"]["inputs"] == results["execution"]["inputs"]
     except (OSError, ValueError, KeyError, TypeError):
         return False
-    if not same or not all((out / name).is_file() for name in (*_ALWAYS, *named_files(data))):
+    needed = (*_ALWAYS, *named_files(data), *([PAGE] if report else []))
+    if not same or not all((out / name).is_file() for name in needed):
         return False
     write_atomic(path, to_json({**standing, "execution": results["execution"]}))
     return True

@@ -32,7 +32,7 @@ Key = tuple[str, str, str]
 Tables = Mapping[Key, Mapping[str, pa.Table]]
 
 
-def write_results(results: Document, tables: Tables, out: Path) -> list[Path]:
+def write_results(results: Document, tables: Tables, out: Path, *, report: bool = True) -> list[Path]:
     """Write all files of a run but those of its images; report.html and then results.json come last.
 
     The sections of the run (`evaljobs.report.kinds`) are made once: their tables go into ``summary/``, their pictures
@@ -47,6 +47,8 @@ def write_results(results: Document, tables: Tables, out: Path) -> list[Path]:
         By (job, set, model): the tables of the evaluation by name. What lacks a table is left out of its figures.
     out
         An existing folder; pictures of images are taken from its ``thumbnails.arrow``, if there is one.
+    report
+        Whether there are sections; without them, pictures, ``summary/`` and report.html are left out.
 
     Returns
     -------
@@ -60,7 +62,7 @@ def write_results(results: Document, tables: Tables, out: Path) -> list[Path]:
     """
     before = {out / name for name in named_files(_read(out / "results.json"))}
     columns, rows = point_rows(results)
-    made = sections(results, tables, out)
+    made = sections(results, tables, out) if report else []
     table_files = write_tables(tables, out)
     summary = [path for section in made for path in write_summary(section.files, out, section.prefix)]
     results = _with_files(results, table_files, made, summary, out)
@@ -72,7 +74,10 @@ def write_results(results: Document, tables: Tables, out: Path) -> list[Path]:
     written.append(write_atomic(out / "differences.csv", to_csv(DIFFERENCE_COLUMNS, between)))
     written.append(write_atomic(out / "differences.parquet", to_parquet(DIFFERENCE_COLUMNS, between)))
     written.append(write_atomic(out / "results.md", to_markdown_page(results, _roc_pictures(made, out)).encode()))
-    written.append(write_atomic(out / PAGE, render_page(results, made)))
+    if report:
+        written.append(write_atomic(out / PAGE, render_page(results, made)))
+    else:  # what stands there was made of other results
+        (out / PAGE).unlink(missing_ok=True)
     written.append(write_atomic(out / "results.json", to_json(results)))
     for path in before - set(written):
         path.unlink(missing_ok=True)
@@ -132,12 +137,12 @@ def _with_files(
     def figures(entry: Document) -> list[str]:
         if entry["status"] != OK:
             return []
-        section = by_place[entry["job"], entry["set"]]
+        section = by_place.get((entry["job"], entry["set"]))
+        if section is None:
+            return []
         own = section.models[entry["model"]].pictures if entry["model"] in section.models else ()
         pictures = {picture.name: picture for picture in [*section.whole.pictures, *own]}
-        return (
-            relative(path for picture in pictures.values() for path in picture.files) if entry["status"] == OK else []
-        )
+        return relative(path for picture in pictures.values() for path in picture.files)
 
     entries = [
         {

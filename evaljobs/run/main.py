@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from evaljobs.config import Config
+from evaljobs.config import Config, to_yaml
 from evaljobs.engine import execution, output, todo
 from evaljobs.engine.device import choose_device, runtime_of
 from evaljobs.engine.exclusion import Exclusion
@@ -98,7 +98,7 @@ def run(
         prepared = prepare(config, path, progress, runtime_of(config.cluster, device))
         exclusion = Exclusion(prepared)
         exclusion.check(out)
-        record = execution.Record(prepared.runtime.provider, options.command)
+        record = execution.Record(prepared.runtime.provider, options.command, to_yaml(config))
         uses = Uses(prepared.store.folder, f"the run {prepared.name!r}")
         tables, results = _used(prepared, todo.candidates(prepared, exclusion.digests))
         # A batch may turn out not to fit: then it is another table that is used.
@@ -214,10 +214,11 @@ def _write(done: _Done, record: execution.Record, clock: execution.Clock, out: O
     samples = output.samples_arrow({name: image_set.samples for name, image_set in prepared.sets.items()})
     results["execution"] = record.as_json(clock)
     results["execution"]["inputs"] = inputs_digest(results, samples, (key_digest(e.key) for e in done.evaluations))
-    if record.evaluations or not renew(results, out.folder):
+    report = prepared.config.report
+    if record.evaluations or not renew(results, out.folder, report=report):
         write_atomic(out.folder / "samples.arrow", samples)
         write_thumbnails(prepared, results, tables, out.folder, progress)
-        write_results(results, tables, out.folder)
+        write_results(results, tables, out.folder, report=report)
     out.publish()
     statuses = {entry["status"] for entry in [*results["models"], *results["evaluations"]]}
     if OK not in {entry["status"] for entry in results["evaluations"]}:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from evaljobs.report.results import OK, VERIFICATION, Document, run_name
+from evaljobs.report.results import CLASSIFICATION, OK, VERIFICATION, Document, run_name
 from evaljobs.report.tables.numbers import rate_text
 
 ID_TAG = "evaljobs.run_id"
@@ -17,6 +17,8 @@ MODEL_TAG = "evaljobs.model"
 # What MLflow takes for a name; and how long a parameter may be, whatever its store.
 _NO_NAME = re.compile(r"[^\w.\-/ :]+", re.ASCII)
 _LONGEST = 500
+# Of a classification whose scores are known to be logits or probabilities.
+_CALIBRATION = ("ece", "mce", "mean_confidence", "brier", "nll")
 
 
 @dataclass(frozen=True)
@@ -67,12 +69,35 @@ def model_entries(document: Document) -> Iterator[Entry]:
 
 
 def _metrics(entry: Document) -> Iterator[tuple[str, float]]:
-    """Yield the numbers of an evaluation: of a verification those of its points, of others those at the top."""
+    """Yield the numbers of an evaluation: of a verification those of its points, of others those at the top.
+
+    Those of a classification have the ends of their intervals, and macro F1, top-k and calibration beside them.
+    """
     result = entry["result"]
-    if entry["kind"] != VERIFICATION:
-        numbers = {key: value for key, value in result.items() if isinstance(value, int | float)}
-        yield from ((key, float(value)) for key, value in numbers.items() if not isinstance(value, bool))
+    if entry["kind"] == VERIFICATION:
+        yield from _of_verification(result)
         return
+    numbers = {key: value for key, value in result.items() if isinstance(value, int | float)}
+    for key, value in numbers.items():
+        if not isinstance(value, bool):
+            yield from _with_ends(key, value, result.get(f"{key}_ci"))
+    if entry["kind"] == CLASSIFICATION:
+        yield from _of_classification(result)
+
+
+def _of_classification(result: Document) -> Iterator[tuple[str, float]]:
+    macro_f1 = result["macro"]["f1"]
+    if macro_f1 is not None:
+        yield from _with_ends("macro_f1", macro_f1, result.get("macro_f1_ci"))
+    for top in result["top_k"]:
+        yield from _with_ends(f"top_{top['k']}", top["accuracy"], top.get("accuracy_ci"))
+    calibration = result.get("calibration") or {}
+    for key in _CALIBRATION:
+        if calibration.get(key) is not None:
+            yield key, float(calibration[key])
+
+
+def _of_verification(result: Document) -> Iterator[tuple[str, float]]:
     if result["auroc"] is not None:
         yield from _with_ends("auroc", result["auroc"], result.get("auroc_ci"))
     for point in result["points"]:

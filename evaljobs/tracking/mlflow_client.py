@@ -10,7 +10,7 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from evaljobs.errors import TrackingError, UsageError
@@ -192,7 +192,9 @@ def _files(folder: str, here: Path) -> Iterator[tuple[str, Path]]:
 
     listed = [found.uri.removeprefix(f"{folder}/") for found in objects.find(folder)]
     for name in listed:
-        if name in _FILES or name.partition("/")[0] in _FOLDERS:
+        # A key may hold `..`, which would lead out of the temporary folder: a run has no such file.
+        inside = name.partition("/")[0] in _FOLDERS and ".." not in PurePosixPath(name).parts
+        if name in _FILES or inside:
             copy = here / name
             copy.parent.mkdir(parents=True, exist_ok=True)
             copy.write_bytes(read_bytes(f"{folder}/{name}"))

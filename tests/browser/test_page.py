@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.browser.conftest import Open, Opened
-from tests.browser.runs import Run
+from tests.browser.runs import Run, make_run
 
 BOARD = "#s0-board"
 
@@ -92,6 +92,30 @@ def test_another_fpr_is_another_table_and_headline(open_page: Open, small_page: 
     assert "FPR 1e-1" in opened.text("#s0 .sentence")[0]
     assert opened.text(".headline .name") == [max(points, key=lambda name: points[name][3]["tpr"])]
     assert "1e-1" in opened.text(f"{BOARD} caption")[0]
+
+
+def test_what_the_data_cannot_resolve_is_said(open_page: Open, tmp_path: Path) -> None:
+    """Notes are those of the chosen FPR; a chart has the numbers of the table, and none left of one false positive."""
+    run = make_run(["one", "two"], n=60, targets=("1e-6", "1e-1"))
+    opened = open_page(run.write(tmp_path))
+    notes = {}
+    for choice, place in (("1e-6", 0), ("1e-1", 1)):
+        opened.page.select_option("#s0 .choice", choice)
+        notes[choice] = opened.text(f"{BOARD} >> xpath=../following-sibling::div[1] >> css=.note")
+        plot = opened.page.locator("#s0 .plot").first
+        plot.scroll_into_view_if_needed()
+        opened.page.wait_for_selector("#s0 .plot .main-svg")
+        plot.focus()
+        opened.page.keyboard.press("ArrowRight")
+        name, _, said = str(opened.text("#s0 .tip")[0]).partition(": TPR ")
+        (result,) = [e["result"] for e in run.document["evaluations"] if e["model"] == name]
+        assert float(said.partition(" at ")[0]) == pytest.approx(result["points"][place]["tpr"], abs=1e-4)
+    assert any("not one false positive" in note for note in notes["1e-6"])
+    assert not any("not one false positive" in note for note in notes["1e-1"])
+    box = plot.bounding_box()
+    assert box is not None
+    plot.hover(position={"x": 80, "y": box["height"] / 2})
+    assert "is not resolvable" in opened.text("#s0 .tip")[0]
 
 
 def test_pointing_at_a_chart_names_the_curve(open_page: Open, small_page: Path, small_run: Run) -> None:

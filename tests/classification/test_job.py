@@ -94,8 +94,12 @@ def test_models_are_ranked_by_accuracy(case: tuple[Any, ModelFacts, list[str]]) 
     drawn, facts, labels = case
     result = carried_out(job(), rows_of(drawn, facts, labels)).result
     assert job().ranks_models
-    assert job().rank(result) == (result["accuracy"], result["balanced_accuracy"])
     assert job().best_first({"b": result, "a": {**result, "accuracy": 0.1}, "c": result}) == ["b", "c", "a"]
+    unbalanced = {**result, "balanced_accuracy": 0.1}
+    assert job().best_first({"a": unbalanced, "b": result}) == ["b", "a"]
+    fewer = {**result, "accuracy": 1.0, "n_samples": 10, "excluded": {"digest": "ab"}}
+    assert job().best_first({"a": result, "b": fewer}) == ["a"], "judged on other images"
+    assert job().best_first({}) == []
 
 
 def test_labels_are_mapped_and_left_out_as_the_job_says(case: tuple[Any, ModelFacts, list[str]]) -> None:
@@ -113,12 +117,42 @@ def test_labels_are_mapped_and_left_out_as_the_job_says(case: tuple[Any, ModelFa
 
 
 def test_a_model_that_says_nothing_of_itself_is_judged_as_far_as_that_goes(draw: Draw) -> None:
-    """No names: labels must be numbers. No scale: no calibration."""
+    """No names: labels are numbers. No scale: no calibration."""
     drawn = draw(100, 3)
     labels = [str(label) for label in drawn.labels]
     result = carried_out(job(), rows_of(drawn, ModelFacts("m"), labels)).result
     assert result["calibration"] is None
     assert len(result["notes"]) == 2
+
+
+def test_a_guess_that_the_scores_contradict_gives_no_calibration(draw: Draw) -> None:
+    """Probabilities taken for logits have wrong confidences; quantised ones do not add up to 1. Told ones stand."""
+    drawn = draw(300, 3, skill=2.0)
+    logits, labels = drawn.scores, [f"c{label}" for label in drawn.labels]
+    chances = np.exp(logits - logits.max(axis=1, keepdims=True))
+    chances /= chances.sum(axis=1, keepdims=True)
+    quantised = np.round(chances * 255) / np.float32(255)
+
+    def found(scores: Any, are: Any, *, told: bool) -> Any:
+        facts = ModelFacts("m", ("c0", "c1", "c2"), are, told)
+        return carried_out(job(), rows_of(drawn._replace(scores=scores), facts, labels)).result
+
+    for scores, are in ((chances, "logits"), (quantised, "logits"), (quantised, "probabilities")):
+        result = found(scores, are, told=False)
+        assert (result["scores_are"], result["calibration"]) == (None, None)
+        assert "say `scores_are`" in result["notes"][-1]
+        assert len(result["notes"]) == 1
+    for scores, are in ((logits, "logits"), (chances, "probabilities")):
+        assert found(scores, are, told=False) == found(scores, are, told=True)
+    assert found(chances, "logits", told=True)["calibration"] is not None
+    with pytest.raises(InputError, match="do not add up to 1"):
+        found(quantised, "probabilities", told=True)
+
+
+def test_labels_without_names_of_classes_must_be_numbers(draw: Draw) -> None:
+    """Nobody says which score a word belongs to."""
+    drawn = draw(100, 3)
+    labels = [str(label) for label in drawn.labels]
     with pytest.raises(InputError, match="`classes`"):
         carried_out(job(), rows_of(drawn, ModelFacts("m"), ["a", *labels[1:]]))
 

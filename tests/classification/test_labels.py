@@ -168,3 +168,29 @@ def test_options_are_checked(options: dict[str, Any], error: type[Exception]) ->
     """Each with what was found and what is expected."""
     with pytest.raises(error, match=r"found.*expected"):
         classified(["cat", "dog", "horse"], **options)
+
+
+def asked(labels: list[str], classes: list[str], **options: Any) -> dict[str, Any]:
+    """Return what a result says that it was asked, of random scores."""
+    scores = np.random.default_rng(0).normal(size=(len(labels), len(classes))).astype(np.float32)
+    return dict(evaljobs.classify(scores, labels, classes, groups=0, **options).to_json()["asked"])
+
+
+def test_the_result_says_what_was_asked() -> None:
+    """Another map or rule is another question; what changes no label's meaning, and what a model knows, is not."""
+    labels, classes = ["a", "b", "c", "a"], ["a", "b", "c"]
+    plain = asked(labels, classes)
+    assert (plain["missing"], plain["n_mapped"]) == ("refuse", 0)
+    same = [
+        asked(labels[::-1], classes),
+        asked(labels, classes, label_map={"nobody": "a"}),
+        asked(labels, classes, label_map={"a": "a"}),
+        asked(labels, [*classes, "d"]),
+    ]
+    assert same == [plain] * 4
+    mapped = asked(labels, classes, label_map={"a": "b"})
+    swapped = asked(labels, classes, label_map={"a": "b", "b": "a"})
+    left_out = asked(labels, classes, missing="exclude")
+    assert (mapped["n_mapped"], swapped["n_mapped"], left_out["missing"]) == (1, 2, "exclude")
+    assert len({one["digest"] for one in (plain, mapped, swapped, left_out)}) == 4
+    assert asked(labels, ["a", "b"], missing="exclude") == left_out, "a model that knows fewer is asked the same"

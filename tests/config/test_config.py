@@ -11,7 +11,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evaljobs.config import Config, load, parse_target
+from evaljobs.config import Config, load, parse_target, to_yaml
 from evaljobs.errors import UsageError
 from evaljobs.jobs import build_jobs, config_schema
 
@@ -47,6 +47,24 @@ def test_scalars_are_text_until_a_field_says_otherwise(tmp_path: Path) -> None:
     assert config.models[0].name == "no"
     assert config.models[0].tags == {"classes": "010", "rate": "1e-5", "on": "yes"}
     assert config.image_sets()["main"].folder == "2024"
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "",
+        "fpr: [1e-6, 0.29]\nstore: ''\ncluster: {cpus: 3, gpu: {tf32: true}}\n",
+        "preprocessing: {mean: [0.5], divisor: 255, size: 8}\nname: '010'\nout: s3://bucket/runs\n",
+        "jobs: [{name: a, groups: 30}, {name: b, kind: map, after: a, models: 2}]\n",
+        "jobs: [{name: c, pairs: '\u202e\U0001f600.csv'}]\n",
+    ],
+)
+def test_a_configuration_is_read_as_what_was_written(tmp_path: Path, more: str) -> None:
+    """The text that a run keeps is the same configuration, to the letter and to the digit."""
+    config = load(write(tmp_path, MINIMAL + more), ["models.0.batch_size=8"])
+    text = to_yaml(config)
+    assert text.isascii()
+    assert load(write(tmp_path, text)) == config
 
 
 @pytest.mark.parametrize("text", ["1e-5", "0.00001", "1E-05", "10e-6", " 1e-5"])

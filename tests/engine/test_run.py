@@ -45,6 +45,7 @@ def test_second_run_computes_nothing_and_writes_the_same(bench: Any, without_exe
     """A result is a function of images, labels, models and configuration."""
     bench.images().model("a")
     bench.model("b", seed=2)
+    bench.config["report"] = True
     bench.run()
     assert bench.computed() == (30, 60, 2)
     names = [
@@ -52,10 +53,31 @@ def test_second_run_computes_nothing_and_writes_the_same(bench: Any, without_exe
         *("differences.csv", "differences.parquet", "figures/roc.png", "figures/roc.svg", "summary/leaderboard.tex"),
     ]
     first = bench.results(), {name: (bench.out / name).read_bytes() for name in names}
+    (bench.out / "figures" / "roc.png").unlink()  # a file is missing: all of them are written anew
     bench.run()
     assert bench.computed() == (0, 0, 0)
     assert without_execution(bench.results()) == without_execution(first[0])
     assert {name: (bench.out / name).read_bytes() for name in names} == first[1]
+
+
+def test_report_is_made_again_where_something_changed(bench: Any) -> None:
+    """Files of the same inputs stay as they are; another sample id, or another name of a model, and they are new."""
+    bench.images().model("a")
+    bench.config["report"] = True
+    bench.run()
+    written = (bench.out / "report.html").stat().st_mtime_ns, bench.results()["execution"]
+    bench.run()
+    assert (bench.out / "report.html").stat().st_mtime_ns == written[0]
+    assert bench.results()["execution"]["seconds"] != written[1]["seconds"]
+    (bench.folder / "images" / "label0" / "000.png").rename(bench.folder / "images" / "label0" / "00.png")
+    bench.run()
+    assert bench.computed() == (0, 0, 0)
+    assert (bench.out / "report.html").stat().st_mtime_ns != written[0]
+    (bench.folder / "images" / "label0" / "00.png").rename(bench.folder / "images" / "label0" / "0.png")
+    bench.config["report"] = False
+    bench.run()
+    assert not (bench.out / "report.html").exists()
+    assert not list((bench.out / "figures").glob("*"))
 
 
 def test_added_model_costs_that_model_alone(bench: Any) -> None:
@@ -185,6 +207,7 @@ def test_what_is_written_can_be_read(bench: Any) -> None:
     """Samples as Arrow, results as Parquet and CSV, tables where results.json says, pictures that are pictures."""
     bench.images().model("a-d4")
     bench.config["models"] = [{"path": "models/*.onnx", "tag_pattern": "{letter}-d{dim}"}]
+    bench.config["report"] = True
     bench.run()
     with pa.ipc.open_file(bench.out / "samples.arrow") as file:
         samples = file.read_all()

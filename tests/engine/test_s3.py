@@ -63,6 +63,7 @@ def test_run_on_s3_equals_a_run_on_files(bench: Any, s3: S3Server) -> None:
     """The same sets, models and evaluations, byte for byte; a second run computes nothing."""
     bench.images().model("a")
     bench.model("b", seed=1)
+    bench.config["report"] = True
     bench.run()
     there = OnS3(bench, s3.bucket())
     assert there.run().exit_code == 0

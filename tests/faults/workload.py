@@ -46,6 +46,7 @@ def write_workload(folder: Path, images: int = 240, models: int = 4) -> Path:
         "fpr": ["1e-3", "1e-2", "0.1", "1"],
         "store": "store",
         "out": "results",
+        "report": False,
         "cluster": {"memory_mb": 1},
     }
     (folder / "benchmark.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")

@@ -13,6 +13,7 @@ from rich.console import Console
 from evaljobs.config import load
 from evaljobs.engine.inspection import inspect_config, inspect_paths
 from evaljobs.engine.results import _model
+from evaljobs.engine.todo import facts_of
 from evaljobs.errors import ModelErrorKind, UsageError
 from evaljobs.models.classes import parse_names
 from evaljobs.models.key import key
@@ -38,6 +39,13 @@ def resolved(network):
         return found.models[0] if found.models else found.refused[0]
 
     return resolve_one
+
+
+def classifying():
+    """Return a classification job."""
+    from evaljobs.jobs.classification import ClassificationJob, ClassificationParameters
+
+    return ClassificationJob("classes", ClassificationParameters())
 
 
 def written(network, *nodes, name="y", shape=("n", 3), metadata=None):
@@ -146,6 +154,23 @@ ENDS = {
             helper.make_node("Cast", ["q"], ["y"], to=TensorProto.FLOAT),
         ],
     ),
+    "Softmax, quantised": (
+        "probabilities",
+        [
+            helper.make_node("Constant", [], ["scale"], value_float=1 / 255),
+            helper.make_node("Softmax", ["flat"], ["p"]),
+            helper.make_node("QuantizeLinear", ["p", "scale"], ["q"]),
+            helper.make_node("DequantizeLinear", ["q", "scale"], ["y"]),
+        ],
+    ),
+    "Softmax, transposed": (
+        "probabilities",
+        [
+            helper.make_node("Softmax", ["flat"], ["p"]),
+            helper.make_node("Transpose", ["p"], ["q"], perm=[1, 0]),
+            helper.make_node("Transpose", ["q"], ["y"], perm=[1, 0]),
+        ],
+    ),
     "LogSoftmax": ("logits", [helper.make_node("LogSoftmax", ["flat"], ["y"])]),
     "Relu behind a Softmax": (
         "logits",
@@ -162,6 +187,8 @@ def test_the_graph_says_what_scores_are(network, resolved, end):
     model = resolved({"path": "model.onnx"})
     assert model.scores.are == are
     assert model.scores.source.startswith("made by ")
+    facts = facts_of(model, classifying())
+    assert (facts.scores_are, facts.scores_told) == (are, False)
 
 
 def test_whoever_knows_better_says_what_scores_are(network, resolved):
@@ -171,6 +198,7 @@ def test_whoever_knows_better_says_what_scores_are(network, resolved):
     assert resolved({"path": "model.onnx"}).scores[:2] == ("logits", "metadata")
     told = resolved({"path": "model.onnx", "scores_are": "probabilities"})
     assert told.scores[:2] == ("probabilities", "model config")
+    assert facts_of(told, classifying()).scores_told
     written(network, softmax, shape=("n", 48), metadata={"evaljobs.scores_are": "odds"})
     assert "'odds'; expected logits or probabilities" in resolved({"path": "model.onnx"}).message
 

@@ -90,11 +90,33 @@ def test_two_models_at_one_place_are_refused(tmp_path):
     """A line has one value at each epoch."""
     touch(tmp_path, "a/p-1.onnx", "b/q-1.onnx")
     both = [
-        {"path": f"{run}/*.onnx", "tag_pattern": f"{name}-{{epoch}}", "series": "epoch"} for run, name in ("ap", "bq")
+        {"path": f"{run}/*.onnx", "tag_pattern": f"{name}-{{epoch}}", "series": "epoch", "tags": {"loss": "arc"}}
+        for run, name in ("ap", "bq")
     ]
-    with pytest.raises(UsageError, match=r"'p-1' and 'q-1' both stand at epoch 1 of the line '\*'"):
+    with pytest.raises(UsageError, match=r"'p-1' and 'q-1' both stand at epoch 1 of the line 'loss=arc'"):
         find_models(entries(*both), tmp_path)
     assert len(find_models(entries(both[0], {**both[1], "tags": {"run": "b"}}), tmp_path)) == 2
+
+
+def test_entries_whose_files_are_called_alike_are_lines_of_their_own(tmp_path):
+    """Two training runs are never one curve: the folders tell them apart, as many of them as are needed."""
+    touch(
+        tmp_path, "runs/a/epoch-10.onnx", "runs/b/epoch-15.onnx", "x/1/ckpt/s-3.onnx", "x/2/ckpt/s-4.onnx", "t-1.onnx"
+    )
+    paths = {"runs/a/epoch-*": "epoch", "runs/b/epoch-*": "epoch", "x/1/ckpt/s-*": "s", "x/2/ckpt/s-*": "s", "t-*": "t"}
+    asked = [
+        {"path": f"{path}.onnx", "tag_pattern": f"{word}-{{epoch}}", "series": "epoch"} for path, word in paths.items()
+    ]
+    found = find_models(entries(*asked), tmp_path)
+    assert [(c.series.name, c.series.value) for c in found] == [
+        ("a/epoch-*", 10),
+        ("b/epoch-*", 15),
+        ("1/ckpt/s-*", 3),
+        ("2/ckpt/s-*", 4),
+        ("t-*", 1),
+    ]
+    named = find_models(entries({**asked[0], "name": "first"}, asked[1]), tmp_path)
+    assert [c.series.name for c in named] == ["first", "epoch-*"]
 
 
 @pytest.mark.parametrize(

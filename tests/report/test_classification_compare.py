@@ -15,6 +15,8 @@ from evaljobs.report.comparing.comparison_page import to_page
 from evaljobs.report.comparing.gate import parse_gate
 from evaljobs.report.comparing.matching import Wanted
 from evaljobs.report.comparing.measures import measure_difference
+from evaljobs.report.runs.identity import question_of
+from tests.report.test_class_ranks import with_one_that_knows_little
 from tests.report.test_classification import found_of, results_of
 
 Document = dict[str, Any]
@@ -102,3 +104,21 @@ def test_models_on_other_images_have_no_interval(runs: tuple[Document, Document]
     results_of(other)["good"]["excluded"]["digest"] = "ab"
     (judged,) = compared((runs[0], dict(other.results)), "accuracy >= baseline", models=(("good", "good"),)).gates
     assert (judged["judgement"], judged["reason"]) == ("inconclusive", "judged on other images")
+
+
+def test_labels_that_mean_other_classes_are_another_question(tmp_path: Path) -> None:
+    """Their numbers differ for reasons other than the models: not compared, and told apart on one page."""
+    last = dict(found_of(tmp_path, {"good": 2.0}, None).results)
+    tonight = dict(found_of(tmp_path, {"good": 2.0}, None, label_map={"coat": "bag"}).results)
+    with pytest.raises(UsageError, match=r"0 labels mapped.*1 labels mapped.*`label_map`"):
+        compared((last, tonight))
+    assert question_of(last["evaluations"]) != question_of(tonight["evaluations"])
+    assert question_of(last["evaluations"]) == question_of(copy.deepcopy(last["evaluations"]))
+
+
+def test_the_best_of_a_run_knows_most_labels(tmp_path: Path) -> None:
+    """A model that was judged on the few images that it knows is not the best one, however right it is there."""
+    run = dict(with_one_that_knows_little(tmp_path).results)
+    assert of(run, "narrow")["accuracy"] > of(run, "good")["accuracy"]
+    rows = compared((run, copy.deepcopy(run)), best=True).rows
+    assert {(row["reference"], row["model"]) for row in rows} == {("good", "good")}

@@ -15,7 +15,8 @@ from evaljobs.pairs.intervals import difference
 from evaljobs.report.section import Found, Table
 from evaljobs.report.tables.factor_tables import factor_rows, factor_tables, factors_of, factors_table
 from evaljobs.report.tables.factors import MOST_LEVELS, Factors, find_factors
-from evaljobs.report.tables.levels import Values, level_text, natural
+from evaljobs.report.tables.flags import MEANING
+from evaljobs.report.tables.levels import level_text
 from tests.report.ablation import TARGET, entry, evaluation, found_in, published
 
 Tags = dict[str, dict[str, str]]
@@ -111,6 +112,24 @@ def test_the_long_table_has_a_row_for_each_place_of_a_model() -> None:
     assert row["fixed"] == "backbone=lcnet050, dim=256, res=128, norm=ln, loss=cos, classes=390144, recipe=Indoor"
 
 
+def flagged() -> Found:
+    """Return two losses, one of them with a TPR that rests on a handful of pairs."""
+    runs = [evaluation(loss, tpr, 0.9) for loss, tpr in (("arc", 0.5), ("cos", 0.6))]
+    runs[1]["result"]["points"][0]["flags"] = ["few_errors"]
+    return found_in([entry(loss, {"loss": loss}) for loss in ("arc", "cos")], runs)
+
+
+def test_a_flagged_number_is_not_compared_in_silence() -> None:
+    """Beside each verdict stands which side rests on few pairs, and below it what that means."""
+    tables = factor_tables(flagged(), TARGET)
+    (effect,) = texts(named(tables, "effects"))
+    assert (effect["flags_a"], effect["flags_b"]) == ("-", "few_errors")
+    assert [row["flags"] for row in texts(named(tables, "factor-loss"))] == ["-", "few_errors"]
+    for table in tables:
+        assert f"few_errors: {MEANING['few_errors']}" in table.notes
+        assert any(column.name.startswith("flags") for column in table.shown)
+
+
 # Structure
 
 
@@ -152,7 +171,7 @@ def oracle(tags: Tags, keys: Sequence[str]) -> dict[frozenset[str], set[frozense
     others = [key for key in varying if key not in serial]
     pairs = list(itertools.combinations(tags, 2))
     if serial and others:
-        varying = others if all(differing(a, b, others) for a, b in pairs) else []
+        varying = others
     differences = [differing(*pair, varying) for pair in pairs]
     along = {key: {other for other in varying if all(key in d for d in differences if other in d)} for key in varying}
     masters = {key for key in varying if not any(key in along[other] and other not in along[key] for other in varying)}
@@ -245,9 +264,13 @@ def test_a_serial_number_is_no_factor() -> None:
     }
     assert [factor.name for factor in find(tags).factors] == ["loss", "norm"]
     seeds = {f"{x}{i}": {"loss": x, "seed": f"{x}{i}"} for x in "ac" for i in range(2)}
-    assert find(seeds).factors == ()
-    (note,) = find(seeds).notes
-    assert note.startswith("seed is another for every model")
+    (factor,) = find(seeds).factors
+    assert factor.name == "loss"
+    assert factor.blocks[0].levels == {("a",): ("a0", "a1"), ("c",): ("c0", "c1")}
+    assert find(seeds).notes == (
+        "seed is another for every model: it is taken for a name, and models that differ in it alone count as equal",
+        "equal in all tags that are compared, each against the models of other levels: a0 = a1, c0 = c1",
+    )
     names = {f"m{i}": {"name": f"m{i}"} for i in range(MOST_LEVELS + 1)}
     assert find(names).factors == ()
     assert "the leaderboard is its table" in find(names).notes[0]
@@ -274,20 +297,6 @@ def test_nothing_to_compare_says_so() -> None:
     assert find({"m": {"a": "1"}, "n": {"a": "1"}}) == Factors((), ())
     assert find({"m": {}, "n": {}}) == Factors((), ())
     assert factor_tables(found_in([entry("m", {})], [evaluation("m", 0.5, 0.9)]), TARGET) == []
-
-
-def test_levels_are_ordered_as_people_do() -> None:
-    """Absent first, numbers by size, numbers inside names by size too."""
-
-    def ordered(*found: str | None) -> list[str]:
-        levels: list[Values] = [(value,) for value in found]
-        return [level_text(level) for level in natural(levels)]
-
-    assert ordered("1e-3", "0.01", "3e-4", None) == ["-", "3e-4", "1e-3", "0.01"]
-    assert ordered("16,256", "390,144", "130,048", "512") == ["512", "16,256", "130,048", "390,144"]
-    assert ordered("epoch10", "epoch9", "epoch") == ["epoch", "epoch9", "epoch10"]
-    assert ordered("10", "9", "b") == ["9", "10", "b"]
-    assert ordered("nan", "inf", "-1") == ["-1", "inf", "nan"]
 
 
 # Numbers

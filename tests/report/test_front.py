@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evaljobs.report.section import Found
+from evaljobs.report.tables.boards import leaderboard_table
 from evaljobs.report.tables.front import Cost, front_rows, front_table
 from tests.report.ablation import TARGET, entry, evaluation, found_in, published
 
@@ -106,15 +107,32 @@ def test_what_is_left_out_is_named() -> None:
     assert empty.notes == ["left out, since their GFLOPs or TPR is not known: m0, m1, m2, m3, m4 and 2 more"]
 
 
-def test_latency_comes_from_the_measured_rates() -> None:
+def test_a_rate_of_an_earlier_run_is_marked() -> None:
+    """The store does not know on which machine it was measured: such a time is not shown as one of this run."""
+    found = section([(1.0, 0.5), (2.0, 0.6)])
+    rates = {"m0": {"images_per_s": 200.0, "measured": "this run"}, "m1": {"images_per_s": 50.0, "measured": "earlier"}}
+    measured = found._replace(results={**found.results, "execution": {"models": rates}})
+    table = front_table(measured, TARGET, Cost.TIME)
+    times = next(column for column in table.columns if column.name == "time")
+    assert times.heading == "time per image, in batches [ms]"
+    assert [times.text(row) for row in table.rows] == ["5", "20 (earlier)"]
+    assert "earlier" not in str(front_table(measured, TARGET, Cost.GFLOPS).notes)
+    board = leaderboard_table(measured, TARGET, rates=True)
+    images = next(column for column in board.columns if column.name == "images_per_s")
+    assert [images.text(row) for row in board.rows] == ["50 (earlier)", "200"]
+    for notes in (table.notes, board.notes):
+        assert "does not know on which machine" in notes[-1]
+
+
+def test_times_come_from_the_measured_rates() -> None:
     """Milliseconds for an image, of those models that somebody has measured; only where files may differ."""
     found = section([(1.0, 0.5), (2.0, 0.6), (3.0, 0.7)])
     rates = {"m0": {"images_per_s": 200.0}, "m1": {"images_per_s": 50.0}, "m2": {}}
     measured = found._replace(results={**found.results, "execution": {"models": rates}})
-    rows = front_rows(measured, TARGET, Cost.LATENCY)
+    rows = front_rows(measured, TARGET, Cost.TIME)
     assert [(row["name"], row["x"]) for row in rows] == [("m0", 5.0), ("m1", 20.0)]
-    assert [cost for cost in Cost if cost.varies] == [Cost.LATENCY]
-    assert front_rows(found, TARGET, Cost.LATENCY) == []
+    assert [cost for cost in Cost if cost.varies] == [Cost.TIME]
+    assert front_rows(found, TARGET, Cost.TIME) == []
 
 
 def test_whether_the_next_is_better_for_certain() -> None:

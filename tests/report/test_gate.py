@@ -11,8 +11,11 @@ from hypothesis import strategies as st
 from evaljobs.config import parse_target
 from evaljobs.errors import ExitCode, UsageError
 from evaljobs.pairs.intervals import difference
+from evaljobs.report.comparing.comparison import compare
+from evaljobs.report.comparing.comparison_page import to_page
 from evaljobs.report.comparing.gate import EXAMPLE, Gate, exit_code, judge, parse_gate
-from tests.report.runs import make_result
+from evaljobs.report.comparing.matching import Wanted
+from tests.report.runs import make_result, make_run
 
 GATES = [
     (EXAMPLE, Gate(EXAMPLE, 1e-4, -0.005, relative=True)),
@@ -177,3 +180,31 @@ def test_the_exit_code_is_that_of_the_worst_gate():
     ]
     assert exit_code([rows["passed"], rows["failed"]], strict=False) == 3
     assert exit_code([rows["passed"]], strict=True) == exit_code([], strict=True) == 0
+
+
+def test_nothing_is_concluded_where_the_data_do_not_resolve_the_target():
+    """The TPR is that at zero false positives, which hangs on one pair: no interval of it decides a gate."""
+    unresolved = make_result(0.9)
+    unresolved["points"][0]["flags"] = ["unresolved", "few_errors"]
+    for gate, baseline in ((Gate("", 1e-4, 0.5, False), None), (Gate("", 1e-4, -0.5, True), make_result(0.8, seed=1))):
+        row = judge(gate, baseline, unresolved, same_file=False)
+        assert row["judgement"] == "inconclusive"
+        assert row["reason"].startswith("FPR 1e-4 is not resolved by this data")
+        assert row["ci"] is not None
+    assert judge(Gate("", 1e-3, 0.5, False), None, unresolved, same_file=False)["judgement"] == "passed"
+    assert judge(Gate("", None, 0.5, False), None, unresolved, same_file=False)["judgement"] == "passed"
+    assert judge(Gate("", 1e-4, -0.5, True), unresolved, unresolved, same_file=True)["judgement"] == "passed"
+    # Of an absolute gate the baseline is not looked at.
+    assert judge(Gate("", 1e-4, 0.5, False), unresolved, make_result(0.9), same_file=False)["judgement"] == "passed"
+
+
+def test_a_model_that_failed_tonight_leaves_its_gates_open():
+    """Also where it is the only one: a verdict, no mistake in the command. Without gates there is nothing to say."""
+    last, tonight = make_run({"a": make_result(0.9)}), make_run({"a": None}, day=2)
+    found = compare(last, tonight, Wanted(), [parse_gate(EXAMPLE, parse_target)])
+    assert [(row["judgement"], row["reason"]) for row in found.gates] == [
+        ("inconclusive", "the candidate has no result")
+    ]
+    assert "inconclusive" in to_page(found)
+    with pytest.raises(UsageError, match="nothing can be compared"):
+        compare(last, tonight, Wanted())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from evaljobs.report.results import verification_groups
-from evaljobs.report.runs.history import BEST, history_chart, history_rows, history_table
+from evaljobs.report.runs.history import BEST, MOST_LINES, history_chart, history_rows, history_table
 from evaljobs.report.runs.joining import join
 from evaljobs.report.section import Found
 from tests.report.runs import make_result, make_run, make_tables
@@ -55,6 +55,40 @@ def test_a_change_is_that_of_the_model_of_that_name_and_says_whether_it_is_real(
     change = rows["2", "net"]["change"]
     assert (round(change["difference"], 12), change["verdict"]) == (0.06, "real")
     assert rows["3", "net"]["change"]["verdict"] == "not certain"
+
+
+def test_the_best_of_a_night_is_compared_with_the_best_of_the_night_before():
+    """Where each night's winner has a name of its own, its name alone would say nothing about progress."""
+    tprs = {1: 0.80, 2: 0.86, 3: 0.8601}
+    documents = [
+        make_run({f"net-{day}": make_result(tpr, seed=day), "base": make_result(0.5)}, day=day, name=str(day))
+        for day, tpr in tprs.items()
+    ]
+    rows = [row for row in history_rows(found_in(*documents), FPR) if row["is_best"]]
+    assert [row["change"] for row in rows] == [None] * 3
+    assert rows[0]["best_change"] is None
+    assert (round(rows[1]["best_change"]["difference"], 12), rows[1]["best_change"]["verdict"]) == (0.06, "real")
+    assert rows[2]["best_change"]["verdict"] == "not certain"
+    table = history_table(found_in(*documents), FPR)
+    texts = {column.name: [column.text(row) for row in table.rows] for column in table.columns}
+    assert texts["best_change"][2].startswith("+0.06")
+    assert texts["best_verdict"][2] == "real"
+    assert len({column.name for column in table.columns}) == len(table.columns)
+    always = {row["run"]["name"]: row for row in history_rows(found_in(*nights()[1:]), FPR) if row["is_best"]}
+    assert always["3"]["best_change"]["difference"] == always["3"]["change"]["difference"]
+    same = [make_run({"base": make_result(0.5)}, day=day, name=str(day)) for day in (1, 2)]
+    assert [row["best_same"] for row in history_rows(found_in(*same), FPR)] == [False, True]
+
+
+def test_lines_that_are_left_out_are_counted():
+    """A chart of the best must not look like a chart of all."""
+    many = {f"m{number:02}": make_result(0.5 + number / 100) for number in range(MOST_LINES + 3)}
+    chart = history_chart(found_in(*(make_run(many, day=day, name=str(day)) for day in (1, 2))), FPR)
+    assert len(chart.data["lines"]) == MOST_LINES
+    assert chart.title.endswith(f"over 2 runs ({MOST_LINES} of {MOST_LINES + 3} models)")
+    assert chart.alt.endswith(f": {MOST_LINES} of {MOST_LINES + 3}, those that are best in the newest run")
+    few = history_chart(found_in(*nights()), FPR)
+    assert few.title.endswith("over 3 runs")
 
 
 def test_the_table_has_what_comes_back_and_the_best():

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from evaljobs.errors import UsageError
 from evaljobs.report.comparing.differences import pair_rows
+from evaljobs.report.page.about import run_entries, runs_table
 from evaljobs.report.results import verification_groups
 from evaljobs.report.runs.history import joined_findings
 from evaljobs.report.runs.joining import join, name_runs
@@ -181,6 +182,52 @@ def test_a_model_that_failed_last_night_keeps_its_result():
     assert found["evaluations"][0]["result"] == A["evaluations"][0]["result"]
 
 
+def refused(document):
+    """Return a run whose failed models have no evaluations at all."""
+    worked = [entry for entry in document["evaluations"] if entry["status"] == "ok"]
+    return {**document, "evaluations": worked}
+
+
+@pytest.mark.parametrize("change", [lambda document: document, refused])
+def test_that_a_result_is_older_than_the_last_failure_is_said(change):
+    """Tonight's page must not show a model as fine that died tonight; one that works again is fine."""
+    a = make_run({"m": make_result(0.8), "n": make_result(0.7), "o": make_result(0.6)}, day=1, name="1")
+    b = change(make_run({"m": None, "n": make_result(0.7), "o": None, "never worked": None}, day=2, name="2"))
+    (finding,) = joined_findings(join(named(a, b)).document)
+    assert finding == (Level.BAD, "failed in 2: m, o; their results are of 1", "the report of 2 has the reasons")
+    c = change(make_run({"m": make_result(0.8), "n": None}, day=3, name="3"))
+    assert findings(join(named(a, b, c)).document) == [
+        "failed in 3: n; its result is of 2",
+        "failed in 2: o; its result is of 1",
+    ]
+
+
+def test_a_job_that_a_model_failed_is_told_from_those_that_it_did():
+    """Only what is shown of an older run is said to be."""
+    a, b = (make_run({"m": make_result(0.8)}, day=day, name=str(day)) for day in (1, 2))
+    a["evaluations"].append({**a["evaluations"][0], "job": "gone"})
+    assert findings(join(named(a, b)).document) == []
+    b["evaluations"].append({**b["evaluations"][0], "job": "gone", "status": "failed", "error": {}, "result": None})
+    b["models"][0]["status"] = "failed"
+    assert findings(join(named(a, b)).document) == ["failed in 2: m; its result is of 1"]
+
+
+def test_how_each_run_was_made_stands_in_the_table_of_the_runs():
+    """A command of one run beside the seconds of all would be how nobody made it."""
+    a, b = (make_run({"m": make_result(0.8)}, day=day, name=str(day)) for day in (1, 2))
+    a["execution"]["command"], b["execution"]["command"] = "evaljobs run a.yaml", "evaljobs run b.yaml"
+    a["execution"]["versions"] = {"evaljobs": "0.1.0", "onnxruntime": "1.19.2"}
+    document = join(named(a, b)).document
+    table = runs_table(document)
+    rows = [{column.name: column.text(row) for column in table.columns} for row in table.rows]
+    assert [row["command"] for row in rows] == ["evaljobs run a.yaml", "evaljobs run b.yaml"]
+    assert [row["versions"] for row in rows] == ["evaljobs 0.1.0, onnxruntime 1.19.2", "evaljobs 0.1.0"]
+    assert {(row["seconds"], row["provider"]) for row in rows} == {("60.0", "CPUExecutionProvider")}
+    assert [entry.name for entry in run_entries(document)] == ["digest of the set main"]
+    alone = {entry.name: entry.text for entry in run_entries(join(named(a)).document)}
+    assert (alone["command"], alone["seconds"]) == ("evaljobs run a.yaml", "60.0")
+
+
 def test_lines_of_models_that_are_told_apart_are_two_lines():
     """Epoch 1 of two trainings is not one place."""
     place = {"tag": "epoch", "value": 1, "name": "run a"}
@@ -277,25 +324,3 @@ def test_the_order_of_runs_does_not_matter(asked, random):
         for one in run["results"]:
             tprs = [point["tpr"] for point in results[one["job"], one["set"], one["model"]]["points"]]
             assert tprs == [point["tpr"] for point in worked[one["own_name"]]["points"]]
-
-
-@pytest.mark.parametrize(
-    ("changes", "apart"),
-    [
-        ({}, False),
-        ({"accuracy": 0.75 + 1e-12, "notes": ["said otherwise"]}, False),
-        ({"new": 1}, False),
-        ({"accuracy": 0.76}, True),
-        ({"classes": [{"name": "a", "f1": 0.5}, {"name": "b", "f1": 0.6}]}, True),
-        ({"classes": [{"name": "a", "f1": 0.5}]}, True),
-        ({"best": "b"}, True),
-    ],
-)
-def test_results_of_other_kinds_agree_where_all_that_both_have_is_equal(changes, apart):
-    """Up to what another machine may change in the last digits."""
-    classes = [{"name": "a", "f1": 0.5}, {"name": "b", "f1": 0.5}]
-    result = {"accuracy": 0.75, "classes": classes, "best": "a", "notes": []}
-    documents = [make_run({"m": make_result(0.8)}, day=day, name=str(day)) for day in (1, 2)]
-    for document, found in zip(documents, (result, {**result, **changes}), strict=True):
-        document["evaluations"][0] |= {"kind": "classification", "result": found}
-    assert names(join(named(*documents)).document) == (["1/m", "2/m"] if apart else ["m"])

@@ -16,8 +16,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from evaljobs.report.kinds import sections
+from evaljobs.report.page import images, render_page, views
 from evaljobs.report.page.encoding import all_visible, data_uri, json_for_script, script_hash
-from evaljobs.report.page.images import Album
+from evaljobs.report.page.grids import grid_of
+from evaljobs.report.page.images import ALWAYS, OF_AN_EVALUATION, PAGE, Album, room_for
+from evaljobs.report.section import Table
+from evaljobs.report.tables.columns import Column, Kind
 from tests.browser.runs import Run, make_run
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -153,6 +158,94 @@ def test_an_album_has_a_limit_and_holds_each_image_once() -> None:
 def test_a_hash_is_that_of_the_policy_level_3() -> None:
     """The example of the specification: https://www.w3.org/TR/CSP3/#external-hash has this form."""
     assert script_hash("alert('Hello, world.');") == "'sha256-qznLcsROx4GACP2dm0UCKCzCG+HiZ1guq6ZZDob/Tng='"
+
+
+def test_a_roc_chart_has_the_numbers_of_the_tables(tmp_path: Path) -> None:
+    """At each target, resolved or not, its number is that of the results; no corner is moved beyond a target."""
+    run = make_run(["one", "two"], n=60, targets=("1e-6", "1e-4", "1e-2", "0.0123456"))
+    (section,) = sections(run.document, run.tables, tmp_path)
+    (chart,) = [chart for chart in section.whole.charts if chart.kind == "roc"]
+    results = {e["model"]: e["result"] for e in run.document["evaluations"]}
+    assert {curve["name"] for curve in chart.data["curves"]} == set(results)
+    assert all("unresolved" in result["points"][0]["flags"] for result in results.values())
+    for curve in chart.data["curves"]:
+        points = results[curve["name"]]["points"]
+        assert curve["at"] == pytest.approx([point["tpr"] for point in points], rel=1e-5)
+        assert curve["fpr"][0] == 1 / chart.data["n_impostor"]
+        for point in points[2:]:
+            before = [tpr for fpr, tpr in zip(curve["fpr"], curve["tpr"], strict=True) if fpr <= point["target"]]
+            assert before[-1] == pytest.approx(point["tpr"], abs=1e-4)
+
+
+def test_a_table_keeps_its_front_and_names_the_file_that_has_all() -> None:
+    """What stands beyond the limit is left out, but for the front; a file is named where there is one alone."""
+    column = Column("name", "model", "name", Kind.TEXT)
+    rows = [{"name": f"m{n}", "on_front": n in {1, 8}} for n in range(10)]
+    table = Table("front", "Front", [column], rows, ["a note"])
+    grid = grid_of(table, {}, 4, "summary/front.csv")
+    assert [line.cells[0].text for line in grid.lines] == ["m0", "m1", "m2", "m8"]
+    assert grid.notes == ["a note", "6 more rows are not shown: summary/front.csv has all rows"]
+    assert grid_of(table, {}, 1).notes == ["a note", "8 more rows are not shown: no file has them"]
+    assert [line.cells[0].text for line in grid_of(table, {}, 1).lines] == ["m1", "m8"]
+    assert grid_of(table, {}, 10).notes == ["a note"]
+
+
+def test_files_are_named_where_they_are_written(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Times differ between equal runs, and are in no file; runs that are joined have no files of their own."""
+    monkeypatch.setattr(views, "MOST_ROWS", 1)
+    run = make_run(["one", "two", "three"])
+    # The best is the fastest too, hence alone on that front.
+    tprs = {e["model"]: e["result"]["points"][0]["tpr"] for e in run.document["evaluations"]}
+    run.document["execution"]["models"] = {name: {"images_per_s": 1 + tpr} for name, tpr in tprs.items()}
+    made = sections(run.document, run.tables, tmp_path)
+    (timed,) = {table.name for table in made[0].whole.tables} - {table.name for table in made[0].files}
+    for summary, gflops in (
+        ([f"summary/{table.name}.csv" for table in made[0].files], "summary/front-gflops.csv"),
+        ([], ""),
+    ):
+        book = views.book_of({**run.document, "summary": summary}, made, [])
+        said = {grid.name: grid.notes[-1] for grid in book.views[0].grids if grid.left_out}
+        assert said[timed].endswith("no file has them")
+        assert said["front-gflops"].endswith(f"{gflops} has all rows" if gflops else "no file has them")
+
+
+def test_up_to_450_evaluations_leave_the_page_below_its_limit() -> None:
+    """Images take what evaluations leave; the best models have theirs in any case."""
+    for n in range(0, 451, 50):
+        room = room_for(n)
+        assert ALWAYS + n * OF_AN_EVALUATION + sum(room) <= PAGE
+    assert room_for(10**6) == room_for(10**5)
+    assert min(room_for(10**6)) > 0
+
+
+def test_thumbnails_without_room_are_counted(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """It is the evaluations that take the room, and the page says how many pictures it took."""
+
+    def left_out(document: dict[str, Any]) -> int:
+        made = sections(document, run.tables, tmp_path)
+        (said,) = re.findall(rb"There was no room for ([\d,]+) of the small pictures", render_page(document, made)) or [
+            b"0"
+        ]
+        return int(said.replace(b",", b""))
+
+    run.write(tmp_path)
+    assert left_out(run.document) == 0
+    monkeypatch.setattr(images, "OF_AN_EVALUATION", (PAGE - ALWAYS) / 8)
+    monkeypatch.setattr(images, "THUMBNAILS", 40_000)
+    few = left_out(run.document)
+    assert left_out({**run.document, "evaluations": run.document["evaluations"] * 2}) > few
+
+
+def test_the_configuration_can_be_copied(run: Run, tmp_path: Path) -> None:
+    """It stands on the page as it was read, line by line, whatever is written in it."""
+    text = "images: {folder: '</pre><script>alert(1)</script>'}\nmodels:\n- 'a\u202e.onnx'\n"
+    document = {**run.document, "execution": {**run.document["execution"], "config": text}}
+    found = Elements(render_page(document, sections(document, run.tables, tmp_path)).decode())
+    (copied,) = [a["data-copy"] for _, a in found.tags if a.get("aria-label") == "Copy the configuration"]
+    assert copied == text.replace("\u202e", "\\u202e")
+    assert len(found.scripts) == 3
+    joined = {**document, "joined": {"runs": [], "findings": []}}
+    assert b"Copy the configuration" not in render_page(joined, [])
 
 
 SCALE = """

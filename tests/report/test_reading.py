@@ -9,8 +9,14 @@ import pytest
 
 from evaljobs.errors import UsageError
 from evaljobs.remote import objects
+from evaljobs.report.page.about import run_findings
+from evaljobs.report.results import verification_groups
 from evaljobs.report.runs.reading import read_run
+from evaljobs.report.section import Found
+from evaljobs.report.tables.front import Cost, front_table
 from evaljobs.report.tables.sidecars import write_tables
+from evaljobs.report.text.markdown import to_markdown_page
+from evaljobs.report.text.remarks import remarks
 from tests.report.runs import make_result, make_run
 
 HOSTILE = "../<b> a.b/c"
@@ -87,6 +93,37 @@ def test_tables_are_read_when_they_are_looked_at(run):
         found[key]["roc"]
     with pytest.raises(KeyError):
         found[key]["no such table"]
+
+
+@pytest.mark.parametrize("key", ["fpr", "threshold", "next_impostor_score", "false_positives", "true_positives"])
+def test_a_point_without_what_is_shown_of_it_is_refused(run, key):
+    """A document that somebody cut is told apart from a mistake of the report's."""
+    folder, document, _ = run
+    del document["evaluations"][0]["result"]["points"][1][key]
+    (folder / "results.json").write_text(json.dumps(document))
+    with pytest.raises(UsageError, match=rf"evaluations\[0\].result.points\[1\] has no {key}"):
+        read_run(folder)
+
+
+@pytest.mark.parametrize("cost", [{}, {"cost": None}, {"cost": {"size_mb": 1.0}}])
+def test_what_may_be_absent_is_not_missed(run, cost):
+    """Cost and reasons of exclusion are beside the point: without them the rest is shown."""
+    folder, document, _ = run
+    for model in document["models"]:
+        del model["cost"]
+        model.update(cost)
+    document["sets"][0]["excluded"] = 3
+    for key in ("excluded_by_kind", "notices", "n_single_labels"):
+        del document["sets"][0][key]
+    (folder / "results.json").write_text(json.dumps(document))
+    results = read_run(folder).document
+    found = Found(results, verification_groups(results)[0], {}, folder)
+    assert front_table(found, 1e-4, Cost.GFLOPS).rows == []
+    assert remarks(results) == [
+        f"set {results['sets'][0]['name']}: 3 image(s) are excluded for every model (failures.csv)"
+    ]
+    assert run_findings(results, 0)[0].text.endswith("3 image(s) could not be used and count for no model")
+    assert "## Leaderboard" in to_markdown_page(results, {})
 
 
 def test_no_name_leads_out_of_the_folder(run):

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from evaljobs.report.comparing.comparison import compare
 from evaljobs.report.comparing.matching import Wanted
+from evaljobs.report.page.about import failures_table
 from evaljobs.report.runs.joining import join
 from evaljobs.report.runs.reading import read_results, read_run
 from evaljobs.report.tables.leaderboard import render_terminal
@@ -76,6 +77,19 @@ def test_pages_and_terminal_speak_of_the_others(audited: dict[str, Any], publish
     failed = copy.deepcopy(audited)
     failed["evaluations"][0] |= {"status": "failed", "result": None, "error": {"kind": "failed", "message": "no"}}
     assert shown(failed)
+
+
+def test_its_failure_is_told(audited: dict[str, Any]) -> None:
+    """On the terminal, in results.md and on the page: an audit that died has no model to stand for it."""
+    audited["evaluations"][0] |= {
+        "status": "failed",
+        "result": None,
+        "error": {"kind": "crashed", "message": "it died"},
+    }
+    assert remarks(audited)[0] == "audit on main (failed): it died"
+    assert "| audit | main | crashed | it died |" in to_markdown_page(audited, {})
+    (row,) = failures_table(audited).rows
+    assert (row["model"]["name"], row["job"], row["set"]) == (None, "audit", "main")
 
 
 def test_it_is_joined_with_other_runs(audited: dict[str, Any]) -> None:

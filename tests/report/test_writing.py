@@ -124,7 +124,7 @@ def test_the_page_says_all_there_is_to_say(complete: tuple[Any, Any], tmp_path: 
         "## Differences",
         "## Thresholds",
         "## What the flags mean",
-        "## Models that failed",
+        "## What failed",
         "## Notes on models",
         "## Sets",
     ]
@@ -145,7 +145,7 @@ def test_a_run_in_which_every_model_failed_is_written_too(make: Make, tmp_path: 
     assert {path.relative_to(tmp_path).as_posix() for path in written} == FILES
     (row,) = pq.read_table(tmp_path / "results.parquet").to_pylist()
     assert (row["model"], row["status"], row["error"]) == ("m", "failed", "corrupt")
-    assert "## Models that failed" in (tmp_path / "results.md").read_text(encoding="utf-8")
+    assert "## What failed" in (tmp_path / "results.md").read_text(encoding="utf-8")
 
 
 def test_a_model_may_fail_on_one_set_and_work_on_another(make: Make, tmp_path: Path) -> None:
@@ -162,7 +162,7 @@ def test_a_model_may_fail_on_one_set_and_work_on_another(make: Make, tmp_path: P
     ]
     write_results(make("document", models, evaluations), {}, tmp_path)
     page = (tmp_path / "results.md").read_text(encoding="utf-8")
-    _, _, failures = page.partition("## Models that failed\n\n")
+    _, _, failures = page.partition("## What failed\n\n")
     assert failures.splitlines()[2:4] == [
         "| lost | - | - | non_finite | 3 rows |",
         "| half | verification | b | non_finite | 3 rows |",

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 
+import numpy as np
 import pytest
 
+from evaljobs.classification.classification import classify
 from evaljobs.tracking.entries import ID_TAG, MODEL_TAG, model_entries, run_id, whole_entry
 from tests.report.runs import digest, make_result, make_run
 
@@ -55,7 +57,7 @@ def test_what_is_undefined_is_left_out(document):
 
 def test_several_jobs_are_told_apart(document):
     """And numbers of other kinds are logged by their names."""
-    other = {**document["evaluations"][0], "job": "classes & co", "kind": "classification"}
+    other = {**document["evaluations"][0], "job": "classes & co", "kind": "one of our own"}
     other["result"] = {"accuracy": 0.75, "n_samples": 10, "exact": True, "name": "x", "confusion": [[1]]}
     document["evaluations"].append(other)
     metrics = next(model_entries(document)).metrics
@@ -64,6 +66,28 @@ def test_several_jobs_are_told_apart(document):
         "classes _ co/main/accuracy": 0.75,
         "classes _ co/main/n_samples": 10,
     }
+
+
+def test_a_classification_has_the_ends_of_its_intervals_and_its_calibration(document):
+    """All that the leaderboard of classifications has can be followed over runs."""
+    labels = [f"c{number % 3}" for number in range(60)]
+    scores = np.random.default_rng(1).normal(size=(60, 3))
+    result = classify(scores, labels, ["c0", "c1", "c2"], scores_are="logits", top_k=(1, 2)).to_json()
+    document["evaluations"][0] |= {"kind": "classification", "result": result}
+    metrics = next(model_entries(document)).metrics
+    for name, ends in (
+        ("accuracy", result["accuracy_ci"]),
+        ("balanced_accuracy", result["balanced_accuracy_ci"]),
+        ("macro_f1", result["macro_f1_ci"]),
+        ("top_2", result["top_k"][1]["accuracy_ci"]),
+    ):
+        assert [metrics[f"{name}_{end}"] for end in ("lower", "upper")] == ends
+    assert metrics["macro_f1"] == result["macro"]["f1"]
+    assert (metrics["top_1"], metrics["top_2"]) == tuple(top["accuracy"] for top in result["top_k"])
+    assert (metrics["ece"], metrics["nll"]) == (result["calibration"]["ece"], result["calibration"]["nll"])
+    document["evaluations"][0]["result"] = {**result, "calibration": None, "macro_f1_ci": None}
+    metrics = next(model_entries(document)).metrics
+    assert [name for name in metrics if name in {"ece", "nll", "macro_f1_lower"}] == []
 
 
 def test_names_are_those_that_a_tracking_server_takes(document):

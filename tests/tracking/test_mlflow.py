@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import tempfile
 
 import pytest
 
 from evaljobs.errors import TrackingError, UsageError
 from evaljobs.remote import objects
-from evaljobs.tracking import track
+from evaljobs.report.runs.places import read_bytes
+from evaljobs.tracking import mlflow_client, track
 from evaljobs.tracking.entries import MODEL_TAG
 from tests.report.runs import make_result, make_run
 
@@ -98,6 +100,23 @@ def test_a_run_on_s3_is_logged_too(uri, s3):
     done = track(folder, "faces", uri)
     client = MlflowClient(uri)
     assert {file.path for file in client.list_artifacts(done.run_id)} == {"results.json", "figures"}
+
+
+def test_no_key_leads_out_of_the_temporary_folder(uri, s3, tmp_path, monkeypatch):
+    """A bucket may be anybody's: such a key is no file of a run, and is neither written nor logged."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    folder = f"{s3.bucket()}/out"
+    objects.replace(f"{folder}/results.json", json.dumps(make_run(MODELS)).encode())
+    objects.replace(f"{folder}/summary/leaderboard.csv", b"rank")
+    (real,) = [one for one in objects.find(folder) if one.uri.endswith(".csv")]
+    keys = ("summary/../../owned.txt", "figures/../../../owned.txt", "summary/a/../../../owned.txt")
+    listed = [*objects.find(folder), *(real._replace(uri=f"{folder}/{key}") for key in keys)]
+    # Other servers than the one here keep such keys.
+    monkeypatch.setattr(objects, "find", lambda _: listed)
+    monkeypatch.setattr(mlflow_client, "read_bytes", lambda uri: b"x" if ".." in uri else read_bytes(uri))
+    done = track(folder, "faces", uri)
+    assert list(tmp_path.rglob("owned.txt")) == []
+    assert {file.path for file in MlflowClient(uri).list_artifacts(done.run_id)} == {"results.json", "summary"}
 
 
 def test_what_mlflow_refuses_is_said(save, tmp_path, monkeypatch):

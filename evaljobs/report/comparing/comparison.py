@@ -67,7 +67,8 @@ def compare(a: Document, b: Document, wanted: Wanted, gates: Sequence[Gate] = ()
             rows += found
             notes += left_out
             judged += _judge(own, (a, b), (first, second), pair)
-    if not rows:
+    # A model that failed in B has no rows; the gates on it are judged, and say so.
+    if not rows and not judged:
         raise UsageError(f"nothing can be compared: {'; '.join(notes)}")
     return Comparison(rows, list(dict.fromkeys(notes)), judged)
 
@@ -125,6 +126,7 @@ def _of_pair(first: Group, second: Group, pair: Pair, wanted: Wanted) -> tuple[l
         sides = zip("AB", pair, (a, b), strict=True)
         return [], [f"model {name!r} of {side} has no result of {where(first)}" for side, name, r in sides if r is None]
     if kind_of(first) == CLASSIFICATION:
+        _refuse_other_question(first, pair, a, b)
         return _classified(second, pair, a, b), []
     _refuse_other_pairs(first, pair, a, b)
     _refuse_other_groups(first, a, b)
@@ -168,6 +170,23 @@ def _refuse_other_pairs(group: Group, pair: Pair, a: Document, b: Document) -> N
             f"{where(group)} compares other pairs in A ({pair[0]!r}: {found[0]}) than in B ({pair[1]!r}: {found[1]}); "
             "expected the same. Evaluate both with one configuration of the job"
         )
+
+
+def _refuse_other_question(group: Group, pair: Pair, a: Document, b: Document) -> None:
+    """Refuse classifications whose labels mean other classes."""
+    found = [result.get("asked") for result in (a, b)]
+    if found[0] != found[1]:
+        said = [_question(asked) for asked in found]
+        raise UsageError(
+            f"the labels of {where(group)} mean other classes in A ({pair[0]!r}: {said[0]}) than in B ({pair[1]!r}: "
+            f"{said[1]}); expected equal `label_map` and `missing`. Evaluate both with one configuration of the job"
+        )
+
+
+def _question(asked: Document | None) -> str:
+    if asked is None:
+        return "nothing is said about it, by an older version"
+    return f"{asked['n_mapped']} labels mapped, missing: {asked['missing']}, digest {asked['digest'][:12]}..."
 
 
 def _listed(result: Document) -> str:

@@ -7,7 +7,7 @@ from functools import partial
 
 from evaljobs.report.comparing.differences import Metric, Verdict
 from evaljobs.report.comparing.measures import measure_of
-from evaljobs.report.tables.columns import Column, Kind, Row
+from evaljobs.report.tables.columns import Column, Kind, Row, end_columns
 from evaljobs.report.tables.escape import markdown_text
 from evaljobs.report.tables.numbers import interval_text, rate_text
 
@@ -17,10 +17,6 @@ VERDICTS = {
     Verdict.NOT_CERTAIN: "zero lies inside: these images do not tell the two models apart",
     Verdict.UNKNOWN: "there is no interval",
 }
-
-
-def _ci_end(index: int, row: Row) -> float | None:
-    return None if row["ci"] is None else float(row["ci"][index])
 
 
 def _words(key: str, row: Row) -> str | None:
@@ -50,8 +46,7 @@ DIFFERENCE_COLUMNS = [
     Column("value_reference", "A", "a", Kind.NUMBER),
     Column("value_model", "B", "b", Kind.NUMBER),
     Column("difference", "B - A", "difference", Kind.NUMBER),
-    Column("difference_ci_lower", "lower end", partial(_ci_end, 0), Kind.NUMBER),
-    Column("difference_ci_upper", "upper end", partial(_ci_end, 1), Kind.NUMBER),
+    *end_columns("difference_ci", "ci"),
     Column("zero_inside", "zero inside", "zero_inside", Kind.BOOLEAN),
     Column("verdict", "verdict", "verdict", Kind.TEXT),
     Column("reason", "why there is no interval", lambda row: row["reason"] or None, Kind.TEXT),

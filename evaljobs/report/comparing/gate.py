@@ -18,8 +18,10 @@ from evaljobs.report.comparing.measures import NAMES, interval_of, measure_diffe
 from evaljobs.report.results import CLASSIFICATION, VERIFICATION, Document
 from evaljobs.report.tables.flags import flags
 from evaljobs.report.tables.leaderboard import find_point
+from evaljobs.report.tables.numbers import rate_text
 
 EXAMPLE = "tpr@1e-4 >= baseline - 0.005"
+_SAME_FILE = "the same model file"
 
 _NUMBER = r"(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 _MEASURES = r"accuracy|balanced_accuracy|macro_f1|top_[1-9]\d{0,5}"
@@ -107,7 +109,8 @@ def judge(gate: Gate, baseline: Document | None, candidate: Document | None, *, 
     """Judge a gate for one model.
 
     It fails where the whole interval lies below the bound, and passes where none of it does; the lower end may equal
-    the bound. Where the interval straddles the bound, or there is none, it is inconclusive.
+    the bound. Where the interval straddles the bound, or there is none, it is inconclusive; so it is at a target that
+    the data do not resolve, unless both are one model file with equal replicates.
 
     Parameters
     ----------
@@ -124,7 +127,7 @@ def judge(gate: Gate, baseline: Document | None, candidate: Document | None, *, 
     dict
         ``gate`` (as it was written), ``metric``, ``target``, ``relative``, ``bound``, ``baseline``, ``candidate`` (the
         numbers), ``judged`` (what the bound is for: the candidate's number or the difference), ``ci`` (its 95%
-        interval), ``judgement``, ``reason`` why there is no interval, and ``flags`` of the points.
+        interval), ``judgement``, ``reason`` why there is no interval or it decides nothing, ``flags`` of the points.
     """
     about = {
         "gate": gate.text,
@@ -139,15 +142,25 @@ def judge(gate: Gate, baseline: Document | None, candidate: Document | None, *, 
         reason = f"the {'candidate' if candidate is None else 'baseline'} has no result"
         return {**about, **numbers, **_judged(gate, None, None, reason)}
     if not gate.relative or baseline is None:
-        return {**about, **numbers, **_absolute(gate, candidate)}
-    return {**about, **numbers, **_relative(gate, baseline, candidate, same_file=same_file)}
+        return {**about, **numbers, **_resolved(gate, [candidate], _absolute(gate, candidate))}
+    found = _relative(gate, baseline, candidate, same_file=same_file)
+    return {**about, **numbers, **_resolved(gate, [baseline, candidate], found)}
+
+
+def _resolved(gate: Gate, results: list[Document], found: dict[str, Any]) -> dict[str, Any]:
+    """Return what was judged; inconclusive where the TPR is that at zero false positives, not that at the target."""
+    unresolved = any("unresolved" in _flags(gate, result) for result in results)
+    if gate.target is None or not unresolved or found["reason"] == _SAME_FILE:
+        return found
+    reason = f"FPR {rate_text(gate.target)} is not resolved by this data: the TPR is that at zero false positives"
+    return {**found, "judgement": str(Judgement.INCONCLUSIVE), "reason": reason}
 
 
 def _relative(gate: Gate, baseline: Document, candidate: Document, *, same_file: bool) -> dict[str, Any]:
     row = _difference(gate, baseline, candidate)
     ends, reason = row["ci"], row["reason"]
     if ends is None and same_file and row["difference"] == 0 and _replicates(gate, baseline, candidate):
-        ends, reason = [0.0, 0.0], "the same model file"
+        ends, reason = [0.0, 0.0], _SAME_FILE
     return _judged(gate, row["difference"], ends, reason)
 
 

@@ -73,21 +73,39 @@ def class_rows(results: Document, group: Group, measure: Measure = ACCURACY) -> 
     """Return the rows of a leaderboard, best first.
 
     Ordered by the measure, then by accuracy, balanced accuracy and name; models of one value share a rank. Those
-    without a value follow, then those that failed, both unranked.
+    that were judged on other images than most follow (``unranked`` says so, else it is empty), then those without a
+    value, then those that failed: all unranked.
     """
-    rows = [{**row, "rank": None} for row in group_rows(results, group)]
+    images = _ranked_images(group)
+    rows = [{**row, "rank": None, "unranked": _unranked(row["result"], images)} for row in group_rows(results, group)]
     rows.sort(key=partial(_order, measure))
-    values = [value_of(row["result"], measure.name) for row in rows]
+    values = [None if row["unranked"] else value_of(row["result"], measure.name) for row in rows]
     for row, value in zip(rows, values, strict=True):
         if value is not None:
             row["rank"] = values.index(value) + 1
     return rows
 
 
+def _ranked_images(group: Group) -> str | None:
+    """Return the digest of what the models that are ranked left out: those judged on the most images.
+
+    With `missing: exclude` a model is judged on the images whose labels it knows, and one that knows the easy ones
+    alone would stand above all others.
+    """
+    fine = [entry["result"] for entry in group.evaluations.values() if entry["status"] == OK]
+    most = min(fine, key=lambda result: (-result["n_samples"], result["excluded"]["digest"] or ""), default=None)
+    return None if most is None else most["excluded"]["digest"]
+
+
+def _unranked(result: Document | None, images: str | None) -> str:
+    other = result is not None and result["excluded"]["digest"] != images
+    return f"judged on {result['n_samples']:,} other images" if result is not None and other else ""
+
+
 def _order(measure: Measure, row: Row) -> tuple[Any, ...]:
     values = [value_of(row["result"], name) for name in (measure.name, ACCURACY.name, BALANCED.name)]
     down = [-(0.0 if value is None else value) for value in values]
-    return (row["status"] != OK, values[0] is None, *down, row["model"]["name"])
+    return (row["status"] != OK, values[0] is None, bool(row["unranked"]), *down, row["model"]["name"])
 
 
 def measure_difference(reference: Document, model: Document, name: str) -> dict[str, Any]:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 from evaljobs.report.comparing.difference_tables import difference_text
-from evaljobs.report.tables.columns import Column, Kind, Row
+from evaljobs.report.tables.columns import Column, Kind, Row, end_columns
 
 
-def paired_columns(key: str, title: str, reason: Callable[[Row], str]) -> list[Column]:
+def paired_columns(key: str, title: str, reason: Callable[[Row], str], verdict: str = "verdict") -> list[Column]:
     """Return a difference with its interval, and what that says.
 
     Parameters
@@ -21,11 +20,9 @@ def paired_columns(key: str, title: str, reason: Callable[[Row], str]) -> list[C
         For people.
     reason
         Why a row has none.
+    verdict
+        The name of the column of what it says.
     """
-    ends = [
-        Column(f"{key}_{end}", f"{title}, {end} end", partial(_end, key, index), Kind.NUMBER)
-        for index, end in enumerate(("lower", "upper"))
-    ]
     return [
         Column(
             key,
@@ -35,16 +32,11 @@ def paired_columns(key: str, title: str, reason: Callable[[Row], str]) -> list[C
             "",
             partial(_text, key),
             reason,
-            tuple(ends),
+            end_columns(key, f"{key}.ci", f"{title},"),
         ),
-        Column("verdict", "difference is", f"{key}.verdict", Kind.TEXT),
+        Column(verdict, "difference is", f"{key}.verdict", Kind.TEXT),
     ]
 
 
 def _text(key: str, row: Row) -> str:
     return difference_text(row[key])
-
-
-def _end(key: str, index: int, row: Row) -> Any:
-    ends = (row[key] or {}).get("ci")
-    return None if ends is None else float(ends[index])

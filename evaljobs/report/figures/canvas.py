@@ -61,7 +61,8 @@ def settle(figure: Figure) -> None:
     engine = figure.get_layout_engine()
     if engine is not None:
         engine.execute(figure)
-        figure.set_layout_engine("none")
+        # Not "none": with a placeholder for an engine each file is drawn twice, for nothing.
+        figure.set_layout_engine(None)
 
 
 def _png(figure: Figure) -> bytes:

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evaljobs.report.figures.found import curves_of, ranking_fpr, scores_of_model, targets_of
+from evaljobs.report.figures.found import curves_of, ranking_fpr, results_of, scores_of_model, targets_of
 from evaljobs.report.figures.front import Row, Titles, drawable, is_wide
 from evaljobs.report.figures.lines import Series
 from evaljobs.report.figures.roc import RocCurve, corners_at, left_end
 from evaljobs.report.figures.scores import thresholds_of
-from evaljobs.report.results import result_of
+from evaljobs.report.results import Document, result_of
 from evaljobs.report.section import Chart, Found
 from evaljobs.report.tables.numbers import rate_text
 
@@ -27,7 +27,8 @@ _TPR_DIGITS = 4
 def roc_chart(found: Found, fpr: float | None = None) -> Chart | None:
     """Return the ROC curves of all models, best first; None where there is none.
 
-    Between two of its points a curve keeps the TPR of the first. The points at the targets are exact to four digits.
+    Between two of its points a curve keeps the TPR of the first; left of the first, at one false positive, it says
+    nothing. The TPR at each target is that of the results, of a target that the data cannot resolve too.
     """
     curves = curves_of(found, fpr)
     if not curves:
@@ -35,8 +36,12 @@ def roc_chart(found: Found, fpr: float | None = None) -> Chart | None:
     targets = targets_of(found)
     left = left_end(curves, targets)
     places = _PLACES if len(curves) <= _FEW_CURVES else _FEW_PLACES
+    results = results_of(found, fpr)
     data = {
-        "curves": [{"name": name, **_curve(curve, left, targets, places)} for name, curve in curves.items()],
+        "curves": [
+            {"name": name, **_curve(curve, left, targets, places), "at": _at(results[name], targets)}
+            for name, curve in curves.items()
+        ],
         "n_impostor": max(curve.n_impostor for curve in curves.values()),
         "targets": targets,
     }
@@ -51,7 +56,14 @@ def _curve(curve: RocCurve, left: float, targets: Sequence[float], places: int) 
     rates = np.unique([start, *(x for x in (*spread, *targets) if start < x < 1), 1.0])
     coarse = curve._replace(tpr=np.round(curve.tpr, _TPR_DIGITS))
     x, y = corners_at(coarse, rates)
-    return {"fpr": rounded(x), "tpr": rounded(y)}
+    # The rates are short as they are, and rounding the others could move a corner beyond a target.
+    return {"fpr": x.tolist(), "tpr": rounded(y)}
+
+
+def _at(result: Document, targets: Sequence[float]) -> list[float | None]:
+    """Return the TPR at each target; None where the model has no such target, or the rate is undefined."""
+    known = {float(point["target"]): point["tpr"] for point in result["points"]}
+    return [_short(known.get(target)) for target in targets]
 
 
 def scores_chart(found: Found, model: str) -> Chart | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaljobs.report.figures import style
+from evaljobs.report.tables.levels import natural_texts
 
 # Four more than the models have; each with a shape of its own, since twelve colours are not told apart by all.
 COLORS = (*style.COLORS, "#F0E442", "#8C510A", "#B2DF8A", "#1B2A6B")
@@ -74,8 +74,8 @@ def coloring_of(column: str, values: Sequence[Any]) -> Categories | Scale | None
         low, high = np.nanmin(numbers), np.nanmax(numbers)
         return Scale(heading(column), numbers, bool(low > 0 and high / low > _WIDE))
     counts = Counter(str(value) for value in values if value is not None)
-    most = sorted(counts, key=lambda name: (-counts[name], _natural(name)))[:MOST_NAMED]
-    names = tuple(sorted(most, key=_natural))
+    most = sorted(natural_texts(counts), key=lambda name: -counts[name])[:MOST_NAMED]
+    names = tuple(natural_texts(most))
     numbered = {name: number for number, name in enumerate(names)}
     codes = (UNKNOWN if value is None else numbered.get(str(value), OTHERS) for value in values)
     return Categories(heading(column), names, np.fromiter(codes, np.int64, len(values)), len(counts) - len(names))
@@ -84,9 +84,3 @@ def coloring_of(column: str, values: Sequence[Any]) -> Categories | Scale | None
 def heading(column: str) -> str:
     """Return the name of a column of samples with its unit."""
     return f"{column} [{_UNITS[column]}]" if column in _UNITS else column
-
-
-def _natural(name: str) -> tuple[list[tuple[bool, int, str]], str]:
-    """Order names as people count: 2 before 10."""
-    parts = re.split(r"(\d+)", name)
-    return [(not p.isdecimal(), int(p) if p.isdecimal() else 0, p) for p in parts if p], name

@@ -18,6 +18,7 @@ from evaljobs.report.figures.labels import LEFT_FIRST, Named, label_points, labe
 from evaljobs.report.figures.roc import stairs
 from evaljobs.report.figures.style import COLORS, bare, legend_beside, log_axis
 from evaljobs.report.section import Found, Picture
+from evaljobs.report.tables.listing import first_names
 
 Row = Mapping[str, Any]
 Float64 = NDArray[np.float64]
@@ -160,7 +161,7 @@ def front_picture(found: Found, name: str, title: str, rows: Sequence[Row], titl
         return None
     written = front_figure(shown, picture_stem(found, name), titles)
     front = [str(row["name"]) for row in sorted(shown, key=lambda row: row["x"]) if row["on_front"]]
-    which = ", ".join(front[:5]) + (f" and {len(front) - 5} more" if len(front) > 5 else "")
+    which = first_names(front, 5)
     without = len(rows) - len(shown)
     note = f" {without:,} model(s) without one of the numbers are left out." if without else ""
     return Picture(name, title, f"{titles.y} against {titles.x}; on the front: {which}", written, CAPTION + note)

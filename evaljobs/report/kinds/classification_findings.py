@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from evaljobs.report.kinds.classification_tables import table_of
 from evaljobs.report.results import OK, Document
-from evaljobs.report.section import Finding, Found, Level
+from evaljobs.report.section import Finding, Found, Level, worst_first
+from evaljobs.report.tables.listing import first_names
 
 _NAMED = 3
 # Of fewer images, a recall says little.
@@ -32,8 +33,7 @@ def section_findings(found: Found, ranked: Sequence[str]) -> list[Finding]:
     if failed:
         text = f"{failed:,} of {len(found.group.evaluations):,} models have no result here"
         findings.append(Finding(Level.BAD, text, "They are listed below, with the reasons."))
-    order = list(Level)
-    return sorted(findings, key=lambda finding: order.index(finding.level))
+    return worst_first(findings)
 
 
 def model_findings(result: Document) -> list[Finding]:
@@ -134,5 +134,4 @@ def _notes(results: Mapping[str, Document]) -> Iterator[Finding]:
 
 
 def _names(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
-    return ", ".join(names[:_NAMED]) + more
+    return first_names(names, _NAMED)

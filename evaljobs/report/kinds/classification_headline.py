@@ -9,7 +9,6 @@ from evaljobs.report.comparing.difference_tables import difference_text
 from evaljobs.report.comparing.differences import Verdict
 from evaljobs.report.comparing.measures import Measure, class_rows, measure_difference, measures_of, value_of
 from evaljobs.report.kinds.verification_headline import certainty, verdict_of
-from evaljobs.report.results import OK
 from evaljobs.report.section import Fact, Found, Headline
 from evaljobs.report.tables.class_boards import measure_text
 from evaljobs.report.tables.columns import Row
@@ -18,16 +17,24 @@ from evaljobs.report.tables.columns import Row
 def headline_by(found: Found, measure: Measure) -> Headline:
     """Return the headline of classifications by a measure.
 
-    The best model of many is certain when the paired difference to each of the others is.
+    The best model of many is certain when the paired difference to each of the others is. Models that were judged on
+    other images are counted, and not compared.
     """
     rows = class_rows(found.results, found.group, measure)
-    fine = [row for row in rows if row["status"] == OK and value_of(row["result"], measure.name) is not None]
+    fine = [row for row in rows if row["rank"] is not None]
     if not fine:
         return Headline(None, f"No model has a {measure.title}.", Verdict.UNKNOWN)
     best = fine[0]
     against = [measure_difference(other["result"], best["result"], measure.name) for other in fine[1:]]
-    sentence = f"{_lead(best, measure, len(fine))} {_rest(fine, measure, against)}"
+    others = sum(bool(row["unranked"]) for row in rows)
+    sentence = f"{_lead(best, measure, len(fine))} {_rest(fine, measure, against)}{_not_ranked(others)}"
     return Headline(best["model"]["name"], sentence, verdict_of(against), _facts(found, best))
+
+
+def _not_ranked(n_models: int) -> str:
+    if not n_models:
+        return ""
+    return f" Not ranked, since judged on other images (labels that are left out): {n_models:,} more."
 
 
 def _lead(best: Row, measure: Measure, n_models: int) -> str:

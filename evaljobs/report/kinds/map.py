@@ -67,8 +67,9 @@ _METHOD_NOTE = (
 )
 _NEAR_NOTE = (
     "The image with the largest cosine, among those that are shown. By chance: the share of all pairs. By labels: what "
-    "would be if the nearest image were drawn anew among the images of its label: above it, a model puts images "
-    "together by this column and not by their label."
+    "would be if the nearest image were drawn anew among the images of its label: above it, images that lie together "
+    "share more than their label. A model that sees the column is one reason; near-duplicates or pictures of one "
+    "session that were saved alike are another."
 )
 
 
@@ -86,9 +87,10 @@ def _findings(row: Row, near: Sequence[Neighbours]) -> Iterator[Finding]:
             yield Finding(
                 Level.WARNING,
                 f"{name}: the nearest image has the same {one.column} for {one.same:.1%} of the images, where labels "
-                f"alone would make it {one.by_labels:.1%}: the model tells images by their {one.column}",
-                f"compare the map coloured by {one.column} with that by label; save all images the same way and "
-                "evaluate again",
+                f"alone would make it {one.by_labels:.1%}: images that lie together were saved alike. Either the "
+                f"model sees the {one.column}, or near-duplicates or sessions share it",
+                f"look at neighbours in the map coloured by {one.column}: if they do not show the same thing, save all "
+                "images the same way and evaluate again",
             )
 
 

@@ -1,4 +1,4 @@
-"""What images that lie nearest to each other share: their label, or something that no model should look at."""
+"""What images that lie nearest to each other share: their label, or how they were saved."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from evaljobs.report.results import OK, Document, group_rows
-from evaljobs.report.section import Finding, Found, Level
+from evaljobs.report.section import Finding, Found, Level, worst_first
 from evaljobs.report.tables.flags import MEANING, flags
 from evaljobs.report.tables.numbers import rate_text
 from evaljobs.report.text.closer_look import balance_matters, concentration
@@ -36,8 +36,7 @@ def section_findings(found: Found, ranked: Sequence[str]) -> list[Finding]:
     if failed := sum(status != OK for status in statuses):
         text = f"{failed:,} of {len(statuses):,} models have no result here"
         findings.append(Finding(Level.BAD, text, "They are listed below, with the reasons."))
-    order = list(Level)
-    return sorted(findings, key=lambda finding: order.index(finding.level))
+    return worst_first(findings)
 
 
 def model_findings(result: Document) -> list[Finding]:

@@ -11,7 +11,7 @@ from evaljobs.report.comparing.differences import Verdict, pair_rows
 from evaljobs.report.results import OK
 from evaljobs.report.section import Fact, Found, Headline
 from evaljobs.report.tables.columns import Row
-from evaljobs.report.tables.flags import why_no_rate
+from evaljobs.report.tables.flags import flags, why_no_rate
 from evaljobs.report.tables.leaderboard import leaderboard_rows
 from evaljobs.report.tables.numbers import interval_text, rate_text, share_text, threshold_text
 
@@ -22,7 +22,8 @@ def headline_at(found: Found, fpr: float) -> Headline:
     """Return the headline of verifications at a target.
 
     The best model of many is certain when the paired difference to each of the others is: against the runner-up alone,
-    a third model of wide intervals could be as good.
+    a third model of wide intervals could be as good. Nothing is certain at a target that the data do not resolve: the
+    TPR at zero false positives hangs on the one impostor pair with the highest score.
     """
     rows = leaderboard_rows(found.results, found.group, fpr)
     fine = [row for row in rows if row["status"] == OK and (row["point"] or {}).get("tpr") is not None]
@@ -31,6 +32,8 @@ def headline_at(found: Found, fpr: float) -> Headline:
     best = fine[0]
     against = [_against(found, best, row, fpr) for row in fine[1:]]
     verdict = verdict_of(against)
+    if verdict == Verdict.REAL and _unresolved(best):
+        verdict = Verdict.UNKNOWN
     sentence = f"{_lead(best, fpr, len(fine))} {_rest(fine, against)}".strip()
     return Headline(best["model"]["name"], sentence, verdict, _facts(best))
 
@@ -59,7 +62,13 @@ def verdict_of(against: Sequence[Mapping[str, Any]]) -> Verdict:
 def _lead(best: Row, fpr: float, n_models: int) -> str:
     tpr = interval_text(best["point"]["tpr"], best["point"].get("tpr_ci"))
     of = f"the best TPR of {n_models:,} models" if n_models > 1 else "TPR"
+    if _unresolved(best):
+        return f"At zero false positives (FPR {rate_text(fpr)} is not resolved by this data) it has {of}: {tpr}."
     return f"At FPR {rate_text(fpr)} it has {of}: {tpr}."
+
+
+def _unresolved(row: Row) -> bool:
+    return "unresolved" in flags(row["point"])
 
 
 def _rest(fine: Sequence[Row], against: Sequence[Mapping[str, Any]]) -> str:
@@ -72,6 +81,8 @@ def _rest(fine: Sequence[Row], against: Sequence[Mapping[str, Any]]) -> str:
     else:
         interval = ", the 95% interval in brackets" if against[0]["ci"] else ""
         by = f"Against {second}, the second, that is {difference_text(against[0])}{interval}."
+    if _unresolved(fine[0]) and verdict_of(against) == Verdict.REAL:
+        return f"{by} Whether that is certain is unknown: it hangs on the one impostor pair with the highest score."
     return f"{by} {certainty(fine[1:], against)}"
 
 

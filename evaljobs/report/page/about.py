@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
-from evaljobs.report.results import OK, Document, model_notes
+from evaljobs.report.results import Document, failed_rows, model_notes
 from evaljobs.report.runs.history import joined_findings
-from evaljobs.report.section import Finding, Level, Table
+from evaljobs.report.section import Finding, Level, Table, worst_first
 from evaljobs.report.tables.columns import Column, Kind
+from evaljobs.report.tables.escape import visible
+from evaljobs.report.tables.listing import first_names
 from evaljobs.report.tables.numbers import count_text
 from evaljobs.report.tables.verification import FAILURE_COLUMNS, SET_COLUMNS
 
 _NAMED = 5
 
+
+def _versions(run: Document) -> str | None:
+    return ", ".join(f"{name} {version}" for name, version in (run.get("versions") or {}).items()) or None
+
+
 _RUN_COLUMNS = [
     Column("name", "run", "name", Kind.TEXT),
     Column("started", "started", "started", Kind.TEXT),
-    Column("version", "evaljobs", "versions.evaljobs", Kind.TEXT),
+    Column("seconds", "seconds", "seconds", Kind.NUMBER, format=",.1f"),
+    Column("provider", "provider", "provider", Kind.TEXT),
+    Column("versions", "versions", _versions, Kind.TEXT),
+    Column("command", "command", "command", Kind.TEXT),
     Column("config_digest", "configuration digest", "config_digest", Kind.TEXT),
 ]
 
@@ -43,21 +53,7 @@ def runs_table(results: Document) -> Table:
 
 def failures_table(results: Document) -> Table:
     """Return what failed: a row per model without any result, then one per evaluation that failed by itself."""
-    worked = {e["model"] for e in results["evaluations"] if e["status"] == OK}
-    models = {model["name"]: model for model in results["models"]}
-    lost = [model for model in results["models"] if model["status"] != OK and model["name"] not in worked]
-    names = {model["name"] for model in lost}
-    rows = [_failure(None, None, model, model) for model in lost]
-    rows += [
-        _failure(e["job"], e["set"], models.get(e["model"], {"name": e["model"] or "-"}), e)
-        for e in results["evaluations"]
-        if e["status"] != OK and e["model"] not in names
-    ]
-    return Table("failures", "What failed", FAILURE_COLUMNS, rows)
-
-
-def _failure(job: str | None, set_name: str | None, model: Document, judged: Document) -> dict[str, Any]:
-    return {"job": job, "set": set_name, "model": model, "status": judged["status"], "error": judged.get("error")}
+    return Table("failures", "What failed", FAILURE_COLUMNS, failed_rows(results))
 
 
 def run_findings(results: Document, n_failed: int) -> list[Finding]:
@@ -68,22 +64,15 @@ def run_findings(results: Document, n_failed: int) -> list[Finding]:
     for image_set in results["sets"]:
         found += _of_set(image_set)
     for note, names in model_notes(results).items():
-        more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
-        found.append(Finding(Level.NOTE, f"{note}: {', '.join(names[:_NAMED])}{more}"))
+        found.append(Finding(Level.NOTE, f"{note}: {first_names(names, _NAMED)}"))
     return worst_first(found)
-
-
-def worst_first(findings: Iterable[Finding]) -> list[Finding]:
-    """Return findings in the order of their levels."""
-    order = list(Level)
-    return sorted(findings, key=lambda finding: order.index(finding.level))
 
 
 def _of_set(image_set: Document) -> Iterator[Finding]:
     where = f"set {image_set['name']}"
     if excluded := image_set.get("excluded"):
-        kinds = ", ".join(f"{n:,} {kind.replace('_', ' ')}" for kind, n in image_set["excluded_by_kind"].items())
-        text = f"{where}: {excluded:,} image(s) could not be used and count for no model: {kinds}"
+        kinds = ", ".join(f"{n:,} {k.replace('_', ' ')}" for k, n in (image_set.get("excluded_by_kind") or {}).items())
+        text = f"{where}: {excluded:,} image(s) could not be used and count for no model{kinds and f': {kinds}'}"
         yield Finding(Level.WARNING, text, "failures.csv lists each with its reason.")
     if single := image_set.get("n_single_labels"):
         yield Finding(Level.NOTE, f"{where}: {single:,} label(s) have one image only, hence no genuine pair")
@@ -92,10 +81,15 @@ def _of_set(image_set: Document) -> Iterator[Finding]:
 
 
 def run_entries(results: Document) -> list[Entry]:
-    """Return what is needed to carry the run out again, and what it was carried out with."""
+    """Return what is needed to carry the run out again, and what it was carried out with.
+
+    Of joined runs only the digests of the sets: the rest is another for each, and stands in the table of the runs.
+    """
+    sets = [Entry(f"digest of the set {s['name']}", str(s["digest"]), copied=True) for s in results["sets"]]
+    if "joined" in results:
+        return sets
     execution = results.get("execution") or {}
-    entries = [Entry("configuration digest", str(results.get("config_digest")), copied=True)]
-    entries += [Entry(f"digest of the set {s['name']}", str(s["digest"]), copied=True) for s in results["sets"]]
+    entries = [Entry("configuration digest", str(results.get("config_digest")), copied=True), *sets]
     if execution.get("command"):
         entries.append(Entry("command", str(execution["command"]), copied=True))
     if execution.get("started"):
@@ -108,6 +102,15 @@ def run_entries(results: Document) -> list[Entry]:
     entries += [Entry("computed in this run", said)] if said else []
     entries += [Entry(name, str(version)) for name, version in (execution.get("versions") or {}).items()]
     return entries
+
+
+def run_config(results: Document) -> str:
+    """Return the configuration as text of several lines, each made visible; empty where it is not known.
+
+    Joined runs have one each.
+    """
+    text = "" if "joined" in results else str((results.get("execution") or {}).get("config") or "")
+    return "\n".join(map(visible, text.split("\n")))
 
 
 def _number(value: float) -> str:

@@ -22,11 +22,13 @@ const band = (x0, x1, opacity) => ({
   fillcolor: style("--quiet"), opacity, line: { width: 0 },
 });
 
-// The height of a step curve: that of the last point that is not beyond x.
+// The height of a step curve: that of the last point that is not beyond x. Left of the first, at one false positive,
+// these pairs say nothing.
 function stepAt({ fpr, tpr }, x) {
   const after = fpr.findIndex((one) => one > x);
-  return (after < 0 ? tpr.at(-1) : tpr[after - 1]) ?? 0;
+  return (after < 0 ? tpr.at(-1) : tpr[after - 1]) ?? null;
 }
+const rateText = (tpr, x) => (tpr === null ? `FPR ${digits(x)} is not resolvable` : `TPR ${digits(tpr)} at FPR ${digits(x)}`);
 
 // What is drawn of each kind: traces, axes, shapes; `legend`, pairs of a name and the number of its style; `items`,
 // what can be pointed at, each with its place and a sentence; `heads` and `rows`, the same as a table.
@@ -41,6 +43,8 @@ const KINDS = {
     const left = Math.min(...targets, ...curves.map(({ fpr }) => fpr.find((x) => x > 0) ?? 1));
     const open = curves.filter(({ name }) => name === marked);
     const here = Number(chosen) || targets[0];
+    // At a target it is the number of the tables, which is known where the data cannot resolve the target, too.
+    const heightOf = (curve, x) => (x === undefined ? curve.at[targets.indexOf(here)] : stepAt(curve, x)) ?? null;
     return {
       traces: [
         ...open.map(({ fpr, tpr }) => ({ ...steps(fpr, tpr, { color: style("--text"), width: 9 }), opacity: 0.25 })),
@@ -59,12 +63,12 @@ const KINDS = {
       legend: curves.slice(0, NAMED).map(({ name }, i) => [name, i]),
       more: curves.length - NAMED,
       items: curves.map((curve) => ({
-        at: (x = here) => [x, stepAt(curve, x)],
-        tell: (x = here) => `${curve.name}: TPR ${digits(stepAt(curve, x))} at FPR ${digits(x)}`,
+        at: (x) => [x ?? here, heightOf(curve, x) ?? 0],
+        tell: (x) => `${curve.name}: ${rateText(heightOf(curve, x), x ?? here)}`,
       })),
       along: true,
       heads: ["model", ...targets.map((x) => `TPR at FPR ${digits(x)}`)],
-      rows: curves.map((curve) => [curve.name, ...targets.map((x) => digits(stepAt(curve, x)))]),
+      rows: curves.map(({ name, at }) => [name, ...at.map((tpr) => (tpr === null ? "–" : digits(tpr)))]),
     };
   },
 

@@ -77,7 +77,7 @@ class Grid(NamedTuple):
     Attributes
     ----------
     name, title, notes
-        As of the table.
+        As of the table; how many rows are left out is a note, too.
     heads, lines
         Columns that say nothing are left out.
     left_out
@@ -102,7 +102,6 @@ class Grid(NamedTuple):
             "notes": [shared.number(note) for note in self.notes],
             "heads": [shared.number([head.name, head.title, int(head.numeric)]) for head in self.heads],
             "lines": [[line.model, *map(_cell_json, line.cells)] for line in self.lines],
-            "left_out": self.left_out,
         }
 
 
@@ -113,7 +112,7 @@ def _cell_json(cell: Cell) -> str | list[Any]:
     return cell.text if value is None else [cell.text, value]
 
 
-def grid_of(table: Table, models: Mapping[str, int], most: int | None = None) -> Grid:
+def grid_of(table: Table, models: Mapping[str, int], most: int | None = None, file: str | None = None) -> Grid:
     """Return a table as cells.
 
     Parameters
@@ -121,13 +120,25 @@ def grid_of(table: Table, models: Mapping[str, int], most: int | None = None) ->
     models
         The numbers of the models by name.
     most
-        How many rows are shown at most; all by default.
+        How many rows are shown at most, but for those on a front, which are shown all; no limit by default.
+    file
+        Of the run's folder, in which all rows are written, if they are.
     """
-    rows = table.rows if most is None else table.rows[:most]
+    rows = table.rows if most is None else _kept(table.rows, most)
+    left_out = len(table.rows) - len(rows)
+    where = f"{file} has all rows" if file else "no file has them"
+    notes = [*table.notes, *([f"{left_out:,} more rows are not shown: {where}"] if left_out else [])]
     columns = used_columns(table.columns, rows)
     heads = [Head(column.name, column.heading, column.is_numeric) for column in columns]
     lines = [Line([_cell(column, row) for column in columns], models.get(_model(row) or "")) for row in rows]
-    return Grid(table.name, table.title, table.notes, heads, lines, len(table.rows) - len(rows))
+    return Grid(table.name, table.title, notes, heads, lines, left_out)
+
+
+def _kept(rows: Sequence[Row], most: int) -> list[Row]:
+    """Return the rows on the front, and so many of the first others that there are `most`; in their order."""
+    by_worth = sorted(range(len(rows)), key=lambda number: (not rows[number].get("on_front"), number))
+    n_front = sum(bool(row.get("on_front")) for row in rows)
+    return [rows[number] for number in sorted(by_worth[: max(most, n_front)])]
 
 
 def _cell(column: Column, row: Row) -> Cell:

@@ -7,9 +7,11 @@ from typing import NamedTuple
 
 from evaljobs.report.page.encoding import data_uri
 
-# In characters: of the page, of what stands in each (the script that draws charts), and of each model in it.
-PAGE, ALWAYS, OF_A_MODEL = 11_500_000, 5_200_000, 12_000
+# In characters: of the page, of what stands in each (the script that draws charts), and of each evaluation in it.
+PAGE, ALWAYS, OF_AN_EVALUATION = 11_500_000, 5_200_000, 12_000
 FIGURES, THUMBNAILS = 3_500_000, 2_500_000
+# However many evaluations there are, the best models have their pictures.
+_LEAST = 0.1
 
 
 class Room(NamedTuple):
@@ -19,10 +21,13 @@ class Room(NamedTuple):
     thumbnails: int
 
 
-def room_for(n_models: int) -> Room:
-    """Return the room that so many models leave for images in a page of less than 12 MB, at least a third of it."""
-    left = PAGE - ALWAYS - n_models * OF_A_MODEL
-    share = min(1.0, max(left / (FIGURES + THUMBNAILS), 1 / 3))
+def room_for(n_evaluations: int) -> Room:
+    """Return the room that so many evaluations leave for images in a page of less than 12 MB, at least a tenth of it.
+
+    That tenth makes pages of more than 450 evaluations larger.
+    """
+    left = PAGE - ALWAYS - n_evaluations * OF_AN_EVALUATION
+    share = min(1.0, max(left / (FIGURES + THUMBNAILS), _LEAST))
     return Room(int(share * FIGURES), int(share * THUMBNAILS))
 
 

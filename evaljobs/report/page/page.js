@@ -34,8 +34,10 @@ function tableOf(grid) {
   const table = make("table", { class: "sortable" }, make("caption", {}, grid.title), make("thead"), make("tbody"));
   fill(table, grid);
   const scroll = make("div", { class: "scroll", role: "region", tabindex: "0", "aria-label": grid.title }, table);
-  return [scroll, ...grid.notes.map((number) => make("p", { class: "note" }, data.shared[number]))];
+  return [scroll, ...notesOf(grid)];
 }
+
+const notesOf = (grid) => grid.notes.map((number) => make("p", { class: "note" }, data.shared[number]));
 
 // Ties keep their order; what has no number comes last, whatever the direction.
 function sort(table, column, descending) {
@@ -66,7 +68,7 @@ function sortClicked(button) {
 async function copyClicked(button) {
   try {
     await navigator.clipboard.writeText(button.dataset.copy);
-    say(`Copied ${button.dataset.copy}`);
+    say(`Copied ${button.dataset.copy.includes("\n") ? "the text" : button.dataset.copy}`);
     button.textContent = "copied";
   } catch {
     button.replaceWith(make("code", {}, button.dataset.copy)); // to be taken by hand
@@ -91,13 +93,11 @@ function filter(section) {
   find(".count", section).textContent = `${left} of ${rows.length} shown`;
 }
 
-const CERTAINTY = { real: "certain", "not certain": "not certain", unknown: "certainty unknown" };
-
-function headline(box, { best, sentence, verdict, facts }) {
+function headline(box, { best, sentence, verdict, certainty, facts }) {
   find(".best", box).hidden = best === null;
   find(".name", box).textContent = best ?? "";
   find(".badge", box).dataset.verdict = verdict;
-  find(".badge", box).textContent = CERTAINTY[verdict];
+  find(".badge", box).textContent = certainty;
   find(".sentence", box).textContent = sentence;
   const fact = ([label, text, exact]) => {
     const copy = exact ? [" ", copyButton(exact, label)] : [];
@@ -114,6 +114,7 @@ function choose(section, choice) {
   const by = find("th[aria-sort$=ending]", table);
   fill(table, board);
   find("caption", table).textContent = board.title;
+  find(".notes", section).replaceChildren(...notesOf(board));
   const column = by ? headsOf(board).findIndex(([name]) => name === by.dataset.name) : -1;
   if (column >= 0) sort(table, column, by.getAttribute("aria-sort") === "descending");
   if (found.headlines[choice]) headline(find(".headline", section), found.headlines[choice]);

@@ -13,14 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from plotly.offline import get_plotlyjs
 
-from evaljobs.report.comparing.differences import Verdict
-from evaljobs.report.page.about import failures_table, run_entries, run_findings, runs_table, sets_table
+from evaljobs.report.page.about import failures_table, run_config, run_entries, run_findings, runs_table, sets_table
 from evaljobs.report.page.encoding import all_visible, json_for_script, script_hash
 from evaljobs.report.page.grids import grid_of
-from evaljobs.report.page.views import book_of
+from evaljobs.report.page.views import CERTAINTY, book_of
 from evaljobs.report.results import Document, run_name
 from evaljobs.report.section import Level, Section
 from evaljobs.report.tables.escape import visible
@@ -28,9 +27,6 @@ from evaljobs.report.tables.escape import visible
 PAGE = "report.html"
 
 _FOLDER = Path(__file__).parent
-
-# How certain a headline is, in words.
-_CERTAINTY = {Verdict.REAL: "certain", Verdict.NOT_CERTAIN: "not certain", Verdict.UNKNOWN: "certainty unknown"}
 
 _LEVELS = {Level.BAD: "Problem", Level.WARNING: "Warning", Level.NOTE: "Note"}
 
@@ -69,7 +65,9 @@ def render_page(results: Document, sections: Sequence[Section], title: str = "")
             failures=grid_of(failures, models),
             findings=findings,
             entries=run_entries(results),
-            certainty=_CERTAINTY,
+            config=escape(run_config(results)),
+            thumbnails_left_out=book.thumbnails_left_out,
+            certainty=CERTAINTY,
             levels=_LEVELS,
         )
     )

@@ -6,14 +6,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 
-from evaljobs.report.page.about import Entry, model_entries, worst_first
+from evaljobs.report.comparing.differences import Verdict
+from evaljobs.report.page.about import Entry, model_entries
 from evaljobs.report.page.grids import Grid, Shared, grid_of
 from evaljobs.report.page.images import Album, room_for
 from evaljobs.report.results import Document
-from evaljobs.report.section import Chart, Finding, Headline, Part, Picture, Section
+from evaljobs.report.section import Chart, Finding, Headline, Part, Picture, Section, Table, worst_first
+from evaljobs.report.tables.levels import natural_texts
+from evaljobs.report.tables.summary import FOLDER as SUMMARY
 
 # A table of the page is read; who calculates takes the file.
 MOST_ROWS, MOST_PAIRS, MOST_VALUES = 300, 12, 60
+
+# How certain a headline is, in words.
+CERTAINTY = {Verdict.REAL: "certain", Verdict.NOT_CERTAIN: "not certain", Verdict.UNKNOWN: "certainty unknown"}
 
 
 class Shown(NamedTuple):
@@ -51,10 +57,11 @@ class View(NamedTuple):
 
 
 class Book(NamedTuple):
-    """The sections as the template shows them, and the data of the script."""
+    """The sections as the template shows them, the data of the script, and how many thumbnails had no room."""
 
     views: Sequence[View]
     data: Mapping[str, Any]
+    thumbnails_left_out: int
 
 
 def book_of(results: Document, sections: Sequence[Section], findings: Sequence[Finding]) -> Book:
@@ -67,13 +74,14 @@ def book_of(results: Document, sections: Sequence[Section], findings: Sequence[F
     findings
         What must be known of the run as a whole: it stands in the first section, which is read first.
     """
-    room = room_for(len(results["models"]))
+    room = room_for(len(results["evaluations"]))
     making = _Making(
         results["models"],
         {model["name"]: number for number, model in enumerate(results["models"])},
         Album(room.figures),
         Album(room.thumbnails),
         Shared(),
+        results.get("summary") or (),
     )
     views, found = [], []
     for number, section in enumerate(sections):
@@ -86,9 +94,8 @@ def book_of(results: Document, sections: Sequence[Section], findings: Sequence[F
         "sections": found,
         "shared": making.shared.values,
         "thumbnails": making.thumbnails.uris,
-        "thumbnails_left_out": making.thumbnails.left_out,
     }
-    return Book(views, data)
+    return Book(views, data, making.thumbnails.left_out)
 
 
 class _Making(NamedTuple):
@@ -99,6 +106,12 @@ class _Making(NamedTuple):
     figures: Album
     thumbnails: Album
     shared: Shared
+    summary: Sequence[str]
+
+    def file_of(self, section: Section, table: Table) -> str | None:
+        """Return the file of a table in the run's folder; None where there is none, as of joined runs."""
+        name = f"{SUMMARY}/{section.prefix}{table.name}.csv"
+        return name if name in self.summary else None
 
 
 def _view(name: str, section: Section, boards: Mapping[str, Grid], making: _Making) -> View:
@@ -117,7 +130,9 @@ def _view(name: str, section: Section, boards: Mapping[str, Grid], making: _Maki
         chosen=section.chosen,
         board=board,
         filters=_filters([making.models[number] for number in numbers]),
-        grids=[grid_of(table, making.numbers, MOST_ROWS) for table in section.whole.tables],
+        grids=[
+            grid_of(table, making.numbers, MOST_ROWS, making.file_of(section, table)) for table in section.whole.tables
+        ],
         charts=section.whole.charts,
         pictures=[_shown(picture, making.figures) for picture in section.whole.pictures if picture.name not in drawn],
         findings=(),
@@ -131,20 +146,12 @@ def _filters(models: Sequence[Document]) -> list[Filter]:
         values = {str(model["tags"][tag]) for model in models if tag in (model.get("tags") or {})}
         # A model without the tag is told from the others by that, too.
         if len(values) <= MOST_VALUES and len(values) < len(models) and not _constant(tag, models):
-            filters.append(Filter(tag, sorted(values, key=_natural)))
+            filters.append(Filter(tag, natural_texts(values)))
     return filters
 
 
 def _constant(tag: str, models: Sequence[Document]) -> bool:
     return len({(model.get("tags") or {}).get(tag) for model in models}) == 1
-
-
-def _natural(text: str) -> tuple[bool, float, str]:
-    """Order numbers by size, before words."""
-    try:
-        return (False, float(text), text)
-    except ValueError:
-        return (True, 0.0, text)
 
 
 def _shown(picture: Picture, album: Album) -> Shown:
@@ -184,6 +191,7 @@ def _headline(headline: Headline) -> dict[str, Any]:
         "best": headline.best,
         "sentence": headline.sentence,
         "verdict": str(headline.verdict),
+        "certainty": CERTAINTY[headline.verdict],
         "facts": facts,
     }
 

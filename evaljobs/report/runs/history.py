@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from evaljobs.report.comparing.difference_tables import VERDICTS
@@ -40,20 +41,29 @@ def history_rows(found: Found, fpr: float) -> list[dict[str, Any]]:
     list of dict
         ``run`` (name, started), ``number`` (of the run, from 1), ``own_name`` (of the model in that run), ``model`` and
         ``result`` as here, ``point``, ``is_best`` (of its run), ``change`` (against the model of that name in the run
-        before that had it, see `comparing.differences`; None where there is none) and ``same`` (whether that was
+        before that had it, see `comparing.differences`; None where there is none), ``best_change`` (of the best of a
+        run, against the best of the run before, by whatever name), and ``same`` and ``best_same`` (whether that was
         the same model with the same numbers). Empty for the results of one run.
     """
     models = {model["name"]: model for model in found.results["models"]}
     rows: list[dict[str, Any]] = []
     before: dict[str, str] = {}
+    best: str | None = None
     runs = (found.results.get("joined") or {}).get("runs") or ()
     for number, run in enumerate(runs, start=1):
         here = sorted(_rows_of(found, fpr, run, models), key=_order)
         for place, row in enumerate(here):
             name = row["model"]["name"]
+            last = best if place == 0 else None
             earlier = before.get(row["own_name"])
-            change = None if earlier in {None, name} else _change(found, fpr, str(earlier), name)
-            rows.append({**row, "number": number, "is_best": place == 0, "change": change, "same": earlier == name})
+            compared = {
+                "change": _change(found, fpr, earlier, name),
+                "same": earlier == name,
+                "best_change": _change(found, fpr, last, name),
+                "best_same": last == name,
+            }
+            rows.append({**row, "number": number, "is_best": place == 0, **compared})
+        best = here[0]["model"]["name"] if here else best
         before.update({row["own_name"]: row["model"]["name"] for row in here})
     return rows
 
@@ -75,7 +85,9 @@ def _order(row: Row) -> tuple[float, float, str]:
     return -row["point"]["tpr"], -(row["result"]["auroc"] or 0.0), row["own_name"]
 
 
-def _change(found: Found, fpr: float, earlier: str, later: str) -> dict[str, Any]:
+def _change(found: Found, fpr: float, earlier: str | None, later: str) -> dict[str, Any] | None:
+    if earlier is None or earlier == later:
+        return None
     rows = pair_rows(found.group, found.group, earlier, later, [fpr])
     return next(row for row in rows if row["metric"] == Metric.TPR)
 
@@ -99,7 +111,7 @@ def history_table(found: Found, fpr: float) -> Table | None:
         return None
     recurring = _recurring(rows)
     shown = [row for row in rows if row["is_best"] or row["own_name"] in recurring]
-    verdicts = {row["change"]["verdict"] for row in shown if row["change"]}
+    verdicts = {row[key]["verdict"] for row in shown for key in ("change", "best_change") if row[key]}
     notes = [f"{verdict}: {meaning}" for verdict, meaning in VERDICTS.items() if verdict in verdicts]
     columns = [*_WHERE, *quality_columns(fpr), *_CHANGE]
     return Table("history", "Over time", columns, shown, notes)
@@ -114,7 +126,9 @@ def history_chart(found: Found, fpr: float) -> Chart | None:
     best = [row for row in rows if row["is_best"]]
     if len(best) < 2:
         return None
-    recurring = list(_recurring(rows).items())[:MOST_LINES]
+    every = list(_recurring(rows).items())
+    recurring = every[:MOST_LINES]
+    cut = f": {MOST_LINES} of {len(every):,}, those that are best in the newest run" if len(every) > MOST_LINES else ""
     # One that was always the best is that line.
     of_all = [] if any(of == best for _, of in recurring) else [(BEST, best)]
     days = _days([row["run"] for row in best])
@@ -123,8 +137,8 @@ def history_chart(found: Found, fpr: float) -> Chart | None:
     y_title = f"TPR at FPR {rate_text(fpr)}"
     return Chart(
         "history",
-        f"{y_title} over {len(best):,} runs",
-        f"{y_title} of the best model of each of {len(best):,} runs, and of models that several runs have",
+        f"{y_title} over {len(best):,} runs{cut and f' ({MOST_LINES} of {len(every):,} models)'}",
+        f"{y_title} of the best model of each of {len(best):,} runs, and of models that several runs have{cut}",
         "lines",
         {
             "lines": [_line(name, of, places) for name, of in [*of_all, *recurring]],
@@ -175,8 +189,8 @@ def _minute(run: Document) -> str:
     return str(run["started"])[:16].replace("T", " ")
 
 
-def _why_no_change(row: Row) -> str:
-    return "the same model" if row["same"] else ""
+def _why_no_change(key: str, row: Row) -> str:
+    return "the same model" if row[key] else ""
 
 
 _WHERE = [
@@ -185,4 +199,12 @@ _WHERE = [
     Column("model", "model", "own_name", Kind.TEXT, strong=_is_best),
     Column("is_best", "best of its run", "is_best", Kind.BOOLEAN, format=_best_text),
 ]
-_CHANGE = paired_columns("change", "change since the run before", _why_no_change)
+_CHANGE = [
+    *paired_columns("change", "change since the run before", partial(_why_no_change, "same")),
+    *paired_columns(
+        "best_change",
+        "best against the best of the run before",
+        partial(_why_no_change, "best_same"),
+        "best_verdict",
+    ),
+]

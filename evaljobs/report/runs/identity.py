@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from evaljobs.report.results import OK, VERIFICATION, Document
+from evaljobs.report.results import CLASSIFICATION, MAP, OK, VERIFICATION, Document
 
 # Numbers of one model on one set, made on two machines.
 _TOLERANCE = 1e-6
@@ -48,11 +48,14 @@ def question_of(evaluations: Sequence[Document]) -> tuple[Any, ...]:
     Returns
     -------
     tuple
-        Equal for equal questions; of the kind alone where no model has a result.
+        Equal for equal questions; of the kind alone where no model has a result, or none says what it was asked.
     """
     for entry in evaluations:
         if entry["status"] == OK:
             result = entry["result"]
+            if entry["kind"] == CLASSIFICATION:  # not how many images: each model may leave out others
+                asked = (result.get("asked") or {}).get("digest")
+                return (CLASSIFICATION, asked) if asked else (CLASSIFICATION,)
             listed = result.get("listed") or {}
             return (entry["kind"], *(result.get(key) for key in _COUNTS), listed.get("digest"))
     return (evaluations[0]["kind"],)
@@ -61,14 +64,26 @@ def question_of(evaluations: Sequence[Document]) -> tuple[Any, ...]:
 def agree(a: Document, b: Document) -> bool:
     """Return whether two evaluations of one model on one set found the same, as far as both looked for it.
 
-    Verifications agree where their true positives at common targets and their AUROC are equal; others where all that
-    both have is equal. An evaluation that failed contradicts nothing.
+    Verifications agree where their true positives at common targets and their AUROC are equal; classifications where
+    they judge the same images and as many are right, whatever bins, groups and top-k they were asked for; maps always,
+    since they only show; other kinds where all that both have is equal. An evaluation that failed contradicts nothing.
     """
     if a["status"] != OK or b["status"] != OK:
         return True
-    first, second = a["result"], b["result"]
-    if a["kind"] != VERIFICATION:
-        return _same({k: v for k, v in first.items() if k not in _REMARKS}, second)
+    kind, first, second = a["kind"], a["result"], b["result"]
+    if kind == VERIFICATION:
+        return _same_pairs_found(first, second)
+    if kind == CLASSIFICATION:
+        return _decided(first) == _decided(second)
+    return kind == MAP or _same({k: v for k, v in first.items() if k not in _REMARKS}, second)
+
+
+def _decided(result: Document) -> tuple[Any, ...]:
+    """Return the whole numbers of a classification, and which images were left out."""
+    return result["n_samples"], result["n_correct"], result["excluded"]["digest"]
+
+
+def _same_pairs_found(first: Document, second: Document) -> bool:
     counts = [{float(p["target"]): p.get("true_positives") for p in result["points"]} for result in (first, second)]
     common = counts[0].keys() & counts[1].keys()
     return all(counts[0][t] == counts[1][t] for t in common) and _same_auroc(first, second)

@@ -163,7 +163,8 @@ def _findings_of_models(things: Sequence[Thing[Any]], given: Named) -> Findings:
             findings.append(
                 _finding(
                     f"{_some(apart)} are one file, used in one way, and their numbers differ",
-                    "look at the versions and the provider of each run: a library or a device computes otherwise",
+                    "look at versions, provider and configuration of each run: a library or a device computes "
+                    "otherwise, or the job was asked otherwise",
                 )
             )
         else:

@@ -17,6 +17,7 @@ import pyarrow as pa
 from evaljobs.errors import UsageError
 from evaljobs.report.results import OK, Document, run_name
 from evaljobs.report.runs.joined_names import Names, name_everything
+from evaljobs.report.runs.kept_results import kept_findings
 from evaljobs.report.runs.told_apart import unused
 from evaljobs.schemas import RESULTS_VERSION
 
@@ -90,9 +91,10 @@ def join(runs: Sequence[tuple[str, Document, Tables]]) -> Joined:
     -------
     Joined
         Of one run, or of one that is given several times: that one, unchanged. Of several, the document has ``joined``:
-        ``runs``, oldest first (``name``, ``run``, ``config_digest``, ``started``, ``versions``, and ``results``: the
-        job, set and model here, and the model's own name there, of each evaluation that worked), and ``findings``
-        (``level``, ``text``, ``advice``: what was told apart).
+        ``runs``, oldest first (``name``, ``run``, ``config_digest``, ``started``, ``seconds``, ``command``,
+        ``provider``, ``versions``, and ``results``: the job, set and model here, and the model's own name there, of
+        each evaluation that worked), and ``findings`` (``level``, ``text``, ``advice``: which results are older than
+        the last run, since a model failed there, and what was told apart).
 
     Raises
     ------
@@ -102,7 +104,8 @@ def join(runs: Sequence[tuple[str, Document, Tables]]) -> Joined:
     ordered = _ordered(runs)
     if len(ordered) == 1:
         return Joined(ordered[0].document, ordered[0].tables)
-    names, findings = name_everything([(run.name, run.document) for run in ordered])
+    documents = [(run.name, run.document) for run in ordered]
+    names, findings = name_everything(documents)
     evaluations, tables = _evaluations(ordered, names)
     document = {
         "schema_version": RESULTS_VERSION,
@@ -113,7 +116,7 @@ def join(runs: Sequence[tuple[str, Document, Tables]]) -> Joined:
         "evaluations": evaluations,
         "joined": {
             "runs": [_about(run, own) for run, own in zip(ordered, names, strict=True)],
-            "findings": findings,
+            "findings": [*kept_findings(documents, names), *findings],
         },
         "execution": _execution(ordered, names),
     }
@@ -196,12 +199,14 @@ def _evaluations(ordered: Sequence[NamedRun], names: Sequence[Names]) -> tuple[l
 def _about(run: NamedRun, own: Names) -> Document:
     """Return what the joined document says of one run."""
     worked = [entry for entry in run.document["evaluations"] if entry["status"] == OK]
+    execution = run.document.get("execution") or {}
     return {
         "name": run.name,
         "run": run_name(run.document),
         "config_digest": run.document.get("config_digest"),
         "started": started(run.document) or None,
-        "versions": (run.document.get("execution") or {}).get("versions") or {},
+        **{key: execution.get(key) for key in ("seconds", "command", "provider")},
+        "versions": execution.get("versions") or {},
         "results": [{**dict(zip(_PLACE, own.key(e), strict=True)), "own_name": e["model"]} for e in worked],
     }
 

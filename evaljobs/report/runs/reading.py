@@ -9,20 +9,20 @@ from typing import Any, NamedTuple
 
 from evaljobs.errors import UsageError
 from evaljobs.remote import is_remote, locate
-from evaljobs.report.results import OK, VERIFICATION, Document
+from evaljobs.report.results import OK, Document
 from evaljobs.report.runs.places import read_bytes
+from evaljobs.report.runs.result_keys import mapping, missing_of
 from evaljobs.report.runs.stored_tables import StoredTables
 from evaljobs.schemas import RESULTS_VERSION
 
 NAME = "results.json"
 
-# What comparisons read, by list of the document: an entry without one of these was not written by a run.
+# What comparisons and reports read, by list of the document: an entry without one of these was not written by a run.
 _KEYS = {
     "sets": ("name", "digest", "n_samples", "n_labels"),
     "models": ("name", "status"),
     "evaluations": ("job", "kind", "set", "model", "status", "result"),
 }
-_RESULT = ("protocol", "n_samples", "n_genuine", "n_impostor", "auroc", "auroc_exact", "auroc_bounds", "points")
 
 
 class Run(NamedTuple):
@@ -110,27 +110,7 @@ def _missing(document: Mapping[str, Any]) -> Iterator[str]:
             yield f"it has no list of {name}"
             continue
         for number, entry in enumerate(entries):
-            yield from (f"{name}[{number}] has no {key}" for key in keys if key not in _mapping(entry))
+            yield from (f"{name}[{number}] has no {key}" for key in keys if key not in mapping(entry))
     for number, entry in enumerate(document["evaluations"]):
-        if entry["kind"] == VERIFICATION and entry["status"] == OK:
-            yield from (f"evaluations[{number}].{what}" for what in _missing_of_result(entry["result"]))
-
-
-def _missing_of_result(found: object) -> Iterator[str]:
-    result = _mapping(found)
-    yield from (f"result has no {key}" for key in _RESULT if key not in result)
-    points = result["points"] if isinstance(result["points"], list) else [None]
-    for place, point in enumerate(points):
-        yield from (f"result.points[{place}] has no {key}" for key in ("target", "tpr") if key not in _mapping(point))
-    intervals = result.get("intervals")
-    if intervals is None:
-        return
-    replicates = _mapping(_mapping(intervals).get("replicates"))
-    groups = _mapping(intervals).get("groups")
-    lists = [replicates.get("auroc"), *(replicates.get("tpr") or ())]
-    if len(lists) != 1 + len(points) or any(not isinstance(one, list) or len(one) != groups for one in lists):
-        yield f"result.intervals has not {groups} replicates of AUROC and of the TPR of each point"
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}
+        if entry["status"] == OK:
+            yield from (f"evaluations[{number}].{what}" for what in missing_of(entry["kind"], entry["result"]))

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from evaljobs.report.results import OK, image_rates, result_of, tag_keys
+from evaljobs.report.results import OK, earlier_rates, image_rates, result_of, tag_keys
 from evaljobs.report.section import Found, Table
 from evaljobs.report.tables.columns import Column, Row
-from evaljobs.report.tables.flags import MEANING, flags
+from evaljobs.report.tables.flags import flags, meanings
 from evaljobs.report.tables.leaderboard import chosen_fpr, intervals_text, leaderboard_rows
 from evaljobs.report.tables.numbers import rate_text
 from evaljobs.report.tables.verification import (
     BALANCED_COLUMN,
+    RATE_NOTE,
     THRESHOLD_COLUMNS,
     leaderboard_columns,
     rate_column,
@@ -43,8 +44,8 @@ def leaderboard_table(found: Found, fpr: float, *, rates: bool) -> Table:
     columns = [_strong(column) for column in leaderboard_columns(tag_keys(found.results), fpr)]
     notes = _notes(rows)
     if rates and (measured := image_rates(found.results)):
-        columns.insert(-1, rate_column(measured))
-        notes.append("Images per second: of one session, without decoding; measured in this run or in an earlier one.")
+        columns.insert(-1, rate_column(measured, earlier_rates(found.results)))
+        notes.append(RATE_NOTE)
     name = "leaderboard" if fpr == chosen_fpr(found.group) else f"leaderboard-{rate_text(fpr)}"
     return Table(name, f"Leaderboard at FPR {rate_text(fpr)}", columns, rows, notes)
 
@@ -59,8 +60,7 @@ def _is_first(row: Row) -> bool:
 
 def _notes(rows: Sequence[Row]) -> list[str]:
     about = intervals_text(row["result"] for row in rows if row["status"] == OK)
-    present = {flag for row in rows for flag in flags(row["point"])}
-    return [*([about] if about else []), *(f"{flag}: {text}" for flag, text in MEANING.items() if flag in present)]
+    return [*([about] if about else []), *meanings(flag for row in rows for flag in flags(row["point"]))]
 
 
 def thresholds_table(found: Found, fpr: float) -> Table:

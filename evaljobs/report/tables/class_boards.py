@@ -7,13 +7,14 @@ from dataclasses import replace
 from functools import partial
 
 from evaljobs.report.comparing.measures import ACCURACY, Measure, class_rows, interval_of, measures_of, value_of
-from evaljobs.report.results import OK, Document, Group, all_groups, image_rates, tag_keys
+from evaljobs.report.results import OK, Document, Group, all_groups, earlier_rates, image_rates, tag_keys
 from evaljobs.report.section import Found, Table
 from evaljobs.report.tables.columns import Column, Kind, Row
 from evaljobs.report.tables.leaderboard import intervals_text
 from evaljobs.report.tables.numbers import interval_text
-from evaljobs.report.tables.verification import COST_COLUMNS, STATUS_COLUMN, TAG, rate_column, tag_columns
+from evaljobs.report.tables.verification import COST_COLUMNS, RATE_NOTE, STATUS_COLUMN, TAG, rate_column, tag_columns
 
+RANK_COLUMN = Column("rank", "rank", "rank", Kind.INTEGER, reason=lambda row: str(row["unranked"]))
 ECE_COLUMN = Column("ece", "ECE", "result.calibration.ece", Kind.NUMBER, format=".4f")
 
 
@@ -31,7 +32,7 @@ def class_table(found: Found, measure: Measure, *, rates: bool) -> Table:
     """
     rows = class_rows(found.results, found.group, measure)
     columns = [
-        Column("rank", "rank", "rank", Kind.INTEGER),
+        RANK_COLUMN,
         Column("model", "model", "model.name", Kind.TEXT),
         *tag_columns(tag_keys(found.results), TAG),
         *(measure_column(one, strong=one == measure) for one in measures_of(found.group)),
@@ -40,8 +41,8 @@ def class_table(found: Found, measure: Measure, *, rates: bool) -> Table:
     ]
     notes = class_notes(rows)
     if rates and (measured := image_rates(found.results)):
-        columns.append(rate_column(measured))
-        notes.append("Images per second: of one session, without decoding; measured in this run or in an earlier one.")
+        columns.append(rate_column(measured, earlier_rates(found.results)))
+        notes.append(RATE_NOTE)
     name = "leaderboard" if measure == ACCURACY else f"leaderboard-{measure.name}"
     return Table(name, f"Leaderboard by {measure.title}", [*columns, STATUS_COLUMN], rows, notes)
 
@@ -87,6 +88,8 @@ def class_notes(rows: Sequence[Row]) -> list[str]:
     fine = [row["result"] for row in rows if row["status"] == OK]
     about = intervals_text(fine)
     notes = [about] if about else []
+    if any(row["unranked"] for row in rows):
+        notes.append("not ranked: models that were judged on other images than most, since they do not know all labels")
     if any(result["calibration"] for result in fine):
         notes.append("ECE: expected calibration error, how far confidence is from accuracy")
     return notes

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 Row = Mapping[str, Any]
@@ -77,12 +78,7 @@ class Column:
 
     def value(self, row: Row) -> Any:
         """Return the value with all its digits; None where there is none."""
-        if callable(self.source):
-            return self.source(row)
-        found: Any = row
-        for part in self.source.split("."):
-            found = found.get(part) if isinstance(found, Mapping) else None
-        return found
+        return self.source(row) if callable(self.source) else _at(self.source, row)
 
     def text(self, row: Row) -> str:
         """Return the value for people, not yet escaped; ``-`` and the reason where there is none."""
@@ -93,6 +89,36 @@ class Column:
         if callable(self.format):
             return self.format(row)
         return format(value, self.format)
+
+
+def end_columns(name: str, source: str, title: str = "") -> tuple[Column, ...]:
+    """Return the columns of the two ends of an interval, to stand beside the number that it is of.
+
+    Parameters
+    ----------
+    name
+        What their names begin with.
+    source
+        A dotted path to both ends in the row; null where there is no interval.
+    title
+        What their titles begin with.
+    """
+    return tuple(
+        Column(f"{name}_{end}", f"{title} {end} end".strip(), partial(_end, source, place), Kind.NUMBER)
+        for place, end in enumerate(("lower", "upper"))
+    )
+
+
+def _end(source: str, place: int, row: Row) -> float | None:
+    ends = _at(source, row)
+    return None if ends is None else float(ends[place])
+
+
+def _at(path: str, row: Row) -> Any:
+    found: Any = row
+    for part in path.split("."):
+        found = found.get(part) if isinstance(found, Mapping) else None
+    return found
 
 
 def used_columns(columns: Sequence[Column], rows: Sequence[Row]) -> list[Column]:

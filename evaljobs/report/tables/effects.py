@@ -11,8 +11,9 @@ from evaljobs.report.comparing.difference_tables import difference_text, legend
 from evaljobs.report.comparing.differences import Verdict, differences, mean_differences, targets_of
 from evaljobs.report.results import Document, result_of
 from evaljobs.report.section import Found, Table
-from evaljobs.report.tables.columns import Column, Kind, Row
+from evaljobs.report.tables.columns import Column, Kind, Row, end_columns
 from evaljobs.report.tables.factors import MOST_LEVELS, Block, Factor, Factors
+from evaljobs.report.tables.flags import meanings
 from evaljobs.report.tables.levels import Values, level_text
 from evaljobs.report.tables.numbers import rate_text
 
@@ -29,6 +30,7 @@ def effects_table(found: Found, fpr: float, factors: Factors) -> Table:
     notes = [
         *([_MEANS] if rows else []),
         *legend([row["tpr"] for row in rows]),
+        *meanings(flag for row in rows for side in "ab" for flag in row["tpr"][f"flags_{side}"]),
         *(f"{f.name} has {len(f.levels):,} values: each is compared with {level_text(_usual(f))}" for f in many),
         *factors.notes,
     ]
@@ -99,6 +101,8 @@ def _columns() -> list[Column]:
         Column("tpr_a", "TPR of A", "tpr.a", number, format=".4f"),
         Column("tpr_b", "TPR of B", "tpr.b", number, format=".4f"),
         *_difference_columns("tpr", "B - A"),
+        Column("flags_a", "flags of A", partial(_flags, "a"), text),
+        Column("flags_b", "flags of B", partial(_flags, "b"), text),
         Column("n_higher", "B is higher in", "n_higher", integer, format=partial(_of, "n_pairs"), beside=(_PAIRS,)),
         Column("n_real", "real in", _real, integer, format=partial(_of, "n_known"), beside=(_KNOWN,)),
         *_difference_columns("auroc", "AUROC, B - A"),
@@ -110,10 +114,6 @@ _KNOWN = Column("n_known", "pairs with an interval", "n_known", Kind.INTEGER)
 
 
 def _difference_columns(metric: str, title: str) -> list[Column]:
-    ends = [
-        Column(f"{metric}_difference_ci_{end}", f"{end} end", partial(_end, metric, index), Kind.NUMBER)
-        for index, end in enumerate(("lower", "upper"))
-    ]
     text = partial(_in, metric, difference_text)
     return [
         Column(
@@ -122,7 +122,7 @@ def _difference_columns(metric: str, title: str) -> list[Column]:
             f"{metric}.difference",
             Kind.NUMBER,
             format=text,
-            beside=tuple(ends),
+            beside=end_columns(f"{metric}_difference_ci", f"{metric}.ci"),
         ),
         Column(f"{metric}_verdict", f"difference in {metric.upper()} is", f"{metric}.verdict", Kind.TEXT),
     ]
@@ -132,9 +132,8 @@ def _in(key: str, text: Callable[[Row], str], row: Row) -> str:
     return text(row[key])
 
 
-def _end(metric: str, index: int, row: Row) -> float | None:
-    ends = row[metric]["ci"]
-    return None if ends is None else float(ends[index])
+def _flags(side: str, row: Row) -> str | None:
+    return " ".join(row["tpr"][f"flags_{side}"]) or None
 
 
 def _real(row: Row) -> int | None:

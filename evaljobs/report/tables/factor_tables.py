@@ -11,9 +11,11 @@ from evaljobs.report.comparing.difference_tables import difference_text, legend
 from evaljobs.report.comparing.differences import differences
 from evaljobs.report.results import result_of, tag_keys
 from evaljobs.report.section import Found, Table
-from evaljobs.report.tables.columns import Column, Kind, Row
+from evaljobs.report.tables.columns import Column, Kind, Row, end_columns
 from evaljobs.report.tables.effects import effects_table
 from evaljobs.report.tables.factors import Block, Factor, Factors, find_factors
+from evaljobs.report.tables.flags import flags, meanings
+from evaljobs.report.tables.joined_runs import JOINED_RUN, runs_of_models
 from evaljobs.report.tables.leaderboard import leaderboard_rows
 from evaljobs.report.tables.levels import Value, level_text
 from evaljobs.report.tables.naming import file_name
@@ -28,7 +30,8 @@ def factors_of(found: Found) -> Factors:
     """Return the factors among the models that have a result, and what could not be compared."""
     models = {m["name"]: m.get("tags") or {} for m in found.results["models"] if result_of(found.group, m["name"])}
     tags = {name: {key: str(value) for key, value in of.items() if value is not None} for name, of in models.items()}
-    return find_factors(tags, tag_keys(found.results))
+    runs = {model: run for model, run in runs_of_models(found.results).items() if model in tags}
+    return find_factors(tags, tag_keys(found.results), {JOINED_RUN: runs} if runs else {})
 
 
 def factor_tables(found: Found, fpr: float) -> list[Table]:
@@ -132,6 +135,7 @@ def _factor_table(factor: Factor, rows: Sequence[Row], fpr: float) -> Table:
         f"Models that differ in {factor.name} alone, each against the best of its block",
         *([f"all with {fixed_text(same)}"] if same else []),
         *legend([row["difference"] for row in rows if row["difference"]]),
+        *meanings(flag for row in rows for flag in flags(row["point"])),
     ]
     return Table(_file_name(factor), f"Factor {factor.name}: TPR at FPR {rate_text(fpr)}", columns, rows, notes)
 
@@ -155,13 +159,10 @@ def _numbers(fpr: float) -> list[Column]:
     """Return the columns of a model's numbers, and of its difference to the best of its block."""
     tpr, *others = quality_columns(fpr)
     best = Column("is_best", "best", "is_best", Kind.BOOLEAN)
-    ends = [
-        Column(f"difference_ci_{end}", f"{end} end", partial(_end, index), Kind.NUMBER)
-        for index, end in enumerate(("lower", "upper"))
-    ]
+    ends = end_columns("difference_ci", "difference.ci")
     return [
         replace(tpr, beside=(*tpr.beside, best), strong=_is_best),
-        Column("difference", "against the best", _value, Kind.NUMBER, format=_difference_text, beside=tuple(ends)),
+        Column("difference", "against the best", _value, Kind.NUMBER, format=_difference_text, beside=ends),
         Column("verdict", "difference is", partial(_of, "verdict"), Kind.TEXT),
         *others,
         *COST_COLUMNS,
@@ -174,11 +175,6 @@ def _is_best(row: Row) -> bool:
 
 def _of(key: str, row: Row) -> Any:
     return (row["difference"] or {}).get(key) or None
-
-
-def _end(index: int, row: Row) -> float | None:
-    ends = _of("ci", row)
-    return None if ends is None else float(ends[index])
 
 
 def _value(row: Row) -> float | None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from evaljobs.report.tables.levels import Value, Values, level_text, natural
+from evaljobs.report.tables.listing import first_names
 
 # Of more, each is compared with one of them, and not with each other.
 MOST_LEVELS = 12
@@ -75,7 +76,9 @@ class _Tag(NamedTuple):
         return " and ".join(self.keys)
 
 
-def find_factors(tags: Mapping[str, Mapping[str, str]], keys: Sequence[str]) -> Factors:
+def find_factors(
+    tags: Mapping[str, Mapping[str, str]], keys: Sequence[str], shared: Mapping[str, Mapping[str, str]] | None = None
+) -> Factors:
     """Find what can be compared.
 
     Parameters
@@ -84,15 +87,23 @@ def find_factors(tags: Mapping[str, Mapping[str, str]], keys: Sequence[str]) -> 
         By model: its tags. Models are listed within a level in this order.
     keys
         All tags, in the order in which factors are listed.
+    shared
+        By name: the values by model of what models of a block must have in common and is no factor, such as the run.
     """
-    return _Finder(tags, keys).find()
+    return _Finder(tags, keys, shared or {}).find()
 
 
 class _Finder:
     """The models of a run, as rows, by their tags; a tag that is constant takes no part."""
 
-    def __init__(self, tags: Mapping[str, Mapping[str, str]], keys: Sequence[str]) -> None:
+    def __init__(
+        self,
+        tags: Mapping[str, Mapping[str, str]],
+        keys: Sequence[str],
+        shared: Mapping[str, Mapping[str, str]],
+    ) -> None:
         self._models = list(tags)
+        self._shared = {name: [values.get(model) for model in self._models] for name, values in shared.items()}
         self._values = {key: [tags[model].get(key) for model in self._models] for key in keys}
         self._tags = [tag for tag in self._together() if len(set(tag.codes)) > 1]
         self._notes: list[str] = []
@@ -106,7 +117,7 @@ class _Finder:
                 found[key] = _union(found[key], factor) if key in found else factor
         factors = tuple(found.values())
         notes = [note for tag in self._tags for note in self._missing(tag, factors)]
-        return Factors(factors, (*self._notes, *notes))
+        return Factors(factors, (*self._notes, *_equal_models(factors), *notes))
 
     def _together(self) -> list[_Tag]:
         """Return the tags, those that determine each other as one."""
@@ -116,19 +127,22 @@ class _Finder:
         return [_Tag(tuple(names), codes) for codes, names in groups.items()]
 
     def _leave_out_a_serial_number(self) -> None:
-        """Drop a tag that tells every model apart by itself, where others vary too: it is a name, no factor."""
+        """Drop a tag that tells every model apart by itself, where others vary too: it is a name, no factor.
+
+        The others may leave models that are then equal, such as several trainings of each configuration: they share a
+        level. Had the tag been a factor, its share in their differences could not be told; so a note names it.
+        """
         serial = next((tag for tag in self._tags if len(set(tag.codes)) == len(self._models)), None)
         if serial is None or (len(self._tags) == 1 and len(self._models) <= MOST_LEVELS):
             return
-        others = [tag for tag in self._tags if tag is not serial]
-        if others and len(set(zip(*(tag.codes for tag in others), strict=True))) == len(self._models):
-            self._tags = others
+        self._tags = [tag for tag in self._tags if tag is not serial]
+        if not self._tags:
+            what = "the leaderboard is its table; a mere number can be left out of the tags"
+        elif len(set(zip(*(tag.codes for tag in self._tags), strict=True))) < len(self._models):
+            what = "it is taken for a name, and models that differ in it alone count as equal"
+        else:
             return
-        self._tags = []
-        other = "no two models differ in another tag alone" if others else "the leaderboard is its table"
-        self._notes.append(
-            f"{serial.name} is another for every model: {other}; a mere number can be left out of the tags"
-        )
+        self._notes.append(f"{serial.name} is another for every model: {what}")
 
     def _factors_of(self, tag: _Tag) -> Iterator[Factor]:
         """Yield what compares the values of a tag: by itself, then with another tag for the values that are left."""
@@ -170,9 +184,10 @@ class _Finder:
     def _groups(self, varying: Sequence[_Tag]) -> list[list[int]]:
         """Return the rows of equal models, some tags aside."""
         fixed = [tag for tag in self._tags if tag not in varying]
-        groups: dict[tuple[int, ...], list[int]] = {}
+        groups: dict[tuple[Value | int, ...], list[int]] = {}
         for row in range(len(self._models)):
-            groups.setdefault(tuple(tag.codes[row] for tag in fixed), []).append(row)
+            common = tuple(values[row] for values in self._shared.values())
+            groups.setdefault((*common, *(tag.codes[row] for tag in fixed)), []).append(row)
         return list(groups.values())
 
     def _factor(self, varying: Sequence[_Tag], groups: Sequence[Sequence[int]]) -> Factor:
@@ -187,7 +202,8 @@ class _Finder:
         levels: dict[Values, list[str]] = {}
         for row in rows:
             levels.setdefault(self._level(keys, row), []).append(self._models[row])
-        fixed = {key: self._values[key][rows[0]] for key in shared}
+        common = {name: values[rows[0]] for name, values in self._shared.items()}
+        fixed = common | {key: self._values[key][rows[0]] for key in shared}
         return Block(fixed, {level: tuple(levels[level]) for level in natural(levels)})
 
     def _level(self, keys: Sequence[str], row: int) -> Values:
@@ -207,9 +223,17 @@ class _Finder:
         if not seen:
             yield f"no two models differ in {tag.name} alone"
         elif missing:
-            shown = ", ".join(level_text(level) for level in missing[:_MOST_NAMED])
-            more = f" and {len(missing) - _MOST_NAMED:,} more" if len(missing) > _MOST_NAMED else ""
-            yield f"{tag.name} {shown}{more}: no other model differs from these in {tag.name} alone"
+            shown = first_names([level_text(level) for level in missing], _MOST_NAMED)
+            yield f"{tag.name} {shown}: no other model differs from these in {tag.name} alone"
+
+
+def _equal_models(factors: Sequence[Factor]) -> Iterator[str]:
+    """Yield which models share a level of some block: their tags are equal, and nothing says which is which."""
+    levels = (models for factor in factors for block in factor.blocks for models in block.levels.values())
+    several = [models for models in dict.fromkeys(levels) if len(models) > 1]
+    if several:
+        shown = first_names([" = ".join(models) for models in several], _MOST_NAMED)
+        yield f"equal in all tags that are compared, each against the models of other levels: {shown}"
 
 
 def _codes(values: Sequence[Value]) -> tuple[int, ...]:

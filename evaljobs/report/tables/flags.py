@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from evaljobs.report.results import OK, Document
 from evaljobs.report.tables.columns import Row
 
@@ -18,6 +20,12 @@ MEANING = {
 def flags(point: Document | None) -> list[str]:
     """Return the flags of a point; none where there is no point."""
     return list((point or {}).get("flags") or ())
+
+
+def meanings(found: Iterable[str]) -> list[str]:
+    """Say what some flags mean, for the foot of a table: numbers that bear them rest on less than others."""
+    known = set(found)
+    return [f"{flag}: {meaning}" for flag, meaning in MEANING.items() if flag in known]
 
 
 def flags_text(row: Row) -> str | None:

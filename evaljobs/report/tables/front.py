@@ -5,25 +5,29 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from itertools import groupby
 from typing import Any
 
 from evaljobs.report.comparing.difference_tables import difference_text, legend
 from evaljobs.report.comparing.differences import differences
-from evaljobs.report.results import OK, image_rates
+from evaljobs.report.results import OK, earlier_rates, image_rates
 from evaljobs.report.section import Found, Table
-from evaljobs.report.tables.columns import Column, Kind, Row
+from evaljobs.report.tables.columns import Column, Kind, Row, end_columns
+from evaljobs.report.tables.flags import flags, meanings
 from evaljobs.report.tables.leaderboard import leaderboard_rows
+from evaljobs.report.tables.listing import first_names
 from evaljobs.report.tables.numbers import digits_text, rate_text
-from evaljobs.report.tables.verification import quality_columns
+from evaljobs.report.tables.verification import EARLIER_NOTE, measured_text, quality_columns
 
 _MOST_NAMED = 5
 _RULE = (
     "On the front: no other model is at least as good and at least as cheap, and better in one of the two. Such a "
     "model stands against the next dearer one on the front, every other against the best one that costs no more"
 )
-_MEASURED = "times are of one session, without decoding; measured in this run or in an earlier one"
+_MEASURED = (
+    "Time per image, in batches: the inverse of images per second of one session, without decoding; not how long a "
+    f"single image takes. {EARLIER_NOTE}."
+)
 
 
 class Cost(enum.StrEnum):
@@ -32,7 +36,7 @@ class Cost(enum.StrEnum):
     GFLOPS = "gflops"
     SIZE = "size"
     PARAMS = "params"
-    LATENCY = "latency"
+    TIME = "time"
 
     @property
     def label(self) -> str:
@@ -47,14 +51,14 @@ class Cost(enum.StrEnum):
     @property
     def varies(self) -> bool:
         """Whether it differs between two equal runs."""
-        return self is Cost.LATENCY
+        return self is Cost.TIME
 
 
 _LABELS = {
     Cost.GFLOPS: ("GFLOPs", ""),
     Cost.SIZE: ("size", "MB"),
     Cost.PARAMS: ("parameters", ""),
-    Cost.LATENCY: ("time for an image", "ms"),
+    Cost.TIME: ("time per image, in batches", "ms"),
 }
 _PATHS = {Cost.GFLOPS: "gflops", Cost.SIZE: "size_mb", Cost.PARAMS: "params"}
 
@@ -80,11 +84,8 @@ def front_table(found: Found, fpr: float, cost: Cost) -> Table:
         *([_RULE] if rows else []),
         *legend([row["difference"] for row in rows if row["difference"]]),
         *_left_out(found, rows, cost),
-        *(
-            ["times are of one session, without decoding; of this run or of an earlier one"]
-            if cost.varies and rows
-            else []
-        ),
+        *meanings(flag for row in rows for flag in flags(row["point"])),
+        *([_MEASURED] if cost.varies and rows else []),
     ]
     title = f"TPR at FPR {rate_text(fpr)} against {cost.label}"
     return Table(f"front-{cost}", title, _columns(fpr, cost), rows, notes)
@@ -98,14 +99,15 @@ def front_rows(found: Found, fpr: float, cost: Cost) -> list[dict[str, Any]]:
     list of dict
         Beside the leaderboard's keys ``name``, ``x`` (cost), ``y`` (TPR), ``low`` and ``high`` (its 95% interval, or
         null), ``on_front``, ``against`` (the model that it stands against, or null), ``difference`` (a row of
-        `differences`: that model less this one, or null) and ``times`` (how many times the cost that one has).
+        `differences`: that model less this one, or null), ``times`` (how many times the cost that one has) and
+        ``is_earlier`` (whether the cost was measured in an earlier run).
     """
-    rates = image_rates(found.results)
+    rates, earlier = image_rates(found.results), earlier_rates(found.results) if cost.varies else ()
     rows = [_row(row, cost, rates) for row in leaderboard_rows(found.results, found.group, fpr) if row["status"] == OK]
     rows = [row for row in rows if row["x"] is not None and row["y"] is not None]
     rows.sort(key=lambda row: (row["x"], -row["y"], row["name"]))
     front = _front(rows)
-    return [_stand(row, front, fpr) for row in rows]
+    return [{**_stand(row, front, fpr), "is_earlier": row["name"] in earlier} for row in rows]
 
 
 def _row(row: Row, cost: Cost, rates: Mapping[str, float]) -> dict[str, Any]:
@@ -116,10 +118,10 @@ def _row(row: Row, cost: Cost, rates: Mapping[str, float]) -> dict[str, Any]:
 
 
 def _cost(row: Row, cost: Cost, rates: Mapping[str, float]) -> float | None:
-    if cost is Cost.LATENCY:
+    if cost is Cost.TIME:
         rate = rates.get(row["model"]["name"])
         return None if rate is None else 1000 / rate
-    found: float | None = row["model"]["cost"][_PATHS[cost]]
+    found: float | None = (row["model"].get("cost") or {}).get(_PATHS[cost])
     return found
 
 
@@ -155,17 +157,13 @@ def _left_out(found: Found, rows: Sequence[Row], cost: Cost) -> Iterator[str]:
     known = {row["name"] for row in rows}
     names = sorted(n for n, e in found.group.evaluations.items() if e["status"] == OK and n not in known)
     if names:
-        more = f" and {len(names) - _MOST_NAMED:,} more" if len(names) > _MOST_NAMED else ""
-        yield f"left out, since their {cost.label} or TPR is not known: {', '.join(names[:_MOST_NAMED])}{more}"
+        yield f"left out, since their {cost.label} or TPR is not known: {first_names(names, _MOST_NAMED)}"
 
 
 def _columns(fpr: float, cost: Cost) -> list[Column]:
-    kind, form = (Kind.INTEGER, ",d") if cost is Cost.PARAMS else (Kind.NUMBER, partial(_number_text, "x"))
+    kind, form = (Kind.INTEGER, ",d") if cost is Cost.PARAMS else (Kind.NUMBER, _cost_text)
     tpr, flags, _ = quality_columns(fpr)
-    ends = [
-        Column(f"difference_ci_{end}", f"{end} end", partial(_end, index), Kind.NUMBER)
-        for index, end in enumerate(("lower", "upper"))
-    ]
+    ends = end_columns("difference_ci", "difference.ci")
     return [
         Column("model", "model", "name", Kind.TEXT),
         Column(str(cost), cost.label, "x", kind, cost.unit, form),
@@ -173,14 +171,18 @@ def _columns(fpr: float, cost: Cost) -> list[Column]:
         flags,
         Column("on_front", "on the front", "on_front", Kind.BOOLEAN, format=_yes),
         Column("against", "next on the front, or who beats it", "against", Kind.TEXT),
-        Column("difference", "its TPR more", "difference.difference", Kind.NUMBER, format=_more, beside=tuple(ends)),
+        Column("difference", "its TPR more", "difference.difference", Kind.NUMBER, format=_more, beside=ends),
         Column("verdict", "difference is", "difference.verdict", Kind.TEXT),
-        Column("times", "its cost", "times", Kind.NUMBER, "times", partial(_number_text, "times")),
+        Column("times", "its cost", "times", Kind.NUMBER, "times", _times_text),
     ]
 
 
-def _number_text(key: str, row: Row) -> str:
-    return digits_text(row[key])
+def _cost_text(row: Row) -> str:
+    return measured_text(row["x"], earlier=row["is_earlier"])
+
+
+def _times_text(row: Row) -> str:
+    return digits_text(row["times"])
 
 
 def _is_on_front(row: Row) -> bool:
@@ -193,8 +195,3 @@ def _yes(row: Row) -> str:
 
 def _more(row: Row) -> str:
     return difference_text(row["difference"])
-
-
-def _end(index: int, row: Row) -> float | None:
-    ends = (row["difference"] or {}).get("ci")
-    return None if ends is None else float(ends[index])

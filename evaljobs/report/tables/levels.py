@@ -25,6 +25,11 @@ def natural(levels: Iterable[Values]) -> list[Values]:
     return sorted(found, key=lambda level: [_key(*both) for both in zip(level, numeric, strict=True)])
 
 
+def natural_texts(texts: Iterable[str]) -> list[str]:
+    """Sort single values as `natural` sorts levels."""
+    return [text for (text,) in natural((text,) for text in texts) if text is not None]
+
+
 def _number(text: str) -> float | None:
     """Read a number, with commas between thousands too; None for everything else."""
     plain = text.replace(",", "") if re.fullmatch(r"\d{1,3}(,\d{3})+", text) else text

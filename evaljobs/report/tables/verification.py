@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -139,23 +139,38 @@ def quality_columns(fpr: float) -> list[Column]:
     return [_tpr_column(f"TPR at FPR {rate_text(fpr)}"), _FLAGS, _AUROC]
 
 
-def _rate_text(rates: Mapping[str, float], row: Row) -> str:
-    return digits_text(rates[row["model"]["name"]])
+def measured_text(value: float, *, earlier: bool) -> str:
+    """Write what was measured of a model, and whether that was in an earlier run."""
+    return f"{digits_text(value)}{' (earlier)' if earlier else ''}"
+
+
+def _rate_text(rates: Mapping[str, float], earlier: Collection[str], row: Row) -> str:
+    name = row["model"]["name"]
+    return measured_text(rates[name], earlier=name in earlier)
 
 
 def _rate_of(rates: Mapping[str, float], row: Row) -> float | None:
     return rates.get(row["model"]["name"])
 
 
-def rate_column(rates: Mapping[str, float]) -> Column:
+EARLIER_NOTE = (
+    "(earlier): not measured in this run but remembered by the store, which does not know on which machine; "
+    "numbers of different machines may stand side by side"
+)
+RATE_NOTE = f"Images per second: in batches, of one session, without decoding. {EARLIER_NOTE}."
+
+
+def rate_column(rates: Mapping[str, float], earlier: Collection[str] = ()) -> Column:
     """Return the column of the images that a model takes in a second, which differs from run to run.
 
     Parameters
     ----------
     rates
         By model.
+    earlier
+        The models whose rate was measured in an earlier run.
     """
-    text = partial(_rate_text, rates)
+    text = partial(_rate_text, rates, earlier)
     return Column("images_per_s", "images", partial(_rate_of, rates), Kind.NUMBER, "1/s", text)
 
 

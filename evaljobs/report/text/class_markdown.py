@@ -9,6 +9,7 @@ from evaljobs.report.comparing.measures import ACCURACY, Measure, class_rows, gr
 from evaljobs.report.results import CLASSIFICATION, Document, Group, groups_of, tag_keys
 from evaljobs.report.tables.class_boards import (
     ECE_COLUMN,
+    RANK_COLUMN,
     class_evidence,
     class_notes,
     class_title,
@@ -41,7 +42,7 @@ def _group_markdown(results: Document, group: Group) -> list[str]:
 
 def _columns(results: Document, group: Group) -> list[Column]:
     return [
-        Column("rank", "rank", "rank", Kind.INTEGER),
+        RANK_COLUMN,
         Column("model", "model", "model.name", Kind.TEXT),
         *tag_columns(tag_keys(results), TAG),
         *(measure_column(measure) for measure in measures_of(group)),

@@ -22,6 +22,7 @@ from evaljobs.report.tables.escape import markdown_text
 from evaljobs.report.tables.flags import MEANING, flags
 from evaljobs.report.tables.formats import to_markdown
 from evaljobs.report.tables.leaderboard import chosen_fpr, evidence, group_title, intervals_text, leaderboard_rows
+from evaljobs.report.tables.listing import first_names
 from evaljobs.report.tables.verification import (
     BALANCED_COLUMN,
     FAILURE_COLUMNS,
@@ -123,7 +124,7 @@ def _failures(results: Document) -> list[str]:
     rows = failed_rows(results)
     if not rows:
         return []
-    return ["## Models that failed\n", to_markdown(used_columns(FAILURE_COLUMNS, rows), rows)]
+    return ["## What failed\n", to_markdown(used_columns(FAILURE_COLUMNS, rows), rows)]
 
 
 def _notes(results: Document) -> list[str]:
@@ -138,8 +139,7 @@ def _notes(results: Document) -> list[str]:
 
 
 def _names(names: Sequence[str]) -> str:
-    shown = ", ".join(markdown_text(name) for name in names[:MAX_NAMES])
-    return f"{shown} and {len(names) - MAX_NAMES:,} more" if len(names) > MAX_NAMES else shown
+    return first_names([markdown_text(name) for name in names], MAX_NAMES)
 
 
 def _sets(results: Document) -> list[str]:
@@ -147,7 +147,7 @@ def _sets(results: Document) -> list[str]:
     if not rows:
         return []
     parts = ["## Sets\n", to_markdown(used_columns(SET_COLUMNS, rows), rows)]
-    if any(row["excluded"] for row in rows):
+    if any(row.get("excluded") for row in rows):
         parts.append("Excluded images count for no model; `failures.csv` lists each with its reason.\n")
     said = {n["kind"]: n["explanation"] for row in rows for n in row.get("notices") or ()}
     parts += ["".join(f"- {kind}: images that {markdown_text(text)}\n" for kind, text in said.items())] if said else []

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from evaljobs.report.figures.bars import bars_figure, lowest
-from evaljobs.report.figures.canvas import Written
+from evaljobs.report.figures.canvas import Written, new_figure, own_settings, settle
 from evaljobs.report.figures.charts import lines_chart
 from evaljobs.report.figures.confusion import confusion_figure, row_shares
 from evaljobs.report.figures.front import Titles, front_figure, front_picture, is_wide
@@ -25,6 +25,20 @@ TITLES = Titles("GFLOPs for an image", "TPR at FPR 1e-4")
 
 def bytes_of(written: Written) -> list[bytes]:
     return [path.read_bytes() for path in written]
+
+
+def test_a_settled_figure_keeps_its_places() -> None:
+    """Its parts are placed once: no engine is left, for which each file would be drawn twice."""
+    with own_settings():
+        figure = new_figure(3, 2)
+        axes = figure.add_subplot()
+        before = axes.get_position().bounds
+        settle(figure)
+        placed = axes.get_position().bounds
+        assert placed != before
+        assert figure.get_layout_engine() is None
+        figure.draw_without_rendering()
+        assert axes.get_position().bounds == placed
 
 
 def front_rows(number: int, seed: int = 0) -> list[dict[str, Any]]:
