@@ -23,7 +23,7 @@ def headline_by(found: Found, measure: Measure) -> Headline:
     rows = class_rows(found.results, found.group, measure)
     fine = [row for row in rows if row["rank"] is not None]
     if not fine:
-        return Headline(None, f"No model has a {measure.title}.", Verdict.UNKNOWN)
+        return Headline(None, f"No model has a number for {measure.title}.", Verdict.UNKNOWN)
     best = fine[0]
     against = [measure_difference(other["result"], best["result"], measure.name) for other in fine[1:]]
     others = sum(bool(row["unranked"]) for row in rows)
@@ -38,7 +38,7 @@ def _not_ranked(n_models: int) -> str:
 
 
 def _lead(best: Row, measure: Measure, n_models: int) -> str:
-    of = f"the best {measure.title} of {n_models:,} models" if n_models > 1 else f"a {measure.title}"
+    of = f"the best {measure.title} of {n_models:,} models" if n_models > 1 else str(measure.title)
     separator = ":" if n_models > 1 else " of"
     return f"It has {of}{separator} {measure_text(measure, best)}."
 
