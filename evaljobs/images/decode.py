@@ -79,15 +79,8 @@ def decode(data: bytes, geometry: Geometry) -> npt.NDArray[np.uint8]:
     """
     with pillow.guarded(geometry.max_pixels):
         image = pillow.open_image(data, geometry.max_pixels)
-        try:
+        with pillow.explained(image):
             return _pixels(image, geometry)
-        except ImageError:
-            raise
-        except MemoryError:
-            raise pillow.out_of_memory() from None
-        except Exception as error:  # a hostile file can raise anything
-            message = f"the {image.format} cannot be decoded: {pillow.describe(error)}"
-            raise ImageError(ImageErrorKind.DAMAGED, message) from None
 
 
 def decode_block(uris: Sequence[str], digests: Sequence[bytes], geometry: Geometry) -> Block:

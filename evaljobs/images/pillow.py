@@ -182,3 +182,17 @@ def describe(error: BaseException) -> str:
     """Return an exception of Pillow's in one line."""
     text = " ".join(str(error).split())[:200]
     return text or type(error).__name__
+
+
+@contextlib.contextmanager
+def explained(image: Image.Image) -> Iterator[None]:
+    """Turn whatever decoding an image raises into an ImageError: a hostile file can raise anything."""
+    try:
+        yield
+    except ImageError:
+        raise
+    except MemoryError:
+        raise out_of_memory() from None
+    except Exception as error:
+        message = f"the {image.format} cannot be decoded: {describe(error)}"
+        raise ImageError(ImageErrorKind.DAMAGED, message) from None

@@ -7,7 +7,6 @@ import io
 import numpy as np
 from PIL import Image, ImageOps
 
-from evaljobs.errors import ImageError, ImageErrorKind
 from evaljobs.images import pillow
 from evaljobs.images.geometry import fit
 
@@ -40,15 +39,8 @@ def thumbnail(data: bytes, max_pixels: int, side: int = SIDE) -> bytes:
     """
     with pillow.guarded(max_pixels):
         image = pillow.open_image(data, max_pixels)
-        try:
+        with pillow.explained(image):
             return _encoded(_small(image, side))
-        except ImageError:
-            raise
-        except MemoryError:
-            raise pillow.out_of_memory() from None
-        except Exception as error:  # a hostile file can raise anything
-            message = f"the {image.format} cannot be decoded: {pillow.describe(error)}"
-            raise ImageError(ImageErrorKind.DAMAGED, message) from None
 
 
 def _small(image: Image.Image, side: int) -> Image.Image:
