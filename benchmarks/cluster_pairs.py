@@ -35,9 +35,9 @@ from evaljobs.run import setup
 from evaljobs.run.comparing import Comparing, Setting
 from evaljobs.schemas import DIGEST
 from evaljobs.store import Store
-from raycluster.connect import Cluster, connect
-from raycluster.plan import Limits, Plan
-from raycluster.pool import Actors, Pool, Work
+from raycluster.connection.connect import Cluster, connect
+from raycluster.planning.plan import Limits, Plan
+from raycluster.pool.pool import Actors, Pool, Work
 
 JOB = VerificationJob("verification", VerificationParameters())
 

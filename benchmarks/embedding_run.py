@@ -99,7 +99,7 @@ def main() -> None:
     marks = Marks()
     with contextlib.ExitStack() as stack:
         if options.object_store_mb is not None:
-            from raycluster.connect import connect
+            from raycluster.connection.connect import connect
 
             stack.enter_context(connect(object_store_mb=options.object_store_mb))
         finished = run(load(options.config), options.config, marks, Options())

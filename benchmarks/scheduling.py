@@ -8,7 +8,8 @@
 `--histories` plays random histories of a hostile cluster; the first that breaks a promise is named by its seed, and
 `--histories 1 --seed N` plays it alone. `--mutants` takes each statement out of the plan in turn, and tells which are
 not missed. `--cluster` measures makespans against a lower bound. `--calls` measures what the plan itself takes.
-`--plan` takes another plan in place of the present one, for example an old one: ``git show COMMIT:raycluster/plan.py``.
+`--plan` takes another plan in place of the present one, for example an old one:
+``git show COMMIT:raycluster/planning/plan.py``.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from scheduling_histories import Ended, History
 from scheduling_mutants import first_fault, mutants
 from scheduling_scenario import Scenario, Shape
 
-from raycluster import plan as plan_module
+from raycluster.planning import plan as plan_module
 
 SHAPES = {
     # 1,000 models on 400 workers, four memories full of blocks.

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 from scheduling_scenario import Scenario, Span
 
-from raycluster import plan as plan_module
-from raycluster.plan import Cell
+from raycluster.planning import plan as plan_module
+from raycluster.planning.plan import Cell
 
 
 @dataclasses.dataclass

@@ -11,7 +11,7 @@ from __future__ import annotations
 import random
 from typing import Any, NamedTuple
 
-from raycluster import plan as plan_module
+from raycluster.planning import plan as plan_module
 
 
 class BrokenPromiseError(AssertionError):

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from scheduling_histories import History
 
-import raycluster
+from raycluster import planning
 
 # In the order in which they import each other.
 MODULES = ("ranking", "blocks", "hands", "loads", "plan")
@@ -23,33 +23,33 @@ SIMPLE = (ast.Assign, ast.AugAssign, ast.Delete, ast.Expr, ast.Return, ast.Conti
 
 
 class Mutant(NamedTuple):
-    """The statement that begins at a line of a module of `raycluster`, counted from 1."""
+    """The statement that begins at a line of a module of `raycluster.planning`, counted from 1."""
 
     name: str
     line: int
     text: str
 
     def __str__(self) -> str:
-        return f"raycluster/{self.name}.py:{self.line}: {self.text}"
+        return f"raycluster/planning/{self.name}.py:{self.line}: {self.text}"
 
     def module(self) -> Any:
-        """Return the module `raycluster.plan`, made anew without the statement."""
-        names = [f"raycluster.{name}" for name in MODULES]
+        """Return the module `raycluster.planning.plan`, made anew without the statement."""
+        names = [f"raycluster.planning.{name}" for name in MODULES]
         kept = {name: sys.modules.pop(name) for name in names if name in sys.modules}
-        attributes = {name: getattr(raycluster, name) for name in MODULES if hasattr(raycluster, name)}
+        attributes = {name: getattr(planning, name) for name in MODULES if hasattr(planning, name)}
         try:
             for name in MODULES:
-                module = types.ModuleType(f"raycluster.{name}")
+                module = types.ModuleType(f"raycluster.planning.{name}")
                 sys.modules[module.__name__] = module
                 tree = ast.parse(source(name))
                 if name == self.name:
                     tree = ast.fix_missing_locations(_Remover(self.line).visit(tree))
-                exec(compile(tree, f"raycluster/{name}.py without line {self.line}", "exec"), vars(module))  # noqa: S102 - the project's own
-            return sys.modules["raycluster.plan"]
+                exec(compile(tree, f"raycluster/planning/{name}.py without line {self.line}", "exec"), vars(module))  # noqa: S102 - the project's own
+            return sys.modules["raycluster.planning.plan"]
         finally:
             sys.modules.update(kept)
             for name, value in attributes.items():
-                setattr(raycluster, name, value)
+                setattr(planning, name, value)
 
 
 class _Remover(ast.NodeTransformer):
@@ -63,8 +63,8 @@ class _Remover(ast.NodeTransformer):
 
 
 def source(name: str) -> str:
-    """Return the text of a module of `raycluster`."""
-    return Path(raycluster.__path__[0], f"{name}.py").read_text(encoding="utf-8")
+    """Return the text of a module of `raycluster.planning`."""
+    return Path(planning.__path__[0], f"{name}.py").read_text(encoding="utf-8")
 
 
 def mutants() -> Iterator[Mutant]:

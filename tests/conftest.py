@@ -9,7 +9,7 @@ import pytest
 import ray
 from hypothesis import settings
 
-from raycluster.connect import Cluster, connect
+from raycluster.connection.connect import Cluster, connect
 from tests.s3_server import S3Server
 
 # A limit on the time of one example says nothing about the code, and fails where a machine is busy.

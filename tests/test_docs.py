@@ -33,7 +33,7 @@ from evaljobs.progress import Quiet
 from evaljobs.report.comparing.difference_tables import DIFFERENCE_COLUMNS
 from evaljobs.report.tables.flags import MEANING
 from evaljobs.report.tables.verification import point_columns
-from raycluster.connect import Cluster
+from raycluster.connection.connect import Cluster
 
 ROOT = Path(__file__).parents[1]
 PAGES = [

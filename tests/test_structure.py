@@ -200,7 +200,7 @@ def within(module: str, owner: str) -> bool:
 def sources() -> dict[str, str]:
     paths = [path for top in ("evaljobs", "raycluster") for path in sorted((ROOT / top).rglob("*.py"))]
     found = {module_name(path, ROOT): path.read_text(encoding="utf-8") for path in paths}
-    assert {"evaljobs.run", "evaljobs.pairs.verification", "raycluster.pool"} <= set(found)
+    assert {"evaljobs.run", "evaljobs.pairs.verification", "raycluster.pool.pool"} <= set(found)
     return found
 
 

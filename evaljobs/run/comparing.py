@@ -14,7 +14,7 @@ from evaljobs.engine.spreading import Spread
 from evaljobs.errors import ModelErrorKind
 from evaljobs.progress import Progress
 from evaljobs.store import Store
-from raycluster.pool import Pool, TaskAdvanced, TaskDone, TaskLost
+from raycluster.pool.pool import Pool, TaskAdvanced, TaskDone, TaskLost
 
 _DIED = "the process that evaluated it died every time; there may be too little memory"
 

@@ -21,9 +21,9 @@ from evaljobs.progress import Passes, Progress
 from evaljobs.run import setup
 from evaljobs.run.comparing import Comparing, Setting
 from evaljobs.schemas import FAILURES
-from raycluster.connect import Cluster
-from raycluster.plan import Plan
-from raycluster.pool import (
+from raycluster.connection.connect import Cluster
+from raycluster.planning.plan import Plan
+from raycluster.pool.pool import (
     BlockLost,
     BlockMade,
     CellDone,

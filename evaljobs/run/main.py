@@ -24,7 +24,7 @@ from evaljobs.report.standing import inputs_digest, renew
 from evaljobs.report.writing import write_results
 from evaljobs.store.store import Measured, key_digest
 from evaljobs.store.uses import Uses
-from raycluster.connect import Cluster, connect
+from raycluster.connection.connect import Cluster, connect
 from raycluster.errors import ClusterError
 
 

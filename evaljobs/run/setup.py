@@ -16,10 +16,10 @@ from evaljobs.errors import UsageError
 from evaljobs.images.geometry import Geometry
 from evaljobs.remote import is_remote
 from evaljobs.store import Store
-from raycluster.connect import Cluster
-from raycluster.nodes import on_every_node
-from raycluster.plan import Limits, Plan
-from raycluster.pool import Actors, Work
+from raycluster.connection.connect import Cluster
+from raycluster.connection.nodes import on_every_node
+from raycluster.planning.plan import Limits, Plan
+from raycluster.pool.pool import Actors, Work
 
 # Of Ray's object store; the rest is for answers and for blocks on their way out.
 BLOCK_SHARE = 0.5

@@ -19,7 +19,7 @@ from PIL import Image
 from evaljobs.config import load
 from evaljobs.progress import Quiet
 from evaljobs.run import Finished, Options, run
-from raycluster.connect import Cluster
+from raycluster.connection.connect import Cluster
 
 SIDE, WIDTH = 6, 4
 

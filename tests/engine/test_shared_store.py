@@ -13,8 +13,8 @@ from evaljobs.errors import StoreError, UsageError
 from evaljobs.models.options import Runtime
 from evaljobs.run.setup import shared_store
 from evaljobs.store import Store
-from raycluster.connect import Cluster
-from raycluster.nodes import on_every_node
+from raycluster.connection.connect import Cluster
+from raycluster.connection.nodes import on_every_node
 
 
 def process() -> int:

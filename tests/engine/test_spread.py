@@ -21,9 +21,9 @@ from evaljobs.jobs.verification import VerificationJob, VerificationParameters
 from evaljobs.run import setup
 from evaljobs.schemas import DIGEST
 from evaljobs.store import Store
-from raycluster.connect import Cluster
-from raycluster.plan import Limits, Plan
-from raycluster.pool import Actors, Pool, TaskAdvanced, TaskDone, Work
+from raycluster.connection.connect import Cluster
+from raycluster.planning.plan import Limits, Plan
+from raycluster.pool.pool import Actors, Pool, TaskAdvanced, TaskDone, Work
 
 N = 4600  # 10.6 million pairs: beyond what is scored whole
 MODEL_KEY = {"model": "m"}

@@ -25,7 +25,7 @@ from evaljobs.jobs.job import After, Outcome, Passes, Rows
 from evaljobs.jobs.verification import VerificationJob
 from evaljobs.models.options import Runtime
 from evaljobs.progress import Quiet
-from raycluster.connect import Cluster
+from raycluster.connection.connect import Cluster
 from tests.engine.conftest import Bench
 
 MODELS = {"a": 1, "b": 2, "c": 3}

@@ -88,7 +88,7 @@ def test_two_runs_on_one_store_and_one_cluster(
 
 
 # The same program, with less patience than a head needs that is started again.
-_IMPATIENT = "import raycluster.head as head; head.PATIENCE_S = 2.0; from evaljobs.cli import main; main()"
+_IMPATIENT = "import raycluster.connection.head as head; head.PATIENCE_S = 2.0; from evaljobs.cli import main; main()"
 
 
 def test_lost_head_ends_the_run_with_a_message(workload: Path, start: Start, expected: Expected) -> None:

@@ -26,9 +26,9 @@ import numpy as np
 import pyarrow as pa
 from evaljobs.schemas import DIGEST
 from evaljobs.store import Store
-from raycluster.connect import connect
-from raycluster.plan import Limits, Plan
-from raycluster.pool import Actors, BlockMade, CellDone, Pool, Work
+from raycluster.connection.connect import connect
+from raycluster.planning.plan import Limits, Plan
+from raycluster.pool.pool import Actors, BlockMade, CellDone, Pool, Work
 
 folder = sys.argv[2]
 

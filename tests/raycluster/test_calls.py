@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from ray.exceptions import NodeDiedError, ObjectLostError, OutOfMemoryError, RayError, WorkerCrashedError
 
-from raycluster.calls import Deaths
+from raycluster.pool.calls import Deaths
 
 LOST = ObjectLostError("00" * 28, None, "")
 

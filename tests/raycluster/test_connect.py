@@ -10,8 +10,8 @@ import time
 
 import pytest
 
-from raycluster import auth
-from raycluster.connect import Cluster, connect
+from raycluster.connection import auth
+from raycluster.connection.connect import Cluster, connect
 from raycluster.errors import ClusterError
 
 
@@ -34,7 +34,7 @@ def test_connection_is_found_and_left_alone(cluster: Cluster) -> None:
 )
 def test_bad_address_is_said_at_once(address: str, expected: str) -> None:
     """A cluster that does not answer is named, with what to do; Ray itself would try for minutes."""
-    from raycluster.connect import _knock
+    from raycluster.connection.connect import _knock
 
     start = time.monotonic()
     with pytest.raises(ClusterError, match=expected):
@@ -49,9 +49,9 @@ def test_ray_that_was_imported_first_is_not_protected_and_that_is_said(
     assert "ray" in sys.modules
     monkeypatch.setenv("RAY_AUTH_MODE", "")  # so that what protect sets is taken back afterwards
     del os.environ["RAY_AUTH_MODE"]
-    with caplog.at_level(logging.WARNING, logger="raycluster.auth"):
+    with caplog.at_level(logging.WARNING, logger="raycluster.connection.auth"):
         auth.protect()
-    assert [(r.name, r.levelname) for r in caplog.records] == [("raycluster.auth", "WARNING")]
+    assert [(r.name, r.levelname) for r in caplog.records] == [("raycluster.connection.auth", "WARNING")]
     assert "not protected by a token" in caplog.text
     assert "RAY_AUTH_MODE=token" in caplog.text
     assert os.environ["RAY_AUTH_MODE"] == "disabled"
@@ -72,7 +72,7 @@ def test_connection_that_is_used_changes_no_setting(
 def test_token_is_set_before_ray_is_imported(mode: str | None) -> None:
     """In a fresh process: a random token, unless the user has chosen; nothing imports ray on the way."""
     code = (
-        "import os, sys; from raycluster import auth, connect; auth.protect();"
+        "import os, sys; from raycluster.connection import auth, connect; auth.protect();"
         "print(os.environ['RAY_AUTH_MODE'], len(os.environ.get('RAY_AUTH_TOKEN', '')), 'ray' in sys.modules)"
     )
     environment = {k: v for k, v in os.environ.items() if not k.startswith("RAY_AUTH")}

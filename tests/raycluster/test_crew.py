@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import pytest
 from ray.exceptions import ActorUnavailableError, OutOfMemoryError, RayActorError
 
-from raycluster.crew import Crew
 from raycluster.errors import ClusterError
-from raycluster.work import Actors
+from raycluster.pool.crew import Crew
+from raycluster.pool.work import Actors
 
 pytestmark = pytest.mark.usefixtures("cluster")
 

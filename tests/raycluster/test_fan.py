@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from raycluster.events import TASK_DIED, Event, TaskAdvanced, TaskDone, TaskLost
-from raycluster.fan import Fan
-from raycluster.plan import Limits, Plan
-from raycluster.pool import Actors, Pool, Work
+from raycluster.planning.plan import Limits, Plan
+from raycluster.pool.events import TASK_DIED, Event, TaskAdvanced, TaskDone, TaskLost
+from raycluster.pool.fan import Fan
+from raycluster.pool.pool import Actors, Pool, Work
 
 pytestmark = pytest.mark.usefixtures("cluster")
 
@@ -175,7 +175,7 @@ def test_task_tells_how_far_it_is() -> None:
 
 ONE_CPU = """
 import test_fan
-from raycluster.connect import connect
+from raycluster.connection.connect import connect
 with connect(cpus=1, object_store_mb=80), test_fan.pool() as running:
     for number in range(3):
         running.submit(number, 1, test_fan.add_up, running.fan(2), test_fan.multiply, 3)

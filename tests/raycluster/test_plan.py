@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from raycluster.plan import Cell, Limits, Plan
+from raycluster.planning.plan import Cell, Limits, Plan
 
 
 def test_block_of_a_lost_load_counts_until_it_is_made() -> None:

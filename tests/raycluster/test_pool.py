@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from ray.exceptions import ObjectLostError, OutOfMemoryError, RayError
 
-from raycluster.connect import Cluster
-from raycluster.events import LOAD_DIED
-from raycluster.plan import Limits, Plan
-from raycluster.pool import Actors, BlockMade, CellDone, Event, LoadFinished, LoadLost, Pool, TaskDone, Work
+from raycluster.connection.connect import Cluster
+from raycluster.planning.plan import Limits, Plan
+from raycluster.pool.events import LOAD_DIED
+from raycluster.pool.pool import Actors, BlockMade, CellDone, Event, LoadFinished, LoadLost, Pool, TaskDone, Work
 
 
 class Adder:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from raycluster.errors import ClusterError
-from raycluster.room import Node, alive, room
+from raycluster.pool.room import Node, alive, room
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,20 @@ import pytest
 import ray
 
 from raycluster.errors import ClusterError
-from raycluster.events import BLOCK_DIED, TASK_DIED
-from raycluster.plan import Limits, Plan
-from raycluster.pool import Actors, BlockLost, BlockMade, CellDone, Event, LoadFinished, Pool, TaskDone, TaskLost, Work
+from raycluster.planning.plan import Limits, Plan
+from raycluster.pool.events import BLOCK_DIED, TASK_DIED
+from raycluster.pool.pool import (
+    Actors,
+    BlockLost,
+    BlockMade,
+    CellDone,
+    Event,
+    LoadFinished,
+    Pool,
+    TaskDone,
+    TaskLost,
+    Work,
+)
 
 pytestmark = pytest.mark.usefixtures("cluster")
 

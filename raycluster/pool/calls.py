@@ -15,7 +15,7 @@ from ray.exceptions import (
     WorkerCrashedError,
 )
 
-from raycluster.plan import Cell
+from raycluster.planning.plan import Cell
 
 # What is left of a task whose process, machine or answer is gone, and of a call whose block is.
 DEATHS = (WorkerCrashedError, OutOfMemoryError, NodeDiedError, ObjectLostError)

@@ -14,8 +14,8 @@ import sys
 _UNPROTECTED = (
     "the Ray that is started now on this machine is not protected by a token, because ray was imported earlier in this "
     "process and has read its settings by then: whoever reaches its ports can run code in it. To protect it, import "
-    "raycluster.connect and enter connect() before anything imports ray, or set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN "
-    "in the environment; RAY_AUTH_MODE=disabled accepts it and silences this warning"
+    "raycluster.connection.connect and enter connect() before anything imports ray, or set RAY_AUTH_MODE=token and "
+    "RAY_AUTH_TOKEN in the environment; RAY_AUTH_MODE=disabled accepts it and silences this warning"
 )
 
 _log = logging.getLogger(__name__)

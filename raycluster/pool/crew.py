@@ -10,11 +10,11 @@ from typing import Any
 import ray
 from ray.exceptions import ActorUnavailableError, OutOfMemoryError, RayActorError, RayError
 
-from raycluster import room
-from raycluster.autoscaler import may_grow
-from raycluster.calls import line
+from raycluster.connection.autoscaler import may_grow
 from raycluster.errors import ClusterError
-from raycluster.work import Actors, _Worker
+from raycluster.pool import room
+from raycluster.pool.calls import line
+from raycluster.pool.work import Actors, _Worker
 
 # Of actors in a row that do not come up.
 _START_ATTEMPTS = 3

@@ -6,7 +6,7 @@ import dataclasses
 import heapq
 from collections.abc import Mapping
 
-from raycluster.ranking import Ranking
+from raycluster.planning.ranking import Ranking
 
 
 @dataclasses.dataclass(slots=True)

@@ -16,7 +16,7 @@ import sys
 import threading
 from collections.abc import Iterator
 
-from raycluster import auth
+from raycluster.connection import auth
 from raycluster.errors import ClusterError
 
 _KNOCK_S = 5.0

@@ -14,9 +14,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence, Set
 
-from raycluster.blocks import Blocks
-from raycluster.hands import Cell, Hand, Hands
-from raycluster.loads import Loads
+from raycluster.planning.blocks import Blocks
+from raycluster.planning.hands import Cell, Hand, Hands
+from raycluster.planning.loads import Loads
 
 __all__ = ["Cell", "Limits", "Plan"]
 

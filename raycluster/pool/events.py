@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Hashable
 from typing import Any
 
-from raycluster.plan import Cell
+from raycluster.planning.plan import Cell
 
 # Each `reason` is one of these and may stand in results; `detail` has Ray's words, with process ids and addresses.
 LOAD_DIED = "the process that ran it died every time it was tried"

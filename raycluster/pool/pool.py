@@ -11,11 +11,13 @@ from typing import Any
 import ray
 from ray.exceptions import GetTimeoutError, OutOfMemoryError, RayActorError, RayError, RayTaskError
 
-from raycluster import room
-from raycluster.calls import DEATHS, Call, Deaths, Making, Processing, Running, Starting, line
-from raycluster.crew import Crew
+from raycluster.connection.head import Head
 from raycluster.errors import ClusterError
-from raycluster.events import (
+from raycluster.planning.plan import Cell, Plan
+from raycluster.pool import room
+from raycluster.pool.calls import DEATHS, Call, Deaths, Making, Processing, Running, Starting, line
+from raycluster.pool.crew import Crew
+from raycluster.pool.events import (
     BLOCK_DIED,
     LOAD_DIED,
     TASK_DIED,
@@ -30,11 +32,9 @@ from raycluster.events import (
     TaskDone,
     TaskLost,
 )
-from raycluster.fan import Fan
-from raycluster.head import Head
-from raycluster.marks import Marks, Teller, marked, marked_block
-from raycluster.plan import Cell, Plan
-from raycluster.work import Actors, Work
+from raycluster.pool.fan import Fan
+from raycluster.pool.marks import Marks, Teller, marked, marked_block
+from raycluster.pool.work import Actors, Work
 
 __all__ = [
     "Actors",

@@ -1,0 +1,1 @@
+"""evaljobs as a program that raycluster submits: what travels to a cluster, and what comes back."""

@@ -1,0 +1,1 @@
+"""Jobs on a cluster: submitting, following, stopping, trying again, through Ray's Jobs API."""

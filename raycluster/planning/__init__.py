@@ -1,0 +1,1 @@
+"""Which call comes next: pure scheduling, without Ray, clocks or threads."""

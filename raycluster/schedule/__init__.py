@@ -1,0 +1,1 @@
+"""Schedules: when which configuration is due, who comes first, and what became of it."""
