@@ -123,4 +123,4 @@ def find_program(name: str = DEFAULT) -> Program:
     found = importlib.metadata.entry_points(group=_GROUP)
     if name not in found.names:
         raise ClusterError(f"no program {name!r} is installed here; found {', '.join(sorted(found.names)) or 'none'}")
-    return cast(Program, found[name].load())
+    return cast("Program", found[name].load())
