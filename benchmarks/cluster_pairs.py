@@ -37,7 +37,8 @@ from evaljobs.schemas import DIGEST
 from evaljobs.store import Store
 from raycluster.connection.connect import Cluster, connect
 from raycluster.planning.plan import Limits, Plan
-from raycluster.pool.pool import Actors, Pool, Work
+from raycluster.pool.pool import Pool
+from raycluster.pool.work import Actors, Work
 
 JOB = VerificationJob("verification", VerificationParameters())
 

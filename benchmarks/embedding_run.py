@@ -42,6 +42,9 @@ class Marks:
         """Pass on what is said."""
         print(text, file=sys.stderr)
 
+    def models(self, counts: object, changed: object = None) -> None:
+        """Ignore it."""
+
 
 def write_config(
     folder: Path,

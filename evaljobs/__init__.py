@@ -9,9 +9,26 @@ if TYPE_CHECKING:
     from evaljobs.classification.classification import Classification, classify
     from evaljobs.pairs.protocols import verify_cross, verify_pairs
     from evaljobs.pairs.verification import Verification, verify
+    from evaljobs.uncertainty.assessment import UncertainImages, Uncertainty, assess_uncertainty
+    from evaljobs.uncertainty.measuring import dropout_uncertainty, softmax_entropy
+    from evaljobs.uncertainty.neighbours import neighbour_distances
 
 __version__ = "0.1.0"
-__all__ = ["Classification", "Verification", "__version__", "classify", "verify", "verify_cross", "verify_pairs"]
+__all__ = [
+    "Classification",
+    "UncertainImages",
+    "Uncertainty",
+    "Verification",
+    "__version__",
+    "assess_uncertainty",
+    "classify",
+    "dropout_uncertainty",
+    "neighbour_distances",
+    "softmax_entropy",
+    "verify",
+    "verify_cross",
+    "verify_pairs",
+]
 
 _MODULES = {
     "Classification": "classification.classification",
@@ -20,6 +37,12 @@ _MODULES = {
     "verify": "pairs.verification",
     "verify_cross": "pairs.protocols",
     "verify_pairs": "pairs.protocols",
+    "UncertainImages": "uncertainty.assessment",
+    "Uncertainty": "uncertainty.assessment",
+    "assess_uncertainty": "uncertainty.assessment",
+    "dropout_uncertainty": "uncertainty.measuring",
+    "neighbour_distances": "uncertainty.neighbours",
+    "softmax_entropy": "uncertainty.measuring",
 }
 
 

@@ -137,6 +137,7 @@ class ModelErrorKind(enum.StrEnum):
     UNSUPPORTED_INPUT = "unsupported_input"
     UNSUPPORTED_OUTPUT = "unsupported_output"
     NO_SCORES = "no_scores"
+    NO_DROPOUT = "no_dropout"
     PREPROCESSING = "preprocessing"
     PROVIDER = "provider"
     OUT_OF_MEMORY = "out_of_memory"

@@ -14,6 +14,8 @@ from rich.progress import Progress as Bars
 from rich.progress import Task as BarTask
 from rich.text import Text
 
+from evaljobs.watching.standing import Counts, Standing
+
 LINES_EVERY_S = 5.0
 
 
@@ -29,6 +31,9 @@ class Progress(Protocol):
     def say(self, text: str) -> None:
         """Show a line of text."""
 
+    def models(self, counts: Counts, changed: Standing | None = None) -> None:
+        """Say how many models are in which state, and how far one is that has changed."""
+
 
 class Quiet:
     """Shows nothing."""
@@ -40,6 +45,9 @@ class Quiet:
         """Ignore it."""
 
     def say(self, text: str) -> None:
+        """Ignore it."""
+
+    def models(self, counts: Counts, changed: Standing | None = None) -> None:
         """Ignore it."""
 
 
@@ -68,6 +76,10 @@ class Passes:
     def say(self, text: str) -> None:
         """Show a line of text."""
         self._progress.say(text)
+
+    def models(self, counts: Counts, changed: Standing | None = None) -> None:
+        """Pass it on."""
+        self._progress.models(counts, changed)
 
 
 class PatientConsole(Console):
@@ -108,6 +120,9 @@ class _Bars:
     def say(self, text: str) -> None:
         self._bars.console.print(text, markup=False, highlight=False)
 
+    def models(self, counts: Counts, changed: Standing | None = None) -> None:
+        """Ignore it: the bars say enough."""
+
 
 class _Lines:
     """A plain line now and then: for logs and pipes."""
@@ -136,6 +151,9 @@ class _Lines:
 
     def say(self, text: str) -> None:
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def models(self, counts: Counts, changed: Standing | None = None) -> None:
+        """Ignore it: the lines on stages say enough."""
 
     def _line(self, stage: str, now: float) -> str:
         done, total = self._done[stage], self._total[stage]

@@ -1,6 +1,7 @@
 """The layout of every Arrow file that is written, with its version: one place, so that readers and writers agree.
 
-An image digest is the sha256 of an image's encoded bytes: 32 bytes, in Arrow ``fixed_size_binary(32)``.
+An image digest is the sha256 of an image's encoded bytes; of an image that a view changes, a hash of these and of what
+is done to it (evaljobs.images.views.chain). 32 bytes, in Arrow ``fixed_size_binary(32)``.
 """
 
 from __future__ import annotations
@@ -39,14 +40,15 @@ ENTRIES = pa.schema(
 SAMPLES = pa.schema(
     [
         *LISTING,
-        pa.field("image_digest", DIGEST),  # null where the bytes cannot be read
+        pa.field("image_digest", DIGEST),  # of the image in this set; null where the bytes cannot be read
         pa.field("format", pa.string()),  # Pillow's name: PNG, JPEG, ...; null where no image was recognised
         pa.field("mode", pa.string()),  # Pillow's mode: RGB, L, P, CMYK, I;16, ...
         pa.field("width", pa.int32()),
         pa.field("height", pa.int32()),
         pa.field("frames", pa.int32()),  # pictures in the file: above 1 for animations and pages
+        pa.field("file_digest", DIGEST),  # of the file's bytes: another one than the image's where a view changes it
     ],
-    metadata={"evaljobs.schema": "samples/2"},
+    metadata={"evaljobs.schema": "samples/3"},
 )
 
 # What was found out about model files, as JSON, by what tells that they have not changed (evaljobs.models.known).

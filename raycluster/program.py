@@ -19,10 +19,25 @@ DEFAULT = "evaljobs"
 
 @dataclasses.dataclass(frozen=True)
 class Upload:
-    """A local file that the cluster must find elsewhere: its place is named by its content, so it is written once."""
+    """What the cluster must find elsewhere: its place is named by its content, so it is written once.
 
-    path: Path
+    Attributes
+    ----------
+    place
+        Where.
+    size
+        In bytes.
+    path
+        The local file; None where `data` is what travels.
+    digest
+        The sha256 (hex) of its content, where that is known: a file that has changed meanwhile is not sent.
+    """
+
     place: str
+    size: int
+    path: Path | None = None
+    data: bytes = b""
+    digest: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,11 +53,15 @@ class Parcel:
     files
         Of the job's working folder, by relative path.
     command
-        Carried out in that folder: a module for ``python -m``, and its arguments.
+        Carried out in that folder: a module for ``python -m``, and its arguments, `results` among them as it stands.
     results
         Where the run leaves its results: ``s3://...``, or a folder that the cluster shares.
     uploads
         What must be there before the job is submitted.
+    out
+        The local folder that results are to be brought into; None where `results` is where they are wanted.
+    notes
+        What people should know of it.
     gates, webhook
         What a scheduled run is held against, and whom to tell, where the configuration says so.
     """
@@ -53,8 +72,24 @@ class Parcel:
     command: tuple[str, ...]
     results: str
     uploads: tuple[Upload, ...] = ()
+    out: Path | None = None
+    notes: tuple[str, ...] = ()
     gates: tuple[str, ...] = ()
     webhook: str | None = None
+
+    def placed(self, run: str) -> Parcel:
+        """Return the same with its results in a folder of their own below where they would lie.
+
+        So no run writes over the results of another, nor waits for one that was killed to give up its claim.
+
+        Parameters
+        ----------
+        run
+            The name of that folder; not part of the digest.
+        """
+        results = f"{self.results}/{run}"
+        command = tuple(results if word == self.results else word for word in self.command)
+        return dataclasses.replace(self, results=results, command=command)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,9 +114,25 @@ class Stage:
 
 
 class Program(Protocol):
-    """A program that can be submitted."""
+    """A program that can be submitted.
 
-    def pack(self, config: Path, *, overrides: Sequence[str] = (), shared: bool = False) -> Parcel:
+    Its command ends with 0 where all is done, with 1 where results were written although something failed, and with
+    another code where there are none. ``python -m MODULE --version`` says its version in one line.
+    """
+
+    @property
+    def version(self) -> str:
+        """Of the program here, as that line says it."""
+
+    def pack(
+        self,
+        config: Path,
+        *,
+        overrides: Sequence[str] = (),
+        shared: bool = False,
+        slots: int | None = None,
+        out: Path | None = None,
+    ) -> Parcel:
         """Check a configuration and return what travels; nothing is sent yet.
 
         Parameters
@@ -92,6 +143,10 @@ class Program(Protocol):
             ``key=value``, in place of its keys.
         shared
             Whether the cluster's machines see this machine's files under the same paths.
+        slots
+            So many of the cluster's GPUs (or CPUs, where it has none) are used at most. Not part of the digest.
+        out
+            The local folder for results, in place of the configuration's. Not part of the digest.
 
         Raises
         ------
@@ -108,8 +163,17 @@ class Program(Protocol):
     def stages(self, log: str) -> Sequence[Stage]:
         """Read out of a job's log how far it is: the last word on every stage."""
 
-    def judge(self, results: str, baseline: str, gates: Sequence[str]) -> Verdict:
-        """Hold results against earlier ones."""
+    def line(self, text: str) -> str | None:
+        """Return how a line of a job's log is shown to people; None where it is not."""
+
+    def judge(self, results: str, baseline: str | None, gates: Sequence[str]) -> Verdict:
+        """Hold results against earlier ones; where there are none yet, against what needs none.
+
+        Raises
+        ------
+        ClusterError
+            If results cannot be read now, or cannot be compared.
+        """
 
 
 def find_program(name: str = DEFAULT) -> Program:

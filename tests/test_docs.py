@@ -73,7 +73,7 @@ def reference() -> ModuleType:
 # Generated references
 
 
-@pytest.mark.parametrize("page", ["configuration.md", "cli.md"])
+@pytest.mark.parametrize("page", ["configuration.md", "cli.md", "monitoring.md"])
 def test_reference_is_that_of_the_code(reference: ModuleType, page: str) -> None:
     """A key or an option that changed is in the documentation: `python docs/make_reference.py` writes it."""
     assert (ROOT / "docs" / page).read_text(encoding="utf-8") == reference.render(page)
@@ -304,9 +304,10 @@ def results(tmp_path_factory: pytest.TempPathFactory, cluster: Cluster) -> dict[
         "images: {folder: images}\n"
         "models: [{path: '*.onnx', tag_pattern: '{name}-d{dim}', series: dim, classes: [label0, label1]}]\n"
         "max_failed_images: 0.5\nstore: store\nout: out\n"
+        "sets: {noisy: {of: main, view: {steps: [{noise: 0.7}], first: 3}}}\n"
         # Nine images are too few for twenty groups, and so for intervals.
         "jobs: [{name: all, groups: 3, self_check: 9}, {name: listed, pairs: pairs.csv},"
-        " {name: map, kind: map, models: all}, {name: classes, kind: classification, missing: exclude, groups: 2}]\n"
+        " {name: map, kind: map, models: all}, {name: seen, set: noisy, groups: 3}, {name: classes, kind: classification, missing: exclude, groups: 2}]\n"
     )
     (folder / "pairs.csv").write_text("id_a,id_b\nlabel0/0.png,label0/3.png\nlabel0/0.png,label1/1.png\n")
     assert run(config.load(path), path, Quiet(), _options()).exit_code == ExitCode.SOME_FAILED

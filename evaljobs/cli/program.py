@@ -7,14 +7,14 @@ import logging
 import os
 import signal
 import sys
-import traceback
 from types import FrameType
 from typing import NoReturn
 
 import click
 
 import evaljobs
-from evaljobs.cli import exporting, models, reporting, running, stores, tables, tracking
+from evaljobs.cli import explaining, exporting, models, reporting, running, stores, tables, tracking, watching
+from evaljobs.cli.voice import Voice
 from evaljobs.errors import EvaljobsError, ExitCode
 
 
@@ -32,6 +32,7 @@ for command in (
     running.plan,
     running.demo,
     running.schema,
+    watching.dashboard,
     tables.score,
     tables.compare,
     reporting.report,
@@ -39,18 +40,20 @@ for command in (
     stores.store,
     models.inspect,
     exporting.export,
+    explaining.explain,
 ):
     cli.add_command(command)
 
 
 def main() -> NoReturn:
     """Run the command line and exit with its code."""
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    voice = Voice()
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[voice.handler])
     received: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, functools.partial(_interrupt, received))
     try:
-        code = _command()
+        code = _command(voice)
     except (KeyboardInterrupt, click.Abort):
         received.append(signal.SIGINT)
         code = ExitCode.INTERRUPTED
@@ -58,18 +61,18 @@ def main() -> NoReturn:
         code = ExitCode.NO_RESULTS
         # An interrupted import fails with whatever the half-loaded module raises.
         if not received:
-            traceback.print_exc()
-            click.echo("evaljobs: this is a bug; please report it with the lines above", err=True)
+            voice.bug()
     # Ray's own handler, while it starts, turns a SIGTERM into an exit with that number.
     if received or code == signal.SIGTERM:
-        code = _say_interrupted(terminated=signal.SIGTERM in received or code == signal.SIGTERM)
+        code = _say_interrupted(voice, terminated=signal.SIGTERM in received or code == signal.SIGTERM)
+    voice.end(code)
     sys.exit(code)
 
 
-def _command() -> int | str | None:
+def _command(voice: Voice) -> int | str | None:
     """Run the command line and return its exit code; mistakes of the user are said without a traceback."""
     try:
-        code = cli.main(standalone_mode=False)
+        code = cli.main(standalone_mode=False, obj=voice)
         return int(code or 0)
     except SystemExit as leave:
         return leave.code
@@ -79,7 +82,7 @@ def _command() -> int | str | None:
         error.show()
         return ExitCode.USAGE
     except EvaljobsError as error:
-        click.echo(f"evaljobs: {error}", err=True)
+        voice.error(str(error))
         return error.exit_code
     except BrokenPipeError:
         # The reader went away (`| head`): what is left in the buffer has nowhere to go.
@@ -93,8 +96,8 @@ def _interrupt(received: list[int], number: int, _frame: FrameType | None) -> No
     raise KeyboardInterrupt
 
 
-def _say_interrupted(*, terminated: bool) -> ExitCode:
+def _say_interrupted(voice: Voice, *, terminated: bool) -> ExitCode:
     kept = " What was computed is kept in the store: the same command goes on from there."
     word = "Terminated" if terminated else "Interrupted"
-    click.echo(f"\n{word}.{kept if sys.argv[1:2] in (['run'], ['demo']) else ''}", err=True)
+    voice.interrupted(f"{word}.{kept if sys.argv[1:2] in (['run'], ['demo']) else ''}")
     return ExitCode.TERMINATED if terminated else ExitCode.INTERRUPTED

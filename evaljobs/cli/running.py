@@ -14,6 +14,7 @@ import click
 
 from evaljobs.cli.consoles import console, stdout
 from evaljobs.cli.paths import LOCAL_FILE
+from evaljobs.cli.voice import Voice, log_option
 from evaljobs.errors import ExitCode
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -41,11 +42,23 @@ def run_options(command: F) -> F:
 @click.command()
 @config_options
 @run_options
-def run(config: Path, overrides: tuple[str, ...], out: str | None, address: str | None, overwrite: bool) -> ExitCode:
+@log_option
+@click.pass_obj
+def run(
+    voice: Voice,
+    config: Path,
+    overrides: tuple[str, ...],
+    out: str | None,
+    address: str | None,
+    overwrite: bool,
+    log: str,
+) -> ExitCode:
     """Evaluate the models of CONFIG on its images; what is computed already is not computed again."""
     from evaljobs.run import Options
 
-    return _run(config, overrides, Options(out, address, overwrite, shlex.join([*_program(), *sys.argv[1:]])))
+    if log == "json":
+        voice.speak_json(config.stem)
+    return _run(voice, config, overrides, Options(out, address, overwrite, shlex.join([*_program(), *sys.argv[1:]])))
 
 
 @click.command()
@@ -64,14 +77,15 @@ def plan(config: Path, overrides: tuple[str, ...], as_json: bool) -> None:
 
 @click.command()
 @click.option("--out", type=LOCAL_FILE, default=Path("demo"), show_default=True, help="Folder.")
-def demo(out: Path) -> ExitCode:
+@click.pass_obj
+def demo(voice: Voice, out: Path) -> ExitCode:
     """Write real images, real models and a configuration into a folder, and run it."""
     from evaljobs.demo.writing import write_demo
     from evaljobs.run import Options
 
     config = write_demo(out)
     again = shlex.join([*_program(), "run", str(config)])
-    code = _run(config, (), Options(command=again))
+    code = _run(voice, config, (), Options(command=again))
     click.echo(f"\nRun it again, nothing is computed twice:\n  {again}")
     return code
 
@@ -93,18 +107,18 @@ def schema() -> None:
     click.echo(json.dumps(config_schema(), indent=1))
 
 
-def _run(path: Path, overrides: tuple[str, ...], options: Any) -> ExitCode:
+def _run(voice: Voice, path: Path, overrides: tuple[str, ...], options: Any) -> ExitCode:
     from evaljobs.config import load
-    from evaljobs.progress import shown
     from evaljobs.report.text.remarks import remarks
     from evaljobs.report.text.terminal import render_results
     from evaljobs.run import run as carry_out
 
     config = load(path, overrides)
-    with shown(console()) as progress:
+    voice.call(config.name or path.stem)
+    with voice.progress() as progress:
         finished = carry_out(config, path, progress, options)
     stdout().print(render_results(finished.results))
     click.echo(f"Results, tables and figures: {finished.out} (open report.html)")
     for line in remarks(finished.results):
-        click.echo(line, err=True)
+        voice.remark(line)
     return finished.exit_code

@@ -3,139 +3,33 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+import re
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import pydantic
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
 
 from evaljobs.config.canonical import canonical_json
+from evaljobs.config.guest import Guest
 from evaljobs.config.matrix import check_matrix
+from evaljobs.config.section import Name, PathText, Section, as_list
+from evaljobs.config.sets import Images, Set, check_views
 from evaljobs.config.targets import parse_target, unique_targets
 
 VERSION: Literal[1] = 1
-
-
-class Section(pydantic.BaseModel):
-    """A mapping of the file: frozen, and without unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-
-
-def _as_list(value: object) -> object:
-    return [value] if isinstance(value, str | float | int | Mapping) else value
-
 
 # The input types are for the JSON schema alone: editors see numbers where the loader sees text.
 Target = Annotated[float, BeforeValidator(parse_target, json_schema_input_type=float | str)]
 Targets = Annotated[
     tuple[Target, ...],
-    BeforeValidator(_as_list, json_schema_input_type=tuple[float | str, ...] | float | str),
+    BeforeValidator(as_list, json_schema_input_type=tuple[float | str, ...] | float | str),
     AfterValidator(unique_targets),
 ]
 DEFAULT_TARGETS: tuple[float, ...] = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 
-
-def _check_path(text: str) -> str:
-    """Refuse what no file system takes, and a home folder of nobody."""
-    if "\0" in text or len(text) > _LONGEST_PATH:
-        raise ValueError("it holds characters that no path has, or is too long for one")
-    try:
-        text.encode()
-        Path(text).expanduser()
-    except UnicodeEncodeError:
-        raise ValueError("it holds characters that no path has") from None
-    except RuntimeError as error:
-        raise ValueError(f"{error} Write the folder out") from None
-    return text
-
-
-_LONGEST_PATH = 4000
-PathText = Annotated[str, AfterValidator(_check_path)]
-Name = Annotated[str, Field(min_length=1, max_length=200)]
 _Channels = Annotated[tuple[float, ...], Field(min_length=1, max_length=4)]
-Channels = Annotated[_Channels, BeforeValidator(_as_list, json_schema_input_type=_Channels | float)]
-
-
-_FORMATS = "avif bmp gif jp2 jpeg jpg pbm pgm png ppm tif tiff webp"
-_EXTENSIONS = tuple(f".{name}" for name in _FORMATS.split())
-
-
-class Images(Section):
-    """One image set: a folder, a manifest, Parquet files that hold images, or WebDataset tars; local or ``s3://``."""
-
-    folder: PathText | None = Field(None, description="folder, searched with its subfolders")
-    manifest: PathText | None = Field(None, description="CSV or Parquet file with a row per image that names its file")
-    parquet: PathText | None = Field(
-        None, description="Parquet that holds the images, as Hugging Face datasets writes it: a file, folder or glob"
-    )
-    tar: PathText | None = Field(
-        None, description="WebDataset tars: a file, folder or glob, ranges such as {000..012} included"
-    )
-    label: Literal["folder", "prefix", "cls", "json"] | None = Field(
-        None,
-        description="folders and tars: label from the parent `folder`, or as `prefix` from the file name up to "
-        "`separator`; tars: from the member `cls` or `json`. Left out: folder; in tars the first of cls, json, folder",
-    )
-    separator: str = Field("_", min_length=1, description="with `label: prefix`: where the label ends")
-    uri_column: str = Field("uri", description="manifests: column of the files")
-    image_column: str = Field("image", description="Parquet: column of the images")
-    label_column: str = Field("label", description="manifests, Parquet: column of the labels; tars: key of the json")
-    id_column: str | None = Field(None, description="manifests, Parquet: column of sample ids; else the uri or path")
-    extensions: Annotated[tuple[str, ...], BeforeValidator(_as_list, json_schema_input_type=tuple[str, ...] | str)] = (
-        Field(
-            _EXTENSIONS,
-            description="folders and tars: which files are images (upper or lower case)",
-        )
-    )
-    limit: int | None = Field(None, gt=0, description="quick look: at most so many images, spread over the labels")
-
-    @model_validator(mode="after")
-    def _one_source(self) -> Images:
-        given = [name for name in _SOURCES if getattr(self, name) is not None]
-        if len(given) != 1:
-            raise ValueError("give one of `folder`, `manifest`, `parquet` and `tar`")
-        if self.label in {"cls", "json"} and self.tar is None:
-            raise ValueError(f"`label: {self.label}` belongs to `tar`; the label is to be `folder` or `prefix`")
-        self._refuse_keys_of_others()
-        return self
-
-    def _refuse_keys_of_others(self) -> None:
-        """Refuse keys that would change nothing: whoever writes one believes that it does."""
-        for key, kinds in _KEYS_OF.items():
-            if key in self.model_fields_set and getattr(self, key) is not None and self.kind not in kinds:
-                others = " and ".join(f"`{kind}`" for kind in kinds)
-                raise ValueError(f"`{key}` belongs to {others}, and changes nothing with `{self.kind}`; leave it out")
-
-    @property
-    def kind(self) -> Literal["folder", "manifest", "parquet", "tar"]:
-        """Which of the sources it is."""
-        return next(name for name in _SOURCES if getattr(self, name) is not None)
-
-    @property
-    def location(self) -> str:
-        """The source as it is written."""
-        location: str = getattr(self, self.kind)
-        return location
-
-
-_KEYS_OF = {
-    "label": ("folder", "tar"),
-    "separator": ("folder", "tar"),
-    "extensions": ("folder", "tar"),
-    "uri_column": ("manifest",),
-    "image_column": ("parquet",),
-    "label_column": ("manifest", "parquet", "tar"),
-    "id_column": ("manifest", "parquet"),
-}
-_SOURCES: tuple[Literal["folder", "manifest", "parquet", "tar"], ...] = ("folder", "manifest", "parquet", "tar")
-
-
-class Set(Section):
-    """A named image set."""
-
-    images: Images = Field(description="where the set's images are")
+Channels = Annotated[_Channels, BeforeValidator(as_list, json_schema_input_type=_Channels | float)]
 
 
 class Preprocessing(Section):
@@ -187,9 +81,9 @@ class Preprocessing(Section):
 
 # Values of a matrix, and combinations of them that are left out.
 _Values = tuple[PathText, ...]
-MatrixValues = Annotated[_Values, BeforeValidator(_as_list, json_schema_input_type=tuple[str | float, ...])]
+MatrixValues = Annotated[_Values, BeforeValidator(as_list, json_schema_input_type=tuple[str | float, ...])]
 _Combination = dict[str, str]
-Combinations = Annotated[tuple[_Combination, ...], BeforeValidator(_as_list)]
+Combinations = Annotated[tuple[_Combination, ...], BeforeValidator(as_list)]
 
 
 class Models(Section):
@@ -215,6 +109,12 @@ class Models(Section):
         None,
         description="the tag, a number such as the epoch, along which these models are one line; `name`, where it is "
         "given, is the line's",
+    )
+    line: Name | None = Field(
+        None, description="with `series`: what the line is called; then `name` is the model's own, one file only"
+    )
+    optional: bool = Field(
+        False, description="where nothing is at `path`, the model is refused and the others go on"
     )
     output: str | None = Field(None, description="a tensor of the graph by name; its only output where left out")
     pooling: Literal["mean", "max", "first", "flatten"] | None = Field(
@@ -247,6 +147,8 @@ class Models(Section):
             check_matrix(self.matrix, self.exclude, self.path, texts)
         elif self.exclude:
             raise ValueError("`exclude` leaves out combinations of `matrix`, and there is none")
+        if self.line is not None and self.series is None:
+            raise ValueError("`line` is the name of a line of checkpoints; give the tag that makes them one as `series`")
         if both := sorted(self.matrix.keys() & self.tags.keys()):
             raise ValueError(f"{both[0]!r} stands in `tags` and in `matrix`; leave one of them out")
         return self
@@ -307,6 +209,36 @@ class Cluster(Section):
     memory_mb: int | None = Field(
         None, ge=1, description="decoded images held at a time; a share of Ray's object store where left out"
     )
+    guest: Guest = Field(Guest(), description="when work waits for machines that are shared with others")
+
+
+class Notify(Section):
+    """Who is told of a scheduled run that has ended. The URL stays on the scheduler's machine."""
+
+    webhook: str | None = Field(
+        None,
+        description="a URL to which JSON is posted; `env:NAME`: it stands in that variable of the scheduler's "
+        "environment, so that no file holds it",
+    )
+
+    @pydantic.field_validator("webhook")
+    @classmethod
+    def _http(cls, webhook: str | None) -> str | None:
+        if webhook is not None and not _WEBHOOK.fullmatch(webhook):
+            raise ValueError("expected `https://...`, `http://...`, or `env:` and the name of an environment variable")
+        return webhook
+
+
+_WEBHOOK = re.compile(r"https?://[^\s/]+\S*|env:[A-Za-z_][A-Za-z0-9_]*")
+_Gates = tuple[str, ...]
+
+
+class Submitted(Section):
+    """What a configuration that was sent to a cluster was made of."""
+
+    digest: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] = Field(
+        description="of the configuration as it was written: results bear it"
+    )
 
 
 class Config(Section):
@@ -342,6 +274,13 @@ class Config(Section):
         description="whether pictures, `summary/` and report.html are made; `evaljobs report` makes the page later",
     )
     cluster: Cluster = Field(Cluster(), description="where the work runs")
+    gate: Annotated[_Gates, BeforeValidator(as_list, json_schema_input_type=_Gates | str)] = Field(
+        (), description="scheduled runs: what each must hold against the last good one, as `evaljobs compare --gate`"
+    )
+    notify: Notify = Field(Notify(), description="scheduled runs: who is told")
+    submitted: Submitted | None = Field(
+        None, description="written by `raycluster submit`, which puts places on the cluster in place of paths"
+    )
 
     @pydantic.field_validator("version", mode="before")
     @classmethod
@@ -354,27 +293,40 @@ class Config(Section):
     @classmethod
     def _paths(cls, models: object) -> object:
         """Accept a bare path in place of a mapping."""
-        models = _as_list(models)
+        models = as_list(models)
         if isinstance(models, Sequence):
             return [{"path": m} if isinstance(m, str) else m for m in models]
         return models
 
     @model_validator(mode="after")
     def _named_once(self) -> Config:
-        if (self.images is None) == (not self.sets):
+        if self.images is None and not self.sets:
             raise ValueError("give either `images` (one set, named main) or `sets`, one of them")
+        if self.images is not None and not all(given.of for given in self.sets.values()):
+            raise ValueError("beside `images` (the set main) found `sets` with images; give all of them in `sets`")
+        if self.images is not None and "main" in self.sets:
+            raise ValueError("found `images`, which is the set main, and `sets.main`; leave one of them out")
+        check_views(self.named_sets())
         names = [job.name for job in self.jobs]
         if twice := sorted({n for n in names if names.count(n) > 1}):
             raise ValueError(f"two jobs are named {twice[0]!r}; results are found by name")
         return self
 
+    def named_sets(self) -> dict[str, Set]:
+        """Return every set by name, views included."""
+        return {**({} if self.images is None else {"main": Set(images=self.images)}), **self.sets}
+
     def image_sets(self) -> dict[str, Images]:
-        """Return every set by name."""
-        return {"main": self.images} if self.images else {name: s.images for name, s in self.sets.items()}
+        """Return the sets with images of their own, by name."""
+        return {name: given.images for name, given in self.named_sets().items() if given.images is not None}
 
     def digest(self) -> str:
         """Return the sha256 of all that can change a result: the store, the output folder and the workers cannot."""
-        data = self.model_dump(mode="json", exclude={"store", "out", "report", "cluster"}, exclude_defaults=True)
+        if self.submitted is not None:
+            return self.submitted.digest
+        data = self.model_dump(
+            mode="json", exclude={"store", "out", "report", "cluster", "gate", "notify"}, exclude_defaults=True
+        )
         # Whose arithmetic it is: these may change the last bits of an embedding.
         arithmetic = self.cluster.model_dump(include={"device", "threads", "gpu"}, exclude_defaults=True)
         arithmetic.get("gpu", {}).pop("actors", None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +13,7 @@ import pyarrow as pa
 from evaljobs.errors import ImageErrorKind
 from evaljobs.images.decode import decode_block
 from evaljobs.images.geometry import Geometry
+from evaljobs.images.views.chain import Change
 from evaljobs.schemas import FAILURES
 
 _CHANGED = "the file was changed or went away while the run used it; run again to take it as it is now"
@@ -54,15 +55,14 @@ class DecodeReport:
 
 
 def decode_shard(
-    uris: Sequence[str], digests: Sequence[bytes], geometry: Geometry
+    uris: Sequence[str], digests: Sequence[bytes], geometry: Geometry, changes: Mapping[bytes, Change] | None = None
 ) -> tuple[Decoded, DecodeReport, bool]:
     """Decode a shard; return the block, what is said of it, and whether it is empty."""
     start = time.perf_counter()
-    block = decode_block(uris, digests, geometry)
+    block = decode_block(uris, digests, geometry, changes)
     told = [(failure.digest, str(failure.kind), failure.message) for failure in block.failures]
     passing = [item for item in told if item[1] == ImageErrorKind.UNREADABLE]
-    digest_of = dict(zip(uris, digests, strict=True))
-    changed = [(digest_of[uri], str(ImageErrorKind.UNREADABLE), _CHANGED) for uri in block.changed]
+    changed = [(digest, str(ImageErrorKind.UNREADABLE), _CHANGED) for digest in block.changed]
     report = DecodeReport(
         decoded=len(block.digests),
         failures=[item for item in told if item not in passing],

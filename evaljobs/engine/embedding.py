@@ -75,7 +75,7 @@ class Embedder:
         try:
             session = self._load(load)
             loaded = time.perf_counter()
-            outputs = session.run(block.pixels)
+            outputs = session.run(block.pixels, block.digests)
         except ModelError as error:
             return EmbedFailed(error.kind, str(error))
         except (RemoteError, StoreError):  # nothing that follows from the model: the run ends, and can be resumed

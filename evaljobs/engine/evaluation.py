@@ -8,12 +8,16 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from evaljobs.config import canonical_json
 from evaljobs.engine.spreading import Spread, Spreading, Tell
-from evaljobs.errors import InputError, ModelError, ModelErrorKind, NonFiniteError, StoreError
+from evaljobs.errors import ImageError, InputError, ModelError, ModelErrorKind, NonFiniteError, StoreError
+from evaljobs.explain.sight import Sight
+from evaljobs.images.views.chain import Change
 from evaljobs.jobs.job import Job, ModelFacts, Outcome, Passes, Rows
+from evaljobs.models.model import Model
 from evaljobs.pairs_file import ListedPairs
 from evaljobs.store import Store
 from evaljobs.store.store import key_digest
@@ -33,12 +37,19 @@ class Members:
         ``[n]`` image digests.
     listed
         Pairs of them that are listed in a file of the job, if it names one.
+    changed
+        ``[n]`` bool: the images that a view has changed; None for a set that is no view. It follows from the digests.
+    uris, changes
+        ``[n]`` places of the images, and what views do to some of them, by digest; for jobs that look at them again.
     """
 
     sample_ids: pa.Array
     labels: pa.Array
     digests: pa.Array
     listed: ListedPairs | None = None
+    changed: np.ndarray[tuple[int], np.dtype[np.bool_]] | None = None
+    uris: pa.Array | None = None
+    changes: Mapping[bytes, Change] = dataclasses.field(default_factory=dict)
 
     def digest(self, *, with_ids: bool = False) -> str:
         """Return the sha256 of the ordered (image digest, label) pairs: what a result is a function of.
@@ -103,6 +114,8 @@ class Assignment:
         By role: the column of the table that has it; the role itself where it is not said.
     before
         The key of another evaluation whose outcome it reads, if it does.
+    model
+        Where the job looks at images again: what sees them.
     """
 
     store: str
@@ -114,6 +127,7 @@ class Assignment:
     facts: ModelFacts = _UNKNOWN
     columns: Mapping[str, str] = dataclasses.field(default_factory=dict)
     before: Mapping[str, Any] | None = None
+    model: Model | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,7 +174,11 @@ def evaluate(
     except NonFiniteError as error:
         found = {"kind": ModelErrorKind.NON_FINITE, "rows": list(error.rows), "count": error.count}
     except ModelError as error:
+        if error.kind is ModelErrorKind.OUT_OF_MEMORY:
+            return Unevaluated(error.kind, str(error))
         found = {"kind": error.kind, "message": str(error)}
+    except ImageError as error:
+        return Unevaluated(ModelErrorKind.FAILED, str(error))
     except MemoryError:
         return Unevaluated(ModelErrorKind.OUT_OF_MEMORY, "there is not enough memory to compare its embeddings")
     except InputError as error:
@@ -185,9 +203,18 @@ def _rows(store: Store, assignment: Assignment, members: Mapping[str, Members]) 
             m.listed,
             assignment.facts,
             before,
+            changed=m.changed,
+            sight=_sight(assignment, m),
         )
         for role, m in members.items()
     }
+
+
+def _sight(assignment: Assignment, members: Members) -> Sight | None:
+    """Return the images as the model sees them, for a job that looks at them again."""
+    if assignment.model is None or members.uris is None:
+        return None
+    return Sight(assignment.model, members.uris, members.digests, members.changes)
 
 
 def _before(store: Store, assignment: Assignment) -> Outcome | None:

@@ -8,8 +8,9 @@ from collections.abc import Iterable
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from evaljobs.engine.image_sets import ImageSet
 from evaljobs.engine.output import Output, failures_csv
-from evaljobs.engine.prepare import ImageSet, Prepared
+from evaljobs.engine.prepare import Prepared
 from evaljobs.errors import RunFailedError
 from evaljobs.schemas import DIGEST
 

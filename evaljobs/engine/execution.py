@@ -45,9 +45,11 @@ class Record:
     provider, command, config
         Execution provider, command line, and the configuration as text.
     lost
-        By model name: the error (kind, message) of a model that could not be run.
+        By name of what is loaded: the error (kind, message) of a model that could not be run.
     unevaluated
         By names of job and model: the error of an evaluation that has no result, for a reason that may pass.
+    paused_seconds
+        That processes have waited for others on their machines.
     """
 
     def __init__(self, provider: str, command: str | None = None, config: str | None = None) -> None:
@@ -61,6 +63,7 @@ class Record:
         self.evaluations = 0
         self.pairs = 0
         self.evaluation_seconds = 0.0
+        self.paused_seconds = 0.0
         # By kind of job: pairs, and the seconds that they took.
         self.measured: dict[str, tuple[int, float]] = {}
         self.models: dict[str, dict[str, Any]] = {}
@@ -96,19 +99,20 @@ class Record:
 
     def error_of(self, evaluation: Evaluation) -> dict[str, Any] | None:
         """Return why an evaluation has no result in this run; None where it may still have one."""
-        name = evaluation.model.name
-        return self.lost.get(name) or self.unevaluated.get((evaluation.job.name, name))
+        model = evaluation.model
+        return self.lost.get(model.load) or self.unevaluated.get((evaluation.job.name, model.name))
 
     def given_up(self, evaluation: Evaluation) -> bool:
         """Whether an evaluation will have no result in this run."""
         return self.error_of(evaluation) is not None
 
-    def evaluated(self, kind: str, pairs: int, seconds: float) -> None:
-        """Count a finished evaluation of a kind of job."""
+    def evaluated(self, evaluation: Evaluation, seconds: float) -> None:
+        """Count a finished evaluation."""
+        kind = evaluation.job.kind
         before = self.measured.get(kind, (0, 0.0))
-        self.measured[kind] = before[0] + pairs, before[1] + seconds
+        self.measured[kind] = before[0] + evaluation.pairs, before[1] + seconds
         self.evaluations += 1
-        self.pairs += pairs
+        self.pairs += evaluation.compared
         self.evaluation_seconds += seconds
 
     def as_json(self, clock: Clock) -> dict[str, Any]:
@@ -129,6 +133,7 @@ class Record:
                 "pairs": self.pairs,
                 "evaluation_seconds": self.evaluation_seconds,
             },
+            "paused_seconds": self.paused_seconds,
             "models": dict(sorted(self.models.items())),
             "versions": versions(),
         }

@@ -31,6 +31,16 @@ class Undecided:
 
 
 @dataclasses.dataclass(frozen=True)
+class ViewedSet:
+    """A view: its name, the set that it is made of, its images, and how many of them are not as in their files."""
+
+    set: str
+    of: str
+    images: int
+    changed: int
+
+
+@dataclasses.dataclass(frozen=True)
 class Forecast:
     """The work of a run, and how much of it is done already.
 
@@ -52,6 +62,8 @@ class Forecast:
         Pairs of samples to compare.
     seconds
         Estimated from rates that earlier runs measured with this store, on all cores; null where none did.
+    views
+        The sets that are made of others.
     """
 
     images: int
@@ -68,6 +80,7 @@ class Forecast:
     provider: str
     store: str
     undecided: tuple[Undecided, ...] = ()
+    views: tuple[ViewedSet, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Return the forecast as JSON."""
@@ -84,13 +97,17 @@ class Forecast:
                 f"to compare   {self.pairs:>14,} pairs\n"
                 f"time         {self._time()}"
             )
+        views = "".join(
+            f"\nview         {view.changed:>14,} of {view.images:,} images of {view.of} are changed in {view.set}"
+            for view in self.views
+        )
         refused = "".join(f"\nrefused      {reason}" for reason in self.refused)
         later = "".join(
             f"\nlater        {one.job}: up to {one.models:,} model(s), by the results of {one.after}; not counted"
             for one in self.undecided
         )
         return (
-            f"images       {self.images:>14,} ({self.excluded:,} excluded)\n"
+            f"images       {self.images:>14,} ({self.excluded:,} excluded){views}\n"
             f"models       {self.models:>14,}{refused}\n"
             f"evaluations  {self.evaluations:>14,} ({self.evaluations_cached:,} in the store){later}\n"
             f"{work}\nstore        {self.store}"
@@ -120,25 +137,32 @@ def forecast(config: Config, path: Path, progress: Progress) -> Forecast:
     return Forecast(
         images=sum(image_set.samples.num_rows for image_set in prepared.sets.values()),
         excluded=sum(len(exclusion.rows(image_set)) for image_set in prepared.sets.values()),
-        models=len(prepared.models),
+        models=len(prepared.plain_models),
         refused=tuple(f"{refused.name}: {refused.message}" for refused in prepared.refused),
         evaluations=len(evaluations),
         evaluations_cached=len(evaluations) - len(missing),
         decodes=sum(len(shard.images) for shard in shards),
         decoded_bytes=sum(len(shard.images) * sizes[shard.geometry] for shard in shards),
         embeddings=sum(len(shard.images) * len(shard.models) for shard in shards),
-        pairs=sum(evaluation.pairs for evaluation in missing),
+        pairs=sum(evaluation.compared for evaluation in missing),
         seconds=_estimate(prepared, shards, missing),
         provider=runtime.provider,
         store=prepared.store.location,
         undecided=tuple(_undecided(prepared, undecided)),
+        views=tuple(_views(prepared)),
     )
+
+
+def _views(prepared: Prepared) -> Iterator[ViewedSet]:
+    for name, image_set in prepared.sets.items():
+        if seen := image_set.seen:
+            yield ViewedSet(name, seen.of, image_set.samples.num_rows, int(seen.changed.sum()))
 
 
 def _undecided(prepared: Prepared, jobs: Iterable[Job]) -> Iterator[Undecided]:
     for job in jobs:
         if job.after is not None:
-            n = len(prepared.models)
+            n = len(prepared.plain_models)
             yield Undecided(job.name, job.after.job, n if job.after.most is None else min(job.after.most, n))
 
 
@@ -152,7 +176,7 @@ def _estimate(prepared: Prepared, shards: Sequence[Shard], missing: Sequence[tod
     for evaluation in missing:
         pairs[evaluation.job.kind] += evaluation.pairs
     store, geometries = prepared.store, prepared.geometries
-    keys = [prepared.keys[prepared.models[number].name] for number in embeddings]
+    keys = [prepared.keys[prepared.models[number].load] for number in embeddings]
     parts = [
         *((steps, store.rate("decode", geometries[number].key())) for number, steps in decodes.items()),
         *zip(embeddings.values(), store.rates("embed", keys), strict=True),

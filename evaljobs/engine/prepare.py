@@ -12,21 +12,23 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from evaljobs.config import Config, Images
+from evaljobs.config import Config
 from evaljobs.engine.batches import fitting, halvings, remember_too_large, too_large
 from evaljobs.engine.evaluation import Members
+from evaljobs.engine.idle_views import refuse_idle
+from evaljobs.engine.image_sets import ImageSet, distinct, look_at, show, source_of, with_images
 from evaljobs.engine.shards import Mask
+from evaljobs.engine.views import Changes
 from evaljobs.errors import UsageError
 from evaljobs.images.geometry import Geometry
 from evaljobs.images.listing import list_images, searched_folder
-from evaljobs.images.looking import KNOWN, Unreadable, look
-from evaljobs.images.places import reading_order
 from evaljobs.jobs import build_jobs
 from evaljobs.jobs.job import Job
 from evaljobs.models import key
 from evaljobs.models.known import Known
-from evaljobs.models.model import EMBEDDING, Model, Refused
+from evaljobs.models.model import EMBEDDING, Model, Passes, Refused
 from evaljobs.models.options import Runtime
+from evaljobs.models.passes import with_passes
 from evaljobs.models.resolve import Resolved, resolve
 from evaljobs.pairs_file import ListedPairs, find_rows, read_pairs
 from evaljobs.progress import Progress
@@ -36,35 +38,25 @@ from evaljobs.store import Store
 
 
 @dataclasses.dataclass(frozen=True)
-class ImageSet:
-    """One image set after its files were looked at (schemas.SAMPLES), and the samples that cannot be read.
-
-    ``source`` is the name under which the store keeps what was found out about its images.
-    """
-
-    name: str
-    samples: pa.Table
-    unreadable: list[Unreadable]
-    source: str
-
-
-@dataclasses.dataclass(frozen=True)
 class Prepared:
     """A configuration with everything that it names found and read.
 
     Attributes
     ----------
     asked, models
-        With the batch sizes of the configuration, and with those that fit the memory.
+        With the batch sizes of the configuration, and with those that fit the memory. A model that is run with dropout
+        too, for some job, is there once more for it (`Model.load`).
     runtime
         What the sessions run on, and how.
     keys
-        By model name: the key of its embedding table.
+        By name of what is loaded: the key of its embedding table.
     images
         ``[n]`` digests of the distinct readable images of all sets, in order of first appearance; those inside a
         container in the order in which they lie there.
     uris
         ``[n]``, one of the places where each of them is.
+    changes
+        What views do to them.
     listed
         By job and role: the pairs that the job lists, by row of the set's samples.
     """
@@ -81,15 +73,28 @@ class Prepared:
     store: Store
     images: pa.Array
     uris: pa.Array
+    changes: Changes
     listed: Mapping[tuple[str, str], ListedPairs]
 
+    @property
+    def plain_models(self) -> list[Model]:
+        """The models, each once: as they are."""
+        return [model for model in self.models if model.passes is None]
+
+    def for_job(self, model: Model, job: Job) -> Model:
+        """Return a model as a job takes it: as it is, or with passes."""
+        if job.dropout is None:
+            return model
+        wanted = with_passes(model, Passes(*job.dropout))
+        return next((other for other in self.models if other.load == wanted.load and other.passes), wanted)
+
     def with_smaller_batch(self, name: str) -> Prepared:
-        """Return the same with smaller batches of one model, whose own did not fit; remembered in the store."""
-        (model,) = [model for model in self.models if model.name == name]
+        """Return the same with smaller batches of what is loaded, whose own did not fit; remembered in the store."""
+        (model,) = [model for model in self.models if model.load == name]
         remember_too_large(self.store, model, self.runtime)
         known = too_large(self.store)
         # Of the others too somebody may have found that they do not fit: their rows of this run are made as it began.
-        asked = {model.name: model for model in self.asked}
+        asked = {model.load: model for model in self.asked}
         models = tuple(fitting(asked[name], self.runtime, known) if m is model else m for m in self.models)
         return dataclasses.replace(self, models=models, keys=_keys(models, self.runtime))
 
@@ -110,7 +115,7 @@ class Prepared:
 
     def members(self, excluded: pa.Array) -> dict[str, Members]:
         """Return, by set, the samples that take part: readable, and not among the excluded digests."""
-        return {name: _members(image_set.samples, excluded) for name, image_set in self.sets.items()}
+        return {name: _members(image_set, excluded) for name, image_set in self.sets.items()}
 
     def takes_part(self, name: str, excluded: pa.Array) -> Mask:
         """Return ``[n]`` bool: whether a sample of a set takes part, in the order of its samples."""
@@ -127,7 +132,7 @@ class Prepared:
 
     def wanted(self, models: Iterable[Model], undecodable: pa.Array) -> list[Mask]:
         """Return for each model ``[n]`` bool: the images whose rows its table lacks and can be given."""
-        tables = self.store.digests([self.keys[model.name] for model in models])
+        tables = self.store.digests([self.keys[model.load] for model in models])
         there = (pa.concat_arrays([digests, undecodable]) for digests in tables)
         return [~pc.is_in(self.images, value_set=each).to_numpy(zero_copy_only=False) for each in there]
 
@@ -156,25 +161,30 @@ def prepare(config: Config, path: Path, progress: Progress, runtime: Runtime) ->
     base = path.resolve().parent
     jobs = build_jobs(config)
     store = Store(store_location(config, base)).open()
+    of_images = with_images(config.named_sets(), {name for job in jobs for name in job.sets().values()})
     listings = {
-        name: list_images(images, base, name, cache=store, tell=progress.say)
-        for name, images in _needed_sets(config, jobs).items()
+        name: list_images(config.image_sets()[name], base, name, cache=store, tell=progress.say)
+        for name in dict.fromkeys(of_images.values())
     }
     # Before the images are read, which may take long.
-    listed = _listed(jobs, listings, base)
+    listed = _listed(jobs, {name: listings[shown] for name, shown in of_images.items()}, base)
     resolved = _resolve(config, base, store, jobs)
-    sets = {
-        name: _look(name, listing, _source(config.image_sets()[name], base), store, progress)
+    looked = {
+        name: look_at(name, listing, source_of(config.image_sets()[name], base), store, progress)
         for name, listing in listings.items()
     }
-    models = _fitting(resolved.models, runtime, store)
-    images, uris = _distinct(sets)
+    asked = (*resolved.models, *_with_dropout(resolved.models, jobs))
+    models = _fitting(asked, runtime, store)
+    sets = {name: show(name, looked[shown], config.named_sets()) for name, shown in of_images.items()}
+    for note in refuse_idle(sets, models):
+        progress.say(note)
+    images, uris, changes = distinct(sets)
     return Prepared(
         config=config,
         name=config.name or path.stem,
         jobs=jobs,
         sets=sets,
-        asked=resolved.models,
+        asked=asked,
         models=models,
         refused=resolved.refused,
         runtime=runtime,
@@ -182,6 +192,7 @@ def prepare(config: Config, path: Path, progress: Progress, runtime: Runtime) ->
         store=store,
         images=images,
         uris=uris,
+        changes=changes,
         listed=listed,
     )
 
@@ -253,12 +264,14 @@ def _fitting(models: Iterable[Model], runtime: Runtime, store: Store) -> tuple[M
 
 
 def _keys(models: Iterable[Model], runtime: Runtime) -> dict[str, dict[str, Any]]:
-    return {model.name: key.key(model, runtime) for model in models}
+    return {model.load: key.key(model, runtime) for model in models}
 
 
-def _needed_sets(config: Config, jobs: tuple[Job, ...]) -> Mapping[str, Images]:
-    used = {name for job in jobs for name in job.sets().values()}
-    return {name: images for name, images in config.image_sets().items() if name in used}
+def _with_dropout(models: Iterable[Model], jobs: Iterable[Job]) -> tuple[Model, ...]:
+    """Return the models once more for each kind of passes that jobs want, those that cannot be run so aside."""
+    wanted = dict.fromkeys(job.dropout for job in jobs if job.dropout is not None)
+    several = (with_passes(model, Passes(*dropout)) for dropout in wanted for model in models)
+    return tuple(model for model in several if model.passes is not None)
 
 
 def _listed(jobs: tuple[Job, ...], listings: Mapping[str, pa.Table], base: Path) -> dict[tuple[str, str], ListedPairs]:
@@ -274,45 +287,14 @@ def _listed(jobs: tuple[Job, ...], listings: Mapping[str, pa.Table], base: Path)
     return found
 
 
-def _source(images: Images, base: Path) -> str:
-    """Return the name under which looks are kept; its number changes with what they hold."""
-    return f"looks/3 {images.kind} {locate(images.location, base)}"
-
-
-def _look(name: str, listing: pa.Table, source: str, store: Store, progress: Progress) -> ImageSet:
-    stage = "reading" if name == "main" else f"reading {name}"
-    known = store.listing(source, KNOWN)
-    progress.start(stage, listing.num_rows)
-    looked = look(
-        listing,
-        known,
-        threads=min(32, 4 * (os.cpu_count() or 1)),
-        progress=lambda n: progress.advance(stage, n),
-        keep=lambda fresh: store.add_listing(source, fresh),
-    )
-    return ImageSet(name, looked.samples, looked.failures, source)
-
-
-def _distinct(sets: Mapping[str, ImageSet]) -> tuple[pa.Array, pa.Array]:
-    """Return digests and uris of the distinct images, so that what lies in one container stands together."""
-    columns = ["image_digest", "uri"]
-    rows = pa.concat_tables(image_set.samples.select(columns) for image_set in sets.values())
-    rows = rows.filter(rows["image_digest"].is_valid())
-    first = (
-        rows.append_column("row", pa.array(np.arange(rows.num_rows)))
-        .group_by("image_digest")
-        .aggregate([("row", "min")])
-    )
-    rows = rows.take(np.sort(first["row_min"].to_numpy()))
-    rows = rows.take(reading_order(rows["uri"]))
-    return rows["image_digest"].combine_chunks(), rows["uri"].combine_chunks()
-
-
 def _takes_part(samples: pa.Table, excluded: pa.Array) -> pa.ChunkedArray:
     digests = samples["image_digest"]
     return pc.and_(digests.is_valid(), pc.invert(pc.is_in(digests, value_set=excluded)))
 
 
-def _members(samples: pa.Table, excluded: pa.Array) -> Members:
-    rows = samples.filter(_takes_part(samples, excluded))
-    return Members(*(rows[name].combine_chunks() for name in ("sample_id", "label", "image_digest")))
+def _members(image_set: ImageSet, excluded: pa.Array) -> Members:
+    takes_part = _takes_part(image_set.samples, excluded)
+    rows = image_set.samples.filter(takes_part)
+    changed = None if image_set.seen is None else image_set.seen.changed[takes_part.to_numpy()]
+    sample_ids, labels, digests = (rows[name].combine_chunks() for name in ("sample_id", "label", "image_digest"))
+    return Members(sample_ids, labels, digests, changed=changed)

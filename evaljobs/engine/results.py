@@ -9,12 +9,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from evaljobs.config import canonical_json
+from evaljobs.engine.evaluation import Members
 from evaljobs.engine.exclusion import Exclusion
 from evaljobs.engine.execution import Record
+from evaljobs.engine.image_sets import ImageSet
 from evaljobs.engine.naming import name_rows
-from evaljobs.engine.prepare import ImageSet, Prepared
+from evaljobs.engine.prepare import Prepared
 from evaljobs.engine.todo import Evaluation
 from evaljobs.errors import ModelErrorKind, RunFailedError
 from evaljobs.images.notices import count_notices
@@ -28,6 +31,8 @@ _UNUSABLE = "embeddings are NaN, infinite or all zero"
 Error = dict[str, Any]
 # Of so many classes the names are written out.
 _FEW_CLASSES = 100
+# Images of a view that are shown as they were and as they are.
+_EXAMPLES = 12
 
 
 def assemble(
@@ -64,7 +69,7 @@ def assemble(
         "run": prepared.name,
         "config_digest": prepared.config.digest(),
         "sets": [_set(image_set, exclusion, prepared) for image_set in prepared.sets.values()],
-        "models": [*(_model(m, errors.get(m.name)) for m in prepared.models), *_refused(prepared)],
+        "models": [*(_model(m, errors.get(m.name)) for m in prepared.plain_models), *_refused(prepared)],
         "evaluations": entries,
     }
     return results, tables
@@ -76,6 +81,7 @@ def _entry(evaluation: Evaluation, outcome: Mapping[str, Any], tables: Iterable[
         "job": evaluation.job.name,
         "kind": evaluation.job.kind,
         "set": evaluation.set_name,
+        "sets": evaluation.job.sets(),
         "model": evaluation.model.name,
         "status": FAILED if error else OK,
         "error": _with_ids(error, evaluation) if error else None,
@@ -128,6 +134,30 @@ def _set(image_set: ImageSet, exclusion: Exclusion, prepared: Prepared) -> dict[
         "notices": [
             {"kind": str(notice), "n_images": n, "explanation": notice.explanation}
             for notice, n in count_notices(image_set.samples).items()
+        ],
+        "view": _view(image_set, members),
+    }
+
+
+def _view(image_set: ImageSet, members: Members) -> dict[str, Any] | None:
+    """Return how a view shows its images; None for a set with images of its own."""
+    seen = image_set.seen
+    if seen is None or members.changed is None:
+        return None
+    view = seen.views[-1]
+    first = members.digests.filter(pa.array(members.changed)).slice(0, _EXAMPLES)
+    places = pc.index_in(first, value_set=image_set.samples["image_digest"])
+    examples = image_set.samples.select(["sample_id", "file_digest", "image_digest"]).take(places).to_pylist()
+    return {
+        "of": seen.of,
+        "steps": [str(step) for step in seen.own],
+        "share": view.share,
+        "first": view.first,
+        "seed": view.seed,
+        "n_changed": int(members.changed.sum()),
+        "examples": [
+            {"sample_id": row["sample_id"], "file": row["file_digest"].hex(), "image": row["image_digest"].hex()}
+            for row in examples
         ],
     }
 

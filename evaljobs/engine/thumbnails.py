@@ -17,6 +17,7 @@ from evaljobs.errors import ImageError, ImageErrorKind, RemoteError
 from evaljobs.images.places import reading_order
 from evaljobs.images.reading import digest_of, read_images
 from evaljobs.images.thumbnail import SIDE, thumbnail
+from evaljobs.images.views.chain import Change
 from evaljobs.progress import Progress
 from evaljobs.report.atomic import write_atomic
 from evaljobs.report.figures.thumbnails import FILE, Tables, wanted
@@ -25,6 +26,8 @@ from evaljobs.schemas import DIGEST, THUMBNAILS
 # A report with more would be slow to open, and nobody looks at more.
 MOST = 1500
 _STAGE = "thumbnails"
+# Of an image, and of its file where a view changes it: reports show both.
+_DIGESTS = ("image_digest", "file_digest")
 # Images that a thread reads in one go, and threads.
 _CHUNK, _THREADS = 32, 8
 # Requests to S3 at a time of each thread.
@@ -37,6 +40,14 @@ class _Made(NamedTuple):
     digest: bytes
     picture: bytes | None
     lasting: bool
+
+
+class _Place(NamedTuple):
+    """Where the file of an image lies, its digest, and what a view does to it."""
+
+    uri: str
+    digest: bytes
+    change: Change | None
 
 
 def thumbnails_of(
@@ -100,7 +111,7 @@ def _by_source(prepared: Prepared, digests: Sequence[bytes]) -> dict[str, set[by
     left, found = set(digests), dict[str, set[bytes]]()
     for image_set in prepared.sets.values():
         if left:
-            there = set(_common(image_set.samples["image_digest"], left))
+            there = {digest for column in _DIGESTS for digest in _common(image_set.samples[column], left)}
             left -= there
             found.setdefault(f"thumbnails/1 {SIDE} px of {image_set.source}", set()).update(there)
     return {source: some for source, some in found.items() if some}
@@ -114,10 +125,7 @@ def _common(column: pa.ChunkedArray, digests: set[bytes]) -> list[bytes]:
 
 def _make(prepared: Prepared, digests: set[bytes], progress: Progress) -> list[_Made]:
     """Read images and make their pictures, some at a time; by digest, so that what is kept has one order."""
-    mask = pc.is_in(prepared.images, value_set=pa.array(sorted(digests), DIGEST))
-    uris, wanted = prepared.uris.filter(mask), prepared.images.filter(mask)
-    order = pa.array(reading_order(pa.chunked_array([uris])))
-    pairs = list(zip(uris.take(order).to_pylist(), wanted.take(order).to_pylist(), strict=True))
+    pairs = _places(prepared, digests)
     progress.start(_STAGE, len(pairs))
     limit = prepared.config.max_image_pixels
     made: list[_Made] = []
@@ -130,24 +138,38 @@ def _make(prepared: Prepared, digests: set[bytes], progress: Progress) -> list[_
     return sorted(made)
 
 
-def _chunks(pairs: Sequence[tuple[str, bytes]], limit: int) -> Iterator[list[_Made]]:
+def _places(prepared: Prepared, digests: set[bytes]) -> list[_Place]:
+    """Return where images lie, in the order in which they are best read; those as they are in their files too."""
+    n = len(prepared.images)
+    wanted = pa.array(sorted(digests), DIGEST)
+    places = pc.index_in(wanted, value_set=pa.concat_arrays([prepared.images, prepared.changes.files]))
+    wanted, places = wanted.filter(places.is_valid()), places.drop_null().to_numpy()
+    uris = prepared.uris.take(pa.array(places % n))
+    changes = prepared.changes.of(prepared.images, places[places < n])
+    order = pa.array(reading_order(pa.chunked_array([uris])))
+    pairs = zip(uris.take(order).to_pylist(), wanted.take(order).to_pylist(), strict=True)
+    return [_Place(uri, digest, changes.get(digest)) for uri, digest in pairs]
+
+
+def _chunks(pairs: Sequence[_Place], limit: int) -> Iterator[list[_Made]]:
     pieces = [pairs[start : start + _CHUNK] for start in range(0, len(pairs), _CHUNK)]
     with ThreadPoolExecutor(min(_THREADS, os.cpu_count() or 1), thread_name_prefix=_STAGE) as pool:
         yield from pool.map(lambda piece: _some(piece, limit), pieces)
 
 
-def _some(pairs: Sequence[tuple[str, bytes]], limit: int) -> list[_Made]:
-    uris = [uri for uri, _ in pairs]
+def _some(pairs: Sequence[_Place], limit: int) -> list[_Made]:
+    uris = [place.uri for place in pairs]
     with contextlib.closing(read_images(uris, concurrent=_CONCURRENT)) as answers:
-        return [_one(digest, data, limit) for (_, digest), data in zip(pairs, answers, strict=True)]
+        return [_one(place, data, limit) for place, data in zip(pairs, answers, strict=True)]
 
 
-def _one(digest: bytes, data: bytes | ImageError, limit: int) -> _Made:
+def _one(place: _Place, data: bytes | ImageError, limit: int) -> _Made:
+    digest, change = place.digest, place.change
     # A file that holds other bytes by now is another image.
-    if isinstance(data, ImageError) or digest_of(data) != digest:
+    if isinstance(data, ImageError) or digest_of(data) != (digest if change is None else change.file):
         return _Made(digest, None, lasting=False)
     try:
-        return _Made(digest, thumbnail(data, limit), lasting=True)
+        return _Made(digest, thumbnail(data, limit, change=change), lasting=True)
     except ImageError as error:
         # Too large by the limit of this configuration: another may have another one.
         passing = error.kind in {ImageErrorKind.UNREADABLE, ImageErrorKind.TOO_LARGE}

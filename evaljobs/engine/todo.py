@@ -6,7 +6,9 @@ import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from evaljobs.engine.evaluation import Members, evaluation_key
 from evaljobs.engine.prepare import Prepared
@@ -32,7 +34,7 @@ class Evaluation:
     key
         Of its result.
     pairs
-        Of samples that it compares.
+        Of samples that it compares, or as much other work.
     before
         The key of the result that it reads beside the rows, if its job asks for one.
     """
@@ -43,6 +45,11 @@ class Evaluation:
     key: dict[str, Any]
     pairs: int
     before: dict[str, Any] | None = None
+
+    @property
+    def compared(self) -> int:
+        """The pairs that it compares: none of a job whose work is something else."""
+        return self.pairs if self.job.compares else 0
 
     @property
     def set_name(self) -> str:
@@ -95,13 +102,16 @@ def candidates(prepared: Prepared, excluded: pa.Array) -> Iterator[Evaluation]:
     keys: dict[tuple[str, str], dict[str, Any]] = {}
     for job in in_order(prepared.jobs):
         members = {role: _listing(prepared, job, role, by_set[name], excluded) for role, name in job.sets().items()}
+        if job.uses_images:
+            members = {role: _with_places(prepared, of_role) for role, of_role in members.items()}
         of_sets = {role: _digest(job, role, members[role], digests) for role in members}
         listed = next((m.listed for m in members.values() if m.listed is not None), None)
         pairs = job.n_pairs({role: m.sample_ids for role, m in members.items()}, listed)
-        for model in prepared.models:
+        for plain in prepared.plain_models:
+            model = prepared.for_job(plain, job)
             before = keys[job.after.job, model.name] if job.after is not None and job.uses_before else None
             facts = facts_of(model, job)
-            key = evaluation_key(job, of_sets, prepared.keys[model.name], facts, before)
+            key = evaluation_key(job, of_sets, prepared.keys[model.load], facts, before)
             keys[job.name, model.name] = key
             yield Evaluation(job, model, members, key, pairs, before)
 
@@ -113,6 +123,13 @@ def _listing(prepared: Prepared, job: Job, role: str, members: Members, excluded
         return members
     takes_part = prepared.takes_part(job.sets()[role], excluded)
     return dataclasses.replace(members, listed=listed.among(takes_part))
+
+
+def _with_places(prepared: Prepared, members: Members) -> Members:
+    """Return members with the places of their images, and what views do to them."""
+    places = pc.index_in(members.digests, value_set=prepared.images).to_numpy().astype(np.int64)
+    changes = prepared.changes.of(prepared.images, np.unique(places))
+    return dataclasses.replace(members, uris=prepared.uris.take(pa.array(places)), changes=changes)
 
 
 def _digest(job: Job, role: str, members: Members, digests: Mapping[str, str]) -> str:
@@ -155,10 +172,10 @@ def missing_shards(
     geometries = prepared.geometries
     sets: dict[str, set[str]] = {}
     for evaluation in wanted:
-        sets.setdefault(evaluation.model.name, set()).update(evaluation.job.sets().values())
-    lacking = [(number, model) for number, model in enumerate(prepared.models) if model.name in sets]
+        sets.setdefault(evaluation.model.load, set()).update(evaluation.job.sets().values())
+    lacking = [(number, model) for number, model in enumerate(prepared.models) if model.load in sets]
     missing = prepared.wanted([model for _, model in lacking], undecodable)
-    needed = [prepared.in_sets(frozenset(sets[model.name])) for _, model in lacking]
+    needed = [prepared.in_sets(frozenset(sets[model.load])) for _, model in lacking]
     return cut(
         {number: a & b for (number, _), a, b in zip(lacking, missing, needed, strict=True)},
         {number: geometries.index(model.pixels.geometry) for number, model in lacking},

@@ -23,7 +23,8 @@ from evaljobs.images.rows import group_starts, opened
 from evaljobs.images.versions import SETTLED_NS
 
 # What a cache of looks holds: all of a sample that belongs to the file and not to the set.
-KNOWN = pa.schema([field for field in schemas.SAMPLES if field.name not in {"sample_id", "label"}])
+_OF_A_SET = {"sample_id", "label", "file_digest"}
+KNOWN = pa.schema([field for field in schemas.SAMPLES if field.name not in _OF_A_SET])
 _IDENTITY = ("uri", "size", "mtime_ns", "etag")
 _FACTS = [field for field in KNOWN if field.name not in _IDENTITY]
 
@@ -66,7 +67,7 @@ class Looked(NamedTuple):
 
 
 class Facts(NamedTuple):
-    """What a file's bytes say, in the order of the columns of schemas.SAMPLES."""
+    """What a file's bytes say, in the order of the columns of schemas.SAMPLES, `file_digest` aside."""
 
     image_digest: bytes | None = None
     format: str | None = None
@@ -248,7 +249,7 @@ def _join(listing: pa.Table, known: pa.Table | None, found: pa.Array, unread: pa
     positions = pc.index_in(pa.array(np.arange(listing.num_rows), unread.type), value_set=unread)
     source = pc.coalesce(found, pc.add(pc.cast(positions, pa.int64()), before.num_rows))
     facts = pa.concat_tables([before, read]).take(source)
-    columns = [*listing.select(schemas.LISTING.names).columns, *(facts[name] for name in names)]
+    columns = [*listing.select(schemas.LISTING.names).columns, *(facts[name] for name in [*names, "image_digest"])]
     return pa.Table.from_arrays(columns, schema=schemas.SAMPLES)
 
 

@@ -16,6 +16,7 @@ import pyarrow.parquet
 from evaljobs.config import Images
 from evaljobs.errors import UsageError
 from evaljobs.images.columns import as_text, check_columns
+from evaljobs.images.places import place_of
 from evaljobs.remote import is_remote
 from evaljobs.remote.uri import join, split
 
@@ -28,7 +29,8 @@ def list_manifest(location: str, images: Images, where: str) -> pa.Table:
     """List the images of a manifest: sample_id (id column, else uri as written), label, absolute uri; unsorted.
 
     Parquet is told from CSV by its content. The values of a CSV file are text, so that a label 007 stays what it is.
-    Relative uris start at the manifest's folder.
+    Relative uris start at the manifest's folder; one may name an image inside a tar or Parquet file, as
+    `evaljobs.images.places` has it.
 
     Parameters
     ----------
@@ -104,7 +106,7 @@ def _read_parquet(data: bytes, columns: Sequence[str], where: str) -> pa.Table:
 
 
 def _absolute(uri: str, folder: str, where: str) -> str:
-    if is_remote(uri):
+    if is_remote(uri) or place_of(uri) is not None:
         return uri
     if _SCHEME.match(uri):
         scheme, _, rest = uri.partition("://")

@@ -22,6 +22,16 @@ from evaljobs.errors import ImageError, ImageErrorKind
 # scientific containers are left out on purpose: an image set from elsewhere is hostile input.
 FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
 
+# By the names that geometries have for them.
+FILTERS = {
+    "nearest": Image.Resampling.NEAREST,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+    "box": Image.Resampling.BOX,
+    "hamming": Image.Resampling.HAMMING,
+}
+
 _READ = (
     (b"\x89PNG", "PNG"),
     (b"\xff\xd8\xff", "JPEG"),

@@ -9,6 +9,8 @@ from PIL import Image, ImageOps
 
 from evaljobs.images import pillow
 from evaljobs.images.geometry import fit
+from evaljobs.images.views import steps
+from evaljobs.images.views.chain import Change
 
 # Of the longer side, in pixels.
 SIDE = 96
@@ -17,7 +19,7 @@ _GAP = 2
 _QUALITY = 85
 
 
-def thumbnail(data: bytes, max_pixels: int, side: int = SIDE) -> bytes:
+def thumbnail(data: bytes, max_pixels: int, side: int = SIDE, change: Change | None = None) -> bytes:
     """Return a small picture as PNG or JPEG, whichever is smaller; nothing but pixels is taken over.
 
     Colours are those that models get: alpha is dropped, values above 255 are white, of several frames the first is
@@ -31,6 +33,8 @@ def thumbnail(data: bytes, max_pixels: int, side: int = SIDE) -> bytes:
         An image of more is refused.
     side
         The longer side, in pixels; smaller images stay as they are.
+    change
+        What a view does to the image; its steps at the input of models act on the small picture.
 
     Raises
     ------
@@ -40,19 +44,21 @@ def thumbnail(data: bytes, max_pixels: int, side: int = SIDE) -> bytes:
     with pillow.guarded(max_pixels):
         image = pillow.open_image(data, max_pixels)
         with pillow.explained(image):
-            return _encoded(_small(image, side))
+            return _encoded(_small(image, max_pixels, side, change))
 
 
-def _small(image: Image.Image, side: int) -> Image.Image:
-    image.draft(None, (_GAP * side, _GAP * side))
+def _small(image: Image.Image, max_pixels: int, side: int, change: Change | None) -> Image.Image:
+    if change is None:
+        image.draft(None, (_GAP * side, _GAP * side))
     image.load()
     image = ImageOps.exif_transpose(image)
     # The conversion carries this entry along, warning about it, and no pixel depends on it.
     image.info.pop("transparency", None)
-    image = image.convert("RGB")
+    # Grey files get grey noise.
+    image = image.convert("RGB") if change is None else steps.apply(steps.as_picture(image), change, "file", max_pixels)
     if max(image.size) > side:
         image = image.resize(fit(*image.size, side, side), Image.Resampling.LANCZOS, reducing_gap=_GAP)
-    pixels = np.asarray(image, np.uint8)
+    pixels = np.asarray(steps.apply(image, change, "input", max_pixels).convert("RGB"), np.uint8)
     grey = bool((pixels == pixels[..., :1]).all())
     # Made anew, so that no comment, profile, place or date comes along.
     return Image.fromarray(np.ascontiguousarray(pixels[..., 0] if grey else pixels))

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
+from evaljobs.images.places import Member, Row, place_of
 from evaljobs.remote import is_remote
 
 if TYPE_CHECKING:
@@ -67,13 +68,32 @@ def of_file(path: str) -> Version:
 
 
 def versions(uris: Sequence[str]) -> list[Version]:
-    """Return the versions of files and objects, in order.
+    """Return the versions of images, in order: of one inside a container, that of the container, with its own size.
 
     Raises
     ------
     RemoteError
         If S3 denies it or does not answer.
     """
+    inside = {number: place for number, uri in enumerate(uris) if (place := place_of(uri)) is not None}
+    files = [inside[number].container if number in inside else uri for number, uri in enumerate(uris)]
+    found = _of_files(files if not inside else list(dict.fromkeys(files)))
+    if not inside:
+        return found
+    by_file = dict(zip(dict.fromkeys(files), found, strict=True))
+    return [
+        by_file[file] if number not in inside else _of_part(inside[number], by_file[file])
+        for number, file in enumerate(files)
+    ]
+
+
+def _of_part(place: Member | Row, container: Version) -> Version:
+    if container is UNKNOWN:
+        return UNKNOWN
+    return container._replace(size=place.size if isinstance(place, Member) else None)
+
+
+def _of_files(uris: Sequence[str]) -> list[Version]:
     local = [uri for uri in uris if not is_remote(uri)]
     remote = [uri for uri in uris if is_remote(uri)]
     by_uri = _of_objects(remote)

@@ -9,15 +9,19 @@ from typing import Any, Final
 from evaljobs.config import Config, JobConfig, validate
 from evaljobs.errors import UsageError
 from evaljobs.jobs.classification import ClassificationJob
+from evaljobs.jobs.explain import ExplainJob
 from evaljobs.jobs.job import Job
 from evaljobs.jobs.map import MapJob
 from evaljobs.jobs.order import connect
+from evaljobs.jobs.uncertainty import UncertaintyJob
 from evaljobs.jobs.verification import VerificationJob
 
 KINDS: Final[dict[str, type[Job]]] = {
     "verification": VerificationJob,
     "classification": ClassificationJob,
     "map": MapJob,
+    "explain": ExplainJob,
+    "uncertainty": UncertaintyJob,
 }
 _DEFAULT = (JobConfig(name="verification"), JobConfig(name="map", kind="map"))
 # Keys that name sets in place of `set`.
@@ -65,7 +69,7 @@ def _build(entry: JobConfig, config: Config) -> Job:
         near = difflib.get_close_matches(entry.kind, KINDS, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"known kinds: {', '.join(sorted(KINDS))}"
         raise UsageError(f"{where}: no kind {entry.kind!r}; {hint}")
-    sets = config.image_sets()
+    sets = config.named_sets()
     given = {key: value for key, value in entry.parameters().items() if value is not None}
     given = {**_defaults(kind, config, given), **given}
     if "set" in kind.Parameters.model_fields and not {"set", *_SIDES} & given.keys():
@@ -79,7 +83,7 @@ def _build(entry: JobConfig, config: Config) -> Job:
 
 def _defaults(kind: type[Job], config: Config, given: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the file says for all jobs: the targets; and the set, where no other set is named."""
-    sets = config.image_sets()
+    sets = config.named_sets()
     only = next(iter(sets)) if len(sets) == 1 else None
     defaults: dict[str, Any] = {"fpr": config.fpr}
     if not _SIDES & given.keys():

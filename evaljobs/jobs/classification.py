@@ -66,7 +66,7 @@ class ClassificationJob(Job):
 
     kind: ClassVar[str] = "classification"
     version: ClassVar[int] = 2
-    outputs: ClassVar[tuple[str, ...]] = ("scores",)
+    outputs: tuple[str, ...] = ("scores",)
     Parameters: ClassVar[type[Section]] = ClassificationParameters
 
     def sets(self) -> dict[str, str]:

@@ -9,13 +9,16 @@ from __future__ import annotations
 import abc
 import dataclasses
 from collections.abc import Generator, Mapping, Sequence
-from typing import Any, ClassVar, Literal, NamedTuple, Protocol, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, Self
 
 import numpy as np
 import pyarrow as pa
 
 from evaljobs.config import Section
 from evaljobs.pairs_file import ListedPairs
+
+if TYPE_CHECKING:
+    from evaljobs.explain.sight import Sight
 
 Matrix = np.ndarray[tuple[int, int], np.dtype[np.float32]]
 # What an evaluation found, as JSON.
@@ -67,6 +70,8 @@ class Rows:
     before
         What the job that this one comes after found for the same model; None where the job does not ask for it
         (`Job.uses_before`).
+    changed
+        ``[n]`` bool: the images that a view has changed; None for a set that is no view.
     """
 
     digests: pa.Array
@@ -76,6 +81,8 @@ class Rows:
     listed: ListedPairs | None = None
     model: ModelFacts = _UNKNOWN
     before: Outcome | None = None
+    changed: np.ndarray[tuple[int], np.dtype[np.bool_]] | None = None
+    sight: Sight | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,6 +143,13 @@ class Passes(NamedTuple):
     rounds: Generator[Any, Any, Outcome]
 
 
+class Dropout(NamedTuple):
+    """That a job needs many passes of a model with dropout in it: how many, and what the masks are drawn from."""
+
+    passes: int
+    seed: int
+
+
 class After(NamedTuple):
     """That a job waits for another one, and takes the best of its models.
 
@@ -159,11 +173,18 @@ class Job(abc.ABC):
     # Of the algorithm: part of the key of its cached results, raised when results change.
     version: ClassVar[int]
     # What it needs of a model, by role: "embedding"; "scores", a number for each class (logits or probabilities).
-    outputs: ClassVar[tuple[str, ...]] = ("embedding",)
+    # This and the next three may depend on the job's keys: then they are set when it is made.
+    outputs: tuple[str, ...] = ("embedding",)
+    # Whether the model is run with its dropout in it: then it has the role "passes" too, what they say together.
+    dropout: Dropout | None = None
     # The kind of job that it comes after where the configuration does not say, to take the best model of it.
-    follows: ClassVar[str | None] = None
-    # Whether it reads what the job found that it comes after (`Rows.before`).
-    uses_before: ClassVar[bool] = False
+    follows: str | None = None
+    # Whether it reads what the job found that it comes after (`Rows.before`): one of the kind that it follows.
+    uses_before: bool = False
+    # Whether it looks at the images again, and runs the model itself (`Rows.sight`).
+    uses_images: ClassVar[bool] = False
+    # Whether what it costs are pairs that it compares, and not only as much work.
+    compares: ClassVar[bool] = True
     # Its keys in the configuration.
     Parameters: ClassVar[type[Section]]
     # Keys that say where something is: what stands there decides a result, and not its name.

@@ -65,7 +65,7 @@ class MapJob(Job):
     kind: ClassVar[str] = "map"
     version: ClassVar[int] = 1
     # By default the best model of the first verification on its set is shown.
-    follows: ClassVar[str | None] = "verification"
+    follows: str | None = "verification"
     Parameters: ClassVar[type[Section]] = MapParameters
 
     def sets(self) -> dict[str, str]:

@@ -26,8 +26,8 @@ def connect(jobs: Sequence[Job], entries: Sequence[JobConfig]) -> None:
     by_name = {job.name: job for job in jobs}
     for job, entry in zip(jobs, entries, strict=True):
         job.after = _asked(job, entry, by_name) if entry.after is not None else _by_itself(job, entry, jobs)
-        if job.after is None and job.uses_before:
-            raise UsageError(f"job {job.name!r} reads what another job found; name it with `after: NAME`")
+        if job.uses_before:
+            _refuse_other(job, by_name)
     _refuse_circles(by_name)
 
 
@@ -76,6 +76,25 @@ def _most(job: Job, entry: JobConfig) -> int | None:
         return entry.models
     best = entry.models == "best" or (entry.models is None and job.follows is not None)
     return 1 if best else None
+
+
+def _refuse_other(job: Job, by_name: Mapping[str, Job]) -> None:
+    """Refuse that a job reads what it cannot read: it is to be of the kind that it follows, and on its own set."""
+    other = None if job.after is None else by_name[job.after.job]
+    kind = job.follows or "other"
+    if other is None:
+        raise UsageError(f"job {job.name!r} reads what another job found; add one of kind {kind}, or name it: `after`")
+    if other.kind != kind:
+        raise UsageError(
+            f"job {job.name!r} reads what a job of kind {kind} found, and comes after {other.name!r} of kind "
+            f"{other.kind}; name one of kind {kind} with `after`"
+        )
+    if other.sets() != job.sets():
+        found, own = (" and ".join(one.sets().values()) for one in (other, job))
+        raise UsageError(
+            f"job {job.name!r} reads what {other.name!r} found on the set {found}, and is itself on {own}; "
+            "expected the same set: change one of them"
+        )
 
 
 def _refuse_circles(by_name: Mapping[str, Job]) -> None:

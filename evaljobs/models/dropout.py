@@ -9,7 +9,7 @@ from evaljobs.models.graph import all_nodes, attribute_tensors, is_external
 from evaljobs.models.model import Dropout
 
 # From here on an input says whether it drops, before 7 an attribute; between them it never does.
-_BY_INPUT = 12
+BY_INPUT = 12
 _BY_ATTRIBUTE = 7
 _TRAINING_MODE = 2
 
@@ -19,22 +19,31 @@ def count_dropout(model: onnx.ModelProto) -> Dropout:
 
     A mode that is computed when the model runs counts as training mode: nothing says that it is not.
     """
-    opset = next((o.version for o in model.opset_import if o.domain in {"", "ai.onnx"}), 1)
+    constants = constants_of(model)
+    dropouts = [node for node in all_nodes(model) if node.op_type == "Dropout"]
+    return Dropout(len(dropouts), sum(is_live(node, opset_of(model), constants) for node in dropouts))
+
+
+def opset_of(model: onnx.ModelProto) -> int:
+    """Return the version of ONNX's own operators in a model."""
+    return next((o.version for o in model.opset_import if o.domain in {"", "ai.onnx"}), 1)
+
+
+def constants_of(model: onnx.ModelProto) -> dict[str, onnx.TensorProto]:
+    """Return the tensors by name that a model holds itself: initializers of the main graph, and constants."""
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
-    dropouts = []
     for node in all_nodes(model):
         if node.op_type == "Constant" and (tensors := list(attribute_tensors(node))):
             constants[node.output[0]] = tensors[0]
-        elif node.op_type == "Dropout":
-            dropouts.append(node)
-    return Dropout(len(dropouts), sum(_is_active(node, opset, constants) for node in dropouts))
+    return constants
 
 
-def _is_active(node: NodeProto, opset: int, constants: dict[str, onnx.TensorProto]) -> bool:
+def is_live(node: NodeProto, opset: int, constants: dict[str, onnx.TensorProto]) -> bool:
+    """Say whether a Dropout node is in training mode: then it drops when the model runs."""
     if opset < _BY_ATTRIBUTE:
         return not any(attribute.name == "is_test" and attribute.i for attribute in node.attribute)
     mode = node.input[_TRAINING_MODE] if len(node.input) > _TRAINING_MODE else ""
-    if opset < _BY_INPUT or not mode:
+    if opset < BY_INPUT or not mode:
         return False
     if mode not in constants or is_external(constants[mode]):
         return True

@@ -87,7 +87,7 @@ def _candidate(match: Match, line: str) -> Candidate:
     tags = {**parsed, **match.values, **entry.tags}
     series = None
     if entry.series is not None:
-        series = series_of(entry.series, tags, line, entry.name)
+        series = series_of(entry.series, tags, line, entry.line or entry.name)
         if series is None:
             value = repr(tags[entry.series]) if entry.series in tags else "not there"
             notes += (f"its tag {entry.series} is {value}, no number: it stands in no line of checkpoints",)
@@ -103,7 +103,7 @@ def _name(match: Match, tags: dict[str, str]) -> str:
     folder, _, last = (entry.tag_pattern or "").rpartition("/")
     if entry.name is not None:
         added = [key for key in match.values if f"{{{key}}}" not in (asked.name or "")]
-        added += [] if entry.series is None else [entry.series]
+        added += [] if entry.series is None or entry.line is not None else [entry.series]
     else:
         added = [key for key in match.values if f"{{{key}}}" not in asked.path.rpartition("/")[2]]
         added += [key for key in tags if f"{{{key}}}" in folder and f"{{{key}}}" not in last]

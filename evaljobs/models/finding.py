@@ -95,23 +95,28 @@ def _matches_of(
     base: Path,
     named: Mapping[str, ModelFile],
 ) -> list[Match]:
-    """Return the files of an entry; a combination without a file is missing, unless all of them are."""
+    """Return the files of an entry; a combination without a file is missing, unless all of them are.
+
+    All of an optional entry may be.
+    """
     found: list[Match] = []
     absent: list[UsageError] = []
     for entry, values in several:
         try:
             found += [Match(entry, file, asked, values) for file in _expand(entry, base, named)]
         except _AbsentError as error:
-            if not asked.matrix:
+            if not asked.matrix and not asked.optional:
                 raise
             absent.append(error)
             found.append(Match(entry, _nowhere(locate(entry.path, base)), asked, values, _missing(entry, values)))
-    if absent and len(absent) == len(several):
+    if absent and len(absent) == len(several) and not asked.optional:
         raise UsageError(f"{absent[0]}; none of the {len(several):,} combinations of {asked.path} is there")
     return found
 
 
 def _missing(entry: config.Models, values: Mapping[str, str]) -> str:
+    if not values:
+        return f"nothing is at {entry.path}; put the model there, or take its entry out"
     combination = ", ".join(f"{name}: {value}" for name, value in values.items())
     return f"nothing is at {entry.path}; put the model there, or leave it out with `exclude: [{{{combination}}}]`"
 

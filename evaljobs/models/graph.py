@@ -95,8 +95,8 @@ def elements(tensor: onnx.TensorProto) -> int:
     return math.prod(tensor.dims)
 
 
-def embed_shapes(model: onnx.ModelProto, folder: Path) -> None:
-    """Read small external tensors into the model, in place.
+def embed_shapes(model: onnx.ModelProto, folder: Path, most: int = LARGEST_SHAPE) -> None:
+    """Read small external tensors into the model, in place: those of at most so many elements.
 
     Exporters that put everything outside put the shapes for Reshape there as well, where onnxruntime does not see them
     in time: it refuses such a file.
@@ -107,7 +107,7 @@ def embed_shapes(model: onnx.ModelProto, folder: Path) -> None:
         If the data cannot be read.
     """
     for tensor in tensors(model):
-        if is_external(tensor) and elements(tensor) <= LARGEST_SHAPE:
+        if is_external(tensor) and elements(tensor) <= most:
             # onnx's own loader refuses links, which is how download caches hold such files.
             tensor.raw_data = _read_external(tensor, folder)
             tensor.data_location = onnx.TensorProto.DEFAULT
@@ -175,16 +175,17 @@ def _drop_dead_nodes(graph: onnx.GraphProto) -> set[str]:
     for node in reversed(graph.node):
         if needed.intersection(node.output):
             alive.append(node)
-            needed |= _used(node)
+            needed |= used_names(node)
     del graph.node[:]
     graph.node.extend(reversed(alive))
     return needed
 
 
-def _used(node: onnx.NodeProto) -> set[str]:
+def used_names(node: onnx.NodeProto) -> set[str]:
+    """Return the names of the tensors that a node needs, those that its bodies use included."""
     names = set(node.input)
     for body in subgraphs(node):
         names |= {value.name for value in body.output}
         for inner in body.node:
-            names |= _used(inner)
+            names |= used_names(inner)
     return names

@@ -7,9 +7,11 @@ import importlib.metadata
 from typing import TYPE_CHECKING
 
 from evaljobs.images.geometry import Geometry
+from evaljobs.models.dropout_masks import MASKS_VERSION
 from evaljobs.models.model import Model
 from evaljobs.models.options import Runtime
 from evaljobs.schemas import STORE_VERSION
+from evaljobs.uncertainty.passes import KEPT_VERSION
 
 if TYPE_CHECKING:
     from typing import Any
@@ -52,6 +54,17 @@ def key(model: Model, runtime: Runtime) -> dict[str, Any]:
         "session_options": runtime.session_options(),
         "onnxruntime": onnxruntime_version(),
         "batch_size": model.batch_size,
+        **_passes_of(model),
+    }
+
+
+def _passes_of(model: Model) -> dict[str, Any]:
+    """Return what determines the rows of passes with dropout; nothing for a model that runs as it is."""
+    if model.passes is None or model.scores is None:
+        return {}
+    versions = {"masks": MASKS_VERSION, "kept": KEPT_VERSION}
+    return {
+        "passes": {"count": model.passes.count, "seed": model.passes.seed, "scores_are": model.scores.are, **versions}
     }
 
 

@@ -16,6 +16,8 @@ InputType = Literal["float32", "float16", "uint8"]
 Pooling = Literal["mean", "max", "first", "flatten"]
 # What jobs ask of a model: the vector that is compared, and a number for each class.
 EMBEDDING, SCORES = "embedding", "scores"
+# And of one with dropout in it: what many passes say together (`evaljobs.uncertainty.passes`).
+PASSES: Final = "passes"
 ScoresAre = Literal["logits", "probabilities"]
 # Who says what scores are, where somebody does.
 TOLD: Final = ("model config", "metadata")
@@ -91,6 +93,14 @@ class Dropout(NamedTuple):
 
     nodes: int
     active: int
+
+
+@dataclass(frozen=True)
+class Passes:
+    """Passes with the dropout of a graph, whose masks follow from a seed: how many, and the seed."""
+
+    count: int
+    seed: int
 
 
 @dataclass(frozen=True)
@@ -184,6 +194,8 @@ class Model:
         The objects on S3 that its files are copies of, the ONNX file first; none for local files.
     series
         Where it stands in a line of checkpoints, if it is part of one.
+    passes
+        With dropout: then one of the outputs is what they say together. None: the model runs as it is, once.
     """
 
     name: str
@@ -208,6 +220,14 @@ class Model:
     roles: Mapping[str, str] = field(default_factory=lambda: {EMBEDDING: EMBEDDING})
     lacks: Mapping[str, Lack] = field(default_factory=dict)
     scores: Scores | None = None
+    passes: Passes | None = None
+
+    @property
+    def load(self) -> str:
+        """The name of what is loaded, whose rows are one table: a model as it is, or with passes that a job wants."""
+        if self.passes is None:
+            return self.name
+        return f"{self.name} ({self.passes.count} passes with dropout, seed {self.passes.seed})"
 
     def output(self, role: str) -> Output:
         """Return the output that has a role."""

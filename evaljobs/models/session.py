@@ -17,14 +17,17 @@ from numpy.typing import NDArray
 
 from evaljobs.errors import ModelError, ModelErrorKind
 from evaljobs.models.digest import model_digest
+from evaljobs.models.dropout_graph import Drop
+from evaljobs.models.dropout_run import NOTHING, Dropping, Place, place_of, sizes_to_try
 from evaljobs.models.fetching import localised
-from evaljobs.models.graph import cut, embed_shapes, follow_links
+from evaljobs.models.filling import fill
 from evaljobs.models.independence import rows_are_independent
-from evaljobs.models.inspect import read_proto
-from evaljobs.models.model import Model, Output
+from evaljobs.models.model import PASSES, Model, Output
 from evaljobs.models.options import CPU_PROVIDER, CUDA_PROVIDER, Runtime
+from evaljobs.models.passes import without_passes
 from evaljobs.models.pooling import rows_of
 from evaljobs.models.runtime_errors import attempt, shorten
+from evaljobs.models.source import source_of
 
 if TYPE_CHECKING:
     from typing import Any
@@ -62,15 +65,16 @@ class Session:
         model = localised(model)
         _check_unchanged(model)
         self._model = model
-        self._session = _load(model, runtime)
+        self._session, self._drops = _load(model, runtime)
         self.provider: str = self._session.get_providers()[0]
         if self.provider != runtime.provider:
             raise _no_cuda("onnxruntime fell back to the CPU")
         self._widths: dict[str, int] = {}
+        self._dropping = None if model.passes is None else Dropping(model, self._drops, self._places(runtime))
         pixels = model.pixels.geometry, model.pixels.normalisation
-        self._identity = (model.digest, model.outputs, pixels, model.batch_size, runtime)
+        self._identity = (model.digest, model.outputs, pixels, model.batch_size, runtime, model.passes is None)
 
-    def run(self, block: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+    def run(self, block: NDArray[np.uint8], digests: Sequence[bytes] | None = None) -> dict[str, NDArray[np.float32]]:
         """Embed a block of images.
 
         The session is fed batches of exactly `batch_size` images; the last is filled up with copies of its last
@@ -80,6 +84,8 @@ class Session:
         ----------
         block
             uint8 array of shape (n, h, w, c) as decoded with the model's geometry; it is not written to.
+        digests
+            Of its n images: the masks of dropout follow from them. Needed for models with passes alone.
 
         Returns
         -------
@@ -91,11 +97,14 @@ class Session:
             UNSUPPORTED_OUTPUT, if an output is not [n, d] floating rows, or d changes, or rows are not properties of
             their images (see `rows_are_independent`); OUT_OF_MEMORY; FAILED.
         ValueError
-            If the block is not of the model's geometry.
+            If the block is not of the model's geometry, or digests are missing.
         """
         self._check_block(block)
+        if self._dropping is not None and (digests is None or len(digests) != len(block)):
+            raise ValueError("expected the digest of each image: masks of dropout follow from them")
         size = self.batch_size()
-        parts = [self._run_batch(_fill(block[i : i + size], size)) for i in range(0, max(len(block), 1), size)]
+        starts = range(0, max(len(block), 1), size)
+        parts = [self._run_part(fill(block[i : i + size], size), (digests or ())[i : i + size]) for i in starts]
         return {o.role: np.concatenate([part[o.role] for part in parts])[: len(block)] for o in self._model.outputs}
 
     def batch_size(self) -> int:
@@ -110,7 +119,7 @@ class Session:
         """
         model = self._model
         if self._identity not in _independent:
-            _independent[self._identity] = rows_are_independent(model, self._run_batch)
+            _independent[self._identity] = rows_are_independent(without_passes(model), self._run_batch)
         return model.batch_size if _independent[self._identity] or model.input.batch is not None else 1
 
     def _check_block(self, block: NDArray[np.uint8]) -> None:
@@ -121,14 +130,53 @@ class Session:
                 f"found a block {block.dtype} {block.shape}, expected uint8 (n, {', '.join(map(str, expected))})"
             )
 
-    def _run_batch(self, batch: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
-        outputs = self._model.outputs
-        names = [output.tensor for output in outputs]
-        feed = {self._model.input.name: _feed(self._model, batch)}
+    def _run_part(self, batch: NDArray[np.uint8], digests: Sequence[bytes]) -> dict[str, NDArray[np.float32]]:
+        """Run a whole batch, and the passes with dropout where there are any."""
+        rows = self._run_batch(batch)
+        if self._dropping is None:
+            return rows
+        last = digests[-1] if digests else bytes(32)
+        feed = {self._model.input.name: feed_of(self._model, batch)}
+        rows[PASSES] = self._dropping.rows(self._ask, feed, [*digests, *[last] * (len(batch) - len(digests))])
+        return rows
+
+    def _places(self, runtime: Runtime) -> list[Place]:
+        """Find where each Dropout drops, by running the model without dropping anything.
+
+        Raises
+        ------
+        ModelError
+            As `place_of` does, and as `run` does.
+        """
+        tensors = [drop.tensor for drop in self._drops]
+        session, _ = _load(self._model, runtime, tensors)
+        geometry, sizes = self._model.pixels.geometry, sizes_to_try(self._model)
+        shapes = []
+        for size in sizes:
+            black = np.zeros((size, geometry.height, geometry.width, geometry.channels), np.uint8)
+            shapes.append([values.shape for values in self._ask(tensors, self._feed(black), session)])
+        return [place_of(drop, own, sizes) for drop, own in zip(self._drops, zip(*shapes, strict=True), strict=True)]
+
+    def _feed(self, batch: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
+        """Return the inputs for a batch of which nothing is dropped."""
+        return {self._model.input.name: feed_of(self._model, batch), **{drop.mask: NOTHING for drop in self._drops}}
+
+    def _ask(
+        self, names: Sequence[str], feed: Mapping[str, NDArray[Any]], session: Any = None
+    ) -> Sequence[NDArray[Any]]:
+        """Run the graph, or that of another session: return the tensors of these names."""
+        run = (session or self._session).run
         try:
-            values = attempt(lambda: self._session.run(names, feed), self._model.path, ModelErrorKind.FAILED)
+            found: Sequence[NDArray[Any]] = attempt(
+                lambda: run(list(names), dict(feed)), self._model.path, ModelErrorKind.FAILED
+            )
         except ModelError as error:
             raise self._with_hint(error) from None
+        return found
+
+    def _run_batch(self, batch: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+        outputs = without_passes(self._model).outputs
+        values = self._ask([output.tensor for output in outputs], self._feed(batch))
         rows = {output.role: rows_of(v, output, len(batch)) for output, v in zip(outputs, values, strict=True)}
         for output in outputs:
             self._check_width(output, rows[output.role].shape[1])
@@ -151,6 +199,45 @@ class Session:
                 ModelErrorKind.UNSUPPORTED_OUTPUT,
                 f"the output {output.tensor!r} has {width} dimensions here and had {first} before; expected the same",
             )
+
+
+class Part:
+    """A graph that was cut out of a model, loaded. Not picklable: make it where it runs.
+
+    Parameters
+    ----------
+    source
+        The graph, serialised; its other inputs and its external data are the model's.
+    folder
+        That its external data are relative to.
+    model
+        It was cut out of: for messages.
+    runtime
+        What it runs on, and how.
+
+    Raises
+    ------
+    ModelError
+        As `Session` does.
+    """
+
+    def __init__(self, source: bytes, folder: Path, model: Model, runtime: Runtime) -> None:
+        self._path = model.path
+        options = _options(runtime)
+        options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(folder))
+        self._session = attempt(lambda: _open(source, options, _providers(runtime)), model.path, ModelErrorKind.CORRUPT)
+
+    def run(self, feed: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
+        """Return the graph's only output.
+
+        Raises
+        ------
+        ModelError
+            OUT_OF_MEMORY; FAILED.
+        """
+        (values,) = attempt(lambda: self._session.run(None, dict(feed)), self._path, ModelErrorKind.FAILED)
+        found: NDArray[Any] = values
+        return found
 
 
 def sample_with_dropout(path: Path, feed: Mapping[str, NDArray[Any]], times: int) -> Iterator[NDArray[Any]]:
@@ -185,17 +272,8 @@ def sample_with_dropout(path: Path, feed: Mapping[str, NDArray[Any]], times: int
         yield values
 
 
-def _fill(batch: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    """Fill a batch up to its size."""
-    missing = size - len(batch)
-    if not missing:
-        return batch
-    # Copies, since an unlikely image could widen what a quantised model measures over its batch.
-    filler = batch[-1:] if len(batch) else np.zeros((1, *batch.shape[1:]), np.uint8)
-    return np.concatenate([batch, np.repeat(filler, missing, axis=0)])
-
-
-def _feed(model: Model, batch: NDArray[np.uint8]) -> NDArray[Any]:
+def feed_of(model: Model, batch: NDArray[np.uint8]) -> NDArray[Any]:
+    """Return decoded images, uint8 [n, h, w, c], as a model's input takes them."""
     layout = model.input.layout
     if model.pixels.normalisation is None:
         return np.ascontiguousarray(batch.transpose(0, 3, 1, 2) if layout == "nchw" else batch)
@@ -212,14 +290,15 @@ def _check_unchanged(model: Model) -> None:
         )
 
 
-def _load(model: Model, runtime: Runtime) -> Any:
+def _load(model: Model, runtime: Runtime, also: Sequence[str] = ()) -> tuple[Any, tuple[Drop, ...]]:
+    """Return a session, with further tensors as outputs, and the dropout whose masks are inputs."""
     if runtime.device == "cuda":
         _need_cuda()
     options = _options(runtime)
     where = model.path, ModelErrorKind.CORRUPT, model.external_files
-    source, data_folder = attempt(lambda: _source(model), *where)
-    options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(data_folder))
-    return attempt(lambda: _open(source, options, _providers(runtime)), *where)
+    source = attempt(lambda: source_of(model, also), *where)
+    options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(source.folder))
+    return attempt(lambda: _open(source.graph, options, _providers(runtime)), *where), source.drops
 
 
 def _providers(runtime: Runtime) -> list[tuple[str, dict[str, str]]]:
@@ -231,22 +310,6 @@ def _providers(runtime: Runtime) -> list[tuple[str, dict[str, str]]]:
 def _open(source: str | bytes, options: Any, providers: Sequence[tuple[str, dict[str, str]]]) -> Any:
     # By itself it prints, and goes on with the CPU, when a device fails at the start or in the middle.
     return onnxruntime.InferenceSession(source, options, providers=providers, enable_fallback=0)
-
-
-def _source(model: Model) -> tuple[str | bytes, Path]:
-    """Return a model as onnxruntime takes it, and the folder of its external data, which are not copied.
-
-    It is the file's path where the graph can stay as it is, else the changed graph.
-    """
-    folder = model.path.parent
-    wanted = [output.tensor for output in model.outputs]
-    if set(wanted) == set(model.graph_outputs) and not model.external_files:
-        return str(model.path), folder
-    proto = read_proto(model.path)
-    cut(proto, wanted)
-    embed_shapes(proto, folder)
-    folder = follow_links(proto, folder)
-    return proto.SerializeToString(), folder
 
 
 def _options(runtime: Runtime) -> Any:

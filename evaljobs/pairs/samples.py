@@ -208,7 +208,7 @@ def arranged(  # noqa: PLR0913, PLR0917 - everything that samples are made of
 ) -> Samples:
     """Put samples in order, and refuse rows that cannot be compared."""
     norms = score.norms(rows)
-    _refuse_unusable(norms, ids)
+    refuse_unusable(norms, ids)
     norms = norms[order]
     unit = np.empty(rows.shape if for_filter else (0, rows.shape[1]), np.float32)
     if for_filter:
@@ -251,7 +251,14 @@ def _rounding(given: NDArray[np.generic], rows: NDArray[np.float32]) -> tuple[st
     return (f"embeddings were {given.dtype} and were rounded to float32",)
 
 
-def _refuse_unusable(norms: NDArray[np.float64], ids: Sequence[object] | None) -> None:
+def refuse_unusable(norms: NDArray[np.float64], ids: Sequence[object] | None) -> None:
+    """Refuse rows that have no direction.
+
+    Raises
+    ------
+    NonFiniteError
+        If a norm ``[n]`` is 0 or not finite.
+    """
     zero = norms == 0
     bad = np.flatnonzero(zero | ~np.isfinite(norms))
     if not len(bad):

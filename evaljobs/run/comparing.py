@@ -13,8 +13,10 @@ from evaljobs.engine.sharing import Share, Sharing
 from evaljobs.engine.spreading import Spread
 from evaljobs.errors import ModelErrorKind
 from evaljobs.progress import Progress
+from evaljobs.run.watch import Watch
 from evaljobs.store import Store
-from raycluster.pool.pool import Pool, TaskAdvanced, TaskDone, TaskLost
+from raycluster.pool.events import TaskAdvanced, TaskDone, TaskLost
+from raycluster.pool.pool import Pool
 
 _DIED = "the process that evaluated it died every time; there may be too little memory"
 
@@ -28,11 +30,13 @@ class Setting:
     store
         Where rows are read, and results committed.
     keys
-        The model key of each model, by name.
+        The model key of whatever is loaded, by its name.
     record, progress
         Where it is kept what was computed, and shown how far it is.
     sharing
         How evaluations share the cluster.
+    watch
+        Told of each evaluation.
     """
 
     store: Store
@@ -40,6 +44,7 @@ class Setting:
     record: execution.Record
     progress: Progress
     sharing: Sharing
+    watch: Watch
 
 
 class Comparing:
@@ -65,6 +70,7 @@ class Comparing:
     ) -> None:
         self._setting = setting
         self._record, self._progress, self._sharing = setting.record, setting.progress, setting.sharing
+        self._watch = setting.watch
         self._pool = pool
         self.evaluations = evaluations
         self.waiting = list(waiting)
@@ -78,16 +84,18 @@ class Comparing:
     def begin(self, embedding: Iterable[str]) -> None:
         """Begin those whose models are no longer being embedded."""
         busy = set(embedding)
-        ready = [number for number in self.waiting if self.evaluations[number].model.name not in busy]
+        ready = [number for number in self.waiting if self.evaluations[number].model.load not in busy]
         if ready and not self._begun:
             # Only now, so that the rates are those of comparing and not of waiting for the first model.
             self._begun = True
-            self._progress.start("models", len(self.waiting))
-            if pairs := sum(self.evaluations[number].pairs for number in self.waiting):
+            self._progress.start("evaluations", len(self.waiting))
+            if pairs := sum(self.evaluations[number].compared for number in self.waiting):
                 self._progress.start("pairs", pairs)
-        self.waiting = [number for number in self.waiting if self.evaluations[number].model.name in busy]
+        self.waiting = [number for number in self.waiting if self.evaluations[number].model.load in busy]
+        names = (self.evaluations[number].model.load for number in ready)
+        self._watch.evaluating(name for name in names if name not in self._record.lost)
         for number in ready:
-            if self.evaluations[number].model.name in self._record.lost:
+            if self.evaluations[number].model.load in self._record.lost:
                 self._unfinished -= 1
             elif self._sharing.large(self.evaluations[number].pairs):
                 self._large.append(number)
@@ -97,16 +105,19 @@ class Comparing:
 
     def take(self, number: int, event: TaskAdvanced | TaskDone | TaskLost) -> None:
         """Take in what the task of an evaluation says."""
+        evaluation = self.evaluations[number]
         match event:
             case TaskAdvanced(_, done, of):
-                self._advance(number, self.evaluations[number].pairs * done // max(1, of))
+                pairs = evaluation.compared * done // max(1, of)
+                self._watch.compared(evaluation.job.kind, self._advance(number, pairs))
                 return
-            case TaskDone(_, answer):
-                self._finished(self.evaluations[number], answer)
+            case TaskDone(_, Evaluated() as answer):
+                self._finished(number, answer)
+            case TaskDone(_, Unevaluated() as answer):
+                self._came_to_nothing(number, answer)
             case TaskLost():
-                self._finished(self.evaluations[number], Unevaluated(ModelErrorKind.CRASHED, _DIED))
-        self._advance(number, self.evaluations[number].pairs)
-        self._progress.advance("models")
+                self._came_to_nothing(number, Unevaluated(ModelErrorKind.CRASHED, _DIED))
+        self._progress.advance("evaluations")
         self._unfinished -= 1
         self._slots.pop(number, None)
         self._submit_large()
@@ -122,13 +133,14 @@ class Comparing:
         assignment = Assignment(
             self._setting.store.location,
             evaluation.job,
-            self._setting.keys[evaluation.model.name],
+            self._setting.keys[evaluation.model.load],
             evaluation.key,
             share.threads,
             Spread(pool.fan(share.tasks), share.tasks, self._sharing.least_pairs) if share.spread else None,
             todo.facts_of(evaluation.model, evaluation.job),
             evaluation.model.roles,
             evaluation.before,
+            evaluation.model if evaluation.job.uses_images else None,
         )
         members = pool.put(evaluation.job.name, evaluation.members)
         # What takes a second need not tell how far it is.
@@ -136,17 +148,27 @@ class Comparing:
         pool.submit(number, share.threads, evaluate, assignment, members, *tellers)
         return share
 
-    def _finished(self, evaluation: todo.Evaluation, answer: Evaluated | Unevaluated) -> None:
-        if isinstance(answer, Unevaluated):
-            error = {"kind": answer.kind, "message": answer.message}
-            self._record.unevaluated.setdefault((evaluation.job.name, evaluation.model.name), error)
-            self._progress.say(f"{evaluation.model.name}: {answer.message}")
-        else:
-            self._record.evaluated(evaluation.job.kind, evaluation.pairs, answer.seconds)
+    def _finished(self, number: int, answer: Evaluated) -> None:
+        evaluation = self.evaluations[number]
+        self._record.evaluated(evaluation, answer.seconds)
+        self._watch.compared(evaluation.job.kind, self._advance(number, evaluation.compared))
+        self._watch.evaluated(evaluation, answer.seconds)
 
-    def _advance(self, number: int, pairs: int) -> None:
-        """Move on to so many pairs; a task that runs again falls back, what is shown does not."""
+    def _came_to_nothing(self, number: int, answer: Unevaluated) -> None:
+        evaluation, name = self.evaluations[number], self.evaluations[number].model.load
+        error = {"kind": answer.kind, "message": answer.message}
+        self._record.unevaluated.setdefault((evaluation.job.name, evaluation.model.name), error)
+        self._progress.say(f"{name}: {answer.message}")
+        self._advance(number, evaluation.compared)
+        self._watch.unevaluated(name, answer.kind)
+
+    def _advance(self, number: int, pairs: int) -> int:
+        """Move on to so many pairs, and return how many more those are than were told.
+
+        A task that runs again falls back, what is shown does not.
+        """
         before = self._told.get(number, 0)
         self._told[number] = max(before, pairs)
         if self._told[number] > before:
             self._progress.advance("pairs", self._told[number] - before)
+        return self._told[number] - before

@@ -17,13 +17,15 @@ from evaljobs.engine.prepare import Prepared
 from evaljobs.engine.shards import Shard
 from evaljobs.engine.sharing import Sharing
 from evaljobs.errors import ImageErrorKind, ModelErrorKind
-from evaljobs.progress import Passes, Progress
+from evaljobs.progress import Passes
 from evaljobs.run import setup
 from evaljobs.run.comparing import Comparing, Setting
+from evaljobs.run.guest import guest_notes
+from evaljobs.run.watch import Watch
 from evaljobs.schemas import FAILURES
 from raycluster.connection.connect import Cluster
 from raycluster.planning.plan import Plan
-from raycluster.pool.pool import (
+from raycluster.pool.events import (
     BlockLost,
     BlockMade,
     CellDone,
@@ -31,15 +33,22 @@ from raycluster.pool.pool import (
     LoadFinished,
     LoadLost,
     NodesChanged,
-    Pool,
     TaskAdvanced,
     TaskDone,
     TaskLost,
+    Waited,
 )
+from raycluster.pool.pool import Pool
 
 # What follows from the model alone, whoever runs it: worth remembering. Memory, devices and crashes may be otherwise
 # tomorrow.
 _LASTING = frozenset({ModelErrorKind.CORRUPT, ModelErrorKind.UNSUPPORTED_INPUT, ModelErrorKind.UNSUPPORTED_OUTPUT})
+# What may be the fault of the machine: a GPU that does not answer, a file that is not mounted there, or is damaged.
+_PERHAPS_THE_MACHINE = frozenset(
+    {ModelErrorKind.PROVIDER, ModelErrorKind.FAILED, ModelErrorKind.MISSING, ModelErrorKind.CORRUPT}
+)
+# Models that fail on a node before it is avoided.
+_DOUBTFUL = 3
 _CRASHES = "the process that decoded it died every time: the image crashes its decoder, or there was too little memory"
 # By how much shards are cut smaller after a pass in which one was lost.
 _SMALLER = 8
@@ -49,13 +58,17 @@ class Computation:
     """Embeds what is missing and evaluates what has no result; one bad model or image ends that one alone."""
 
     def __init__(
-        self, prepared: Prepared, exclusion: Exclusion, record: execution.Record, out: Output, progress: Progress
+        self, prepared: Prepared, exclusion: Exclusion, record: execution.Record, out: Output, watch: Watch
     ) -> None:
         self._prepared = prepared
         self._exclusion = exclusion
         self._record = record
         self._out = out
-        self._progress = Passes(progress)
+        self._watch = watch
+        self._progress = Passes(watch.progress)
+        # Where models have failed, by name: one that fails elsewhere too is lost. And where one has worked.
+        self._failed_on: dict[str, str] = {}
+        self._works_on: set[str] = set()
 
     def carry_out(self, wanted: Sequence[todo.Evaluation], cluster: Cluster, nonce: str | None) -> Prepared:
         """Compute everything: pass after pass, until each evaluation has a result or its model is lost.
@@ -79,13 +92,16 @@ class Computation:
         """
         memory = setup.block_memory(self._prepared, cluster)
         sharing = setup.make_sharing(cluster)
+        for note in guest_notes(self._prepared.config.cluster.guest, self._prepared.runtime.device):
+            self._progress.say(note)
         most_images, before = None, None
         while wanted and before != (before := self._state(wanted, most_images)):
             shards = todo.missing_shards(self._prepared, wanted, self._exclusion.digests, memory, most_images)
+            self._watch.reuse(self._prepared, wanted, shards, self._exclusion.digests)
             self._progress.say(setup.announce(self._prepared, shards, len(wanted), cluster))
             plan = setup.make_plan(self._prepared, shards, memory)
             work = setup.make_work(self._prepared, shards)
-            with Pool(plan, work, setup.make_actors(self._prepared, nonce)) as pool:
+            with Pool(plan, work, setup.make_actors(self._prepared, nonce, self._avoid)) as pool:
                 if pool.note and shards:
                     self._progress.say(pool.note)
                 now = _Pass(pool, plan, shards, sharing)
@@ -98,8 +114,13 @@ class Computation:
     def _state(self, wanted: Sequence[todo.Evaluation], most_images: int | None) -> tuple[object, ...]:
         """Return what a pass changes, or another one would do the same."""
         batches = tuple(model.batch_size for model in self._prepared.models)
-        asked = frozenset((evaluation.job.name, evaluation.model.name) for evaluation in wanted)
-        return asked, len(self._exclusion.digests), batches, most_images
+        asked = frozenset((evaluation.job.name, evaluation.model.load) for evaluation in wanted)
+        return asked, len(self._exclusion.digests), batches, most_images, len(self._failed_on)
+
+    @property
+    def _avoid(self) -> frozenset[str]:
+        """Nodes on which models have failed that are not lost: each is tried on another one."""
+        return frozenset(node for name, node in self._failed_on.items() if name not in self._record.lost)
 
     def _evaluations(self) -> list[todo.Evaluation]:
         return todo.evaluations(self._prepared, self._exclusion.digests, self._record.given_up)
@@ -112,10 +133,11 @@ class Computation:
     def _pass(self, now: _Pass) -> None:
         """Carry one pass out."""
         prepared = self._prepared
-        now.embedding = {prepared.models[number].name for shard in now.shards for number in shard.models}
+        now.embedding = {prepared.models[number].load for shard in now.shards for number in shard.models}
         if now.shards:
             self._progress.start("decoding", sum(len(shard.images) for shard in now.shards))
             self._progress.start("embedding", sum(len(shard.images) * len(shard.models) for shard in now.shards))
+        self._watch.embedding(prepared, now.shards)
         self._evaluate_ready(now)
         for event in now.pool.events():
             self._take(now, event)
@@ -136,28 +158,36 @@ class Computation:
                 self._take_embedding(now, event)
             case NodesChanged(note):
                 self._progress.say(note)
+            case Waited(lines, seconds, waiting):
+                self._record.paused_seconds += seconds
+                self._watch.waited(seconds, waiting)
+                for line in lines:
+                    self._progress.say(line)
             case TaskAdvanced(int() as number) | TaskDone(int() as number) | TaskLost(int() as number):
                 if now.comparing is not None:
                     now.comparing.take(number, event)
 
     def _take_embedding(self, now: _Pass, event: CellDone | LoadFinished | LoadLost) -> None:
         match event:
-            case CellDone(cell, EmbedFailed() as failed, _):
-                self._failed(now, cell.load, failed)
-            case CellDone(cell, Embedded() as embedded, finished):
-                name = self._prepared.models[cell.load].name
+            case CellDone(cell, EmbedFailed() as failed, _, node):
+                self._failed(now, cell.load, failed, node)
+            case CellDone(cell, Embedded() as embedded, finished, node):
+                self._works_on.add(node)
+                name = self._prepared.models[cell.load].load
                 self._record.embedded(name, embedded)
+                self._watch.embedded(name, embedded)
                 self._progress.advance("embedding", embedded.rows)
                 if finished:
                     now.embedding.discard(name)
             case LoadFinished(load):
-                now.embedding.discard(self._prepared.models[load].name)
+                now.embedding.discard(self._prepared.models[load].load)
             case LoadLost(load, reason, _, out_of_memory):
                 kind = ModelErrorKind.OUT_OF_MEMORY if out_of_memory else ModelErrorKind.CRASHED
                 self._failed(now, load, EmbedFailed(kind, reason))
 
     def _count_decoded(self, shard: Shard, report: DecodeReport) -> None:
         self._record.decoded(report)
+        self._watch.decoded(report, (self._prepared.models[number].load for number in shard.models))
         self._progress.advance("decoding", len(shard.images))
         self._progress.advance("embedding", (len(report.failures) + len(report.unreadable)) * len(shard.models))
 
@@ -182,26 +212,42 @@ class Computation:
             row = (digest, str(ImageErrorKind.UNREADABLE), _CRASHES)
             self._exclude(shard.geometry, FAILURES.empty_table(), [row])
 
-    def _failed(self, now: _Pass, load: int, failed: EmbedFailed) -> None:
-        """Lose a model, unless it only lacks memory and can do with smaller batches: another pass tries these.
+    def _failed(self, now: _Pass, load: int, failed: EmbedFailed, node: str = "") -> None:
+        """Lose a model, unless another pass may have more luck: with smaller batches, or on another node.
 
         It stays among those that are being embedded, so that nobody evaluates the rows of this pass.
         """
         model = self._prepared.models[load]
-        if failed.kind is not ModelErrorKind.OUT_OF_MEMORY or not can_shrink(model):
+        if model.load not in self._failed_on and failed.kind in _PERHAPS_THE_MACHINE and now.pool.others(node):
+            self._failed_on[model.load] = node
+            self._progress.say(f"{model.load}: {failed.message} (it is tried on another node)")
+            now.pool.give_up(load)
+            self._watch.begun_again(model.load)
+            self._doubt(now, node)
+        elif failed.kind is not ModelErrorKind.OUT_OF_MEMORY or not can_shrink(model):
             self._lose(now, load, failed.kind, failed.message)
-        elif model.name not in now.too_large:
-            now.too_large.add(model.name)
+        elif model.load not in now.too_large:
+            now.too_large.add(model.load)
             self._progress.say(
-                f"{model.name}: a batch of {model.batch_size} images does not fit the memory: half of it"
+                f"{model.load}: a batch of {model.batch_size} images does not fit the memory: half of it"
             )
             now.pool.give_up(load)
+            self._watch.begun_again(model.load)
+
+    def _doubt(self, now: _Pass, node: str) -> None:
+        """Avoid a node on which several models have failed and nothing ever worked, before it takes the others too."""
+        if node not in self._works_on and list(self._failed_on.values()).count(node) == _DOUBTFUL:
+            self._progress.say(
+                f"nothing has worked on the node {node[:8]}, and {_DOUBTFUL} models failed: it is avoided"
+            )
+            now.pool.avoid(node)
 
     def _lose(self, now: _Pass, load: int, kind: ModelErrorKind, message: str) -> None:
-        name = self._prepared.models[load].name
+        name = self._prepared.models[load].load
         now.embedding.discard(name)
         if name not in self._record.lost:
             self._record.lost[name] = {"kind": kind, "message": message}
+            self._watch.lost(name, kind)
             self._progress.say(f"{name}: {message}")
             now.pool.give_up(load)
 
@@ -215,21 +261,21 @@ class Computation:
             without = todo.without_result(prepared, evaluations)
             waiting = [number for number in without if not self._record.given_up(evaluations[number])]
             now.embedding |= self._not_embedded(now, [evaluations[number] for number in waiting])
-            setting = Setting(prepared.store, prepared.keys, self._record, self._progress, now.sharing)
+            setting = Setting(prepared.store, prepared.keys, self._record, self._progress, now.sharing, self._watch)
             now.comparing = Comparing(setting, now.pool, evaluations, waiting)
         now.comparing.begin(now.embedding)
 
     def _not_embedded(self, now: _Pass, waiting: Sequence[todo.Evaluation]) -> set[str]:
         """Return the models that lack rows and are not of this pass: they had results until an image was excluded."""
-        here = {self._prepared.models[number].name for shard in now.shards for number in shard.models}
-        others = [evaluation for evaluation in waiting if evaluation.model.name not in here]
+        here = {self._prepared.models[number].load for shard in now.shards for number in shard.models}
+        others = [evaluation for evaluation in waiting if evaluation.model.load not in here]
         shards = todo.missing_shards(self._prepared, others, self._exclusion.digests)
-        return {self._prepared.models[number].name for shard in shards for number in shard.models}
+        return {self._prepared.models[number].load for shard in shards for number in shard.models}
 
     def _remember_lasting_errors(self, now: _Pass) -> None:
         """Keep what is wrong with a model as its result, so that the next run does not try it again."""
         for evaluation in now.comparing.evaluations if now.comparing else ():
-            error = self._record.lost.get(evaluation.model.name)
+            error = self._record.lost.get(evaluation.model.load)
             if error is not None and error["kind"] in _LASTING and evaluation.lack is None:
                 self._prepared.store.add_result(evaluation.key, {"error": error}, {})
 

@@ -22,6 +22,7 @@ from evaljobs.remote import locate
 from evaljobs.report.atomic import write_atomic
 from evaljobs.report.standing import inputs_digest, renew
 from evaljobs.report.writing import write_results
+from evaljobs.run.watch import Watch
 from evaljobs.store.store import Measured, key_digest
 from evaljobs.store.uses import Uses
 from raycluster.connection.connect import Cluster, connect
@@ -104,24 +105,27 @@ def run(
         # A batch may turn out not to fit: then it is another table that is used.
         smaller = {key_digest(key) for key in prepared.smaller_keys()}
         stack.enter_context(uses.marked(tables | smaller, results, progress.say))
-        wanted = _without_result(prepared, exclusion)
+        evaluations, wanted = _to_do(prepared, exclusion)
         if wanted:
             cluster = cluster or _connected(stack, config, None)
-            prepared = _computed(_Start(prepared, exclusion, record, out), wanted, cluster, progress)
+        watch = Watch(prepared, record, progress)
+        watch.begin(evaluations, wanted)
+        if wanted and cluster is not None:
+            prepared = _computed(_Start(prepared, exclusion, record, out), wanted, cluster, watch)
         else:
             progress.say("Everything is computed already: the results are written from the store.")
         # Batches and exclusions may have changed, and later jobs know their models.
         evaluations = todo.evaluations(prepared, exclusion.digests, record.given_up)
         _say_idle(prepared, evaluations, progress)
-        finished = _write(_Done(prepared, exclusion, evaluations), record, clock, out, progress)
+        finished = _write(_Done(prepared, exclusion, evaluations), record, clock, out, watch)
         uses.record(*_used(prepared, evaluations))
         return finished
 
 
-def _without_result(prepared: Prepared, exclusion: Exclusion) -> list[todo.Evaluation]:
-    """Return the evaluations that are known to be wanted, and have no result in the store."""
+def _to_do(prepared: Prepared, exclusion: Exclusion) -> tuple[list[todo.Evaluation], list[todo.Evaluation]]:
+    """Return the evaluations that are known to be wanted, and those of them that have no result in the store."""
     evaluations = todo.evaluations(prepared, exclusion.digests)
-    return [evaluations[number] for number in todo.without_result(prepared, evaluations)]
+    return evaluations, [evaluations[number] for number in todo.without_result(prepared, evaluations)]
 
 
 def _say_idle(prepared: Prepared, evaluations: Sequence[todo.Evaluation], progress: Progress) -> None:
@@ -142,7 +146,7 @@ class _Start:
     out: Output
 
 
-def _computed(start: _Start, wanted: Sequence[todo.Evaluation], cluster: Cluster, progress: Progress) -> Prepared:
+def _computed(start: _Start, wanted: Sequence[todo.Evaluation], cluster: Cluster, watch: Watch) -> Prepared:
     """Compute what has no result, and what is found out to be wanted then; return what was prepared, as it is now.
 
     Raises
@@ -155,7 +159,7 @@ def _computed(start: _Start, wanted: Sequence[todo.Evaluation], cluster: Cluster
 
     try:
         with shared_store(start.prepared.store, cluster) as nonce:
-            computation = Computation(start.prepared, start.exclusion, start.record, start.out, progress)
+            computation = Computation(start.prepared, start.exclusion, start.record, start.out, watch)
             return computation.carry_out(wanted, cluster, nonce)
     except ClusterError as error:
         raise RunFailedError(f"{error}. What was computed is kept: run the same command again") from error
@@ -207,9 +211,10 @@ class _Done:
     evaluations: Sequence[todo.Evaluation]
 
 
-def _write(done: _Done, record: execution.Record, clock: execution.Clock, out: Output, progress: Progress) -> Finished:
+def _write(done: _Done, record: execution.Record, clock: execution.Clock, out: Output, watch: Watch) -> Finished:
     prepared = done.prepared
     results, tables = assemble(prepared, done.exclusion, done.evaluations, record)
+    watch.finished(results)
     _remember_rates(prepared, record)
     samples = output.samples_arrow({name: image_set.samples for name, image_set in prepared.sets.items()})
     results["execution"] = record.as_json(clock)
@@ -217,7 +222,7 @@ def _write(done: _Done, record: execution.Record, clock: execution.Clock, out: O
     report = prepared.config.report
     if record.evaluations or not renew(results, out.folder, report=report):
         write_atomic(out.folder / "samples.arrow", samples)
-        write_thumbnails(prepared, results, tables, out.folder, progress)
+        write_thumbnails(prepared, results, tables, out.folder, watch.progress)
         write_results(results, tables, out.folder, report=report)
     out.publish()
     statuses = {entry["status"] for entry in [*results["models"], *results["evaluations"]]}

@@ -14,12 +14,14 @@ from evaljobs.engine.shards import Indices, Shard
 from evaljobs.engine.sharing import Sharing
 from evaljobs.errors import UsageError
 from evaljobs.images.geometry import Geometry
+from evaljobs.images.views.chain import Change
 from evaljobs.remote import is_remote
+from evaljobs.run.guest import guest_rules
 from evaljobs.store import Store
 from raycluster.connection.connect import Cluster
 from raycluster.connection.nodes import on_every_node
 from raycluster.planning.plan import Limits, Plan
-from raycluster.pool.pool import Actors, Work
+from raycluster.pool.work import Actors, Work
 
 # Of Ray's object store; the rest is for answers and for blocks on their way out.
 BLOCK_SHARE = 0.5
@@ -72,10 +74,13 @@ def make_plan(prepared: Prepared, shards: Sequence[Shard], memory_bytes: int) ->
     return Plan(block_bytes, blocks, Limits(memory_bytes), make_all=True)
 
 
-def decode_arguments(prepared: Prepared, geometry: int, images: Indices) -> tuple[list[str], list[bytes], Geometry]:
+def decode_arguments(
+    prepared: Prepared, geometry: int, images: Indices
+) -> tuple[list[str], list[bytes], Geometry, dict[bytes, Change]]:
     """Return what `decode_shard` takes."""
     uris, digests = prepared.uris.take(images), prepared.images.take(images)
-    return uris.to_pylist(), digests.to_pylist(), prepared.geometries[geometry]
+    changes = prepared.changes.of(prepared.images, images)
+    return uris.to_pylist(), digests.to_pylist(), prepared.geometries[geometry], changes
 
 
 def make_work(prepared: Prepared, shards: Sequence[Shard]) -> Work:
@@ -83,18 +88,19 @@ def make_work(prepared: Prepared, shards: Sequence[Shard]) -> Work:
     return Work(
         make=decode_shard,
         make_arguments=lambda block: decode_arguments(prepared, shards[block].geometry, shards[block].images),
-        load_arguments={n: ModelLoad(m, prepared.keys[m.name]) for n, m in enumerate(prepared.models)},
+        load_arguments={n: ModelLoad(m, prepared.keys[m.load]) for n, m in enumerate(prepared.models)},
     )
 
 
-def make_actors(prepared: Prepared, nonce: str | None) -> Actors:
-    """Return the pool of embedders: so many on each GPU, or one for each `threads` cores, of all nodes."""
+def make_actors(prepared: Prepared, nonce: str | None, avoid: frozenset[str] = frozenset()) -> Actors:
+    """Return the pool of embedders: so many on each GPU, or one for each `threads` cores, of all nodes but some."""
     settings = prepared.config.cluster
+    guest = guest_rules(settings.guest, prepared.runtime.device)
     build = functools.partial(build_embedder, prepared.store.location, prepared.runtime, nonce)
     if prepared.runtime.device == "cuda":
         # Exactly 1/n: Ray keeps books of parts of a GPU, and any other part would leave a rest that nobody can have.
-        return Actors(build, count=settings.workers, cpus=1, gpus=1 / settings.gpu.actors)
-    return Actors(build, count=settings.workers, cpus=settings.threads)
+        return Actors(build, count=settings.workers, cpus=1, gpus=1 / settings.gpu.actors, avoid=avoid, guest=guest)
+    return Actors(build, count=settings.workers, cpus=settings.threads, avoid=avoid, guest=guest)
 
 
 def make_sharing(cluster: Cluster) -> Sharing:
@@ -109,7 +115,7 @@ def announce(prepared: Prepared, shards: Sequence[Shard], evaluations: int, clus
     rows = sum(len(shard.images) * len(shard.models) for shard in shards)
     where = "this machine" if cluster.embedded else f"{cluster.nodes} node(s) of {cluster.address}"
     return (
-        f"{len(prepared.images):,} images, {len(prepared.models):,} models: {decodes:,} to decode, {rows:,} to embed, "
-        f"{evaluations:,} evaluations, on {where} "
+        f"{len(prepared.images):,} images, {len(prepared.plain_models):,} models: {decodes:,} to decode, "
+        f"{rows:,} to embed, {evaluations:,} evaluations, on {where} "
         f"({cluster.cpus} CPUs, {cluster.gpus} GPUs, {prepared.runtime.provider})"
     )

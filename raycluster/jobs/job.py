@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal, Protocol
+from pathlib import Path
+from typing import Literal, Protocol
 
 Status = Literal["pending", "running", "succeeded", "failed", "stopped"]
 ENDED: tuple[Status, ...] = ("succeeded", "failed", "stopped")
@@ -20,21 +21,37 @@ class Submission:
         Chosen by us, and never by chance: whoever died in between finds the job again.
     command
         A shell command line, without secrets: it stands in process lists and logs.
-    runtime_env
-        Ray's: `working_dir`, `env_vars`.
+    files
+        Of its working folder, by relative path.
+    tree
+        A local folder whose files lie in the working folder too: code that is not installed there.
+    env_vars
+        Of the job and of all workers that it starts; no secrets, for the dashboard shows them.
     metadata
         Kept by Ray beside the job; text only.
     """
 
     id: str
     command: str
-    runtime_env: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    files: Mapping[str, bytes] = dataclasses.field(default_factory=dict)
+    tree: Path | None = None
+    env_vars: Mapping[str, str] = dataclasses.field(default_factory=dict)
     metadata: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """A job as its cluster tells of it. Times are Unix seconds; `exit_code` is the driver's, where it ended itself."""
+    """A job as its cluster tells of it.
+
+    Attributes
+    ----------
+    message
+        What the cluster says of its end, or of why it has not begun.
+    exit_code
+        Of its command, as a shell has it: 128 + n where signal n killed it. None where nobody saw it end.
+    started, ended
+        Unix seconds. Ray counts from when it was submitted.
+    """
 
     id: str
     status: Status

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -19,6 +20,8 @@ from raycluster.pool.work import Actors, _Worker
 # Of actors in a row that do not come up.
 _START_ATTEMPTS = 3
 _LOOK_EVERY_S = 2.0
+# By which Ray tells nodes apart when it is told where an actor may be.
+_NODE_ID_LABEL = "ray.io/node-id"
 # Ray's words for an actor that went away with its machine; the error says it in no other way.
 _NODE_DIED = "node has died"
 
@@ -61,12 +64,19 @@ class Crew:
             room.room(self.nodes, self._actors.cpus, self._actors.gpus)  # raises, and says what there is
 
     def _take_in(self, listed: Sequence[Mapping[str, Any]]) -> None:
+        self._newly_avoided = False
         self._alive = {node["NodeID"] for node in listed if node["Alive"]}
         self.nodes = room.alive(listed)
-        self._fit = room.fit(self.nodes, self._actors.cpus, self._actors.gpus)
+        self._rooms = {node["NodeID"]: self._room(room.alive([node])) for node in listed}
+        elsewhere = sum(held for node, held in self._rooms.items() if node not in self._actors.avoid)
+        self._avoid = self._actors.avoid if elsewhere else frozenset()
+        self._fit = elsewhere or self._room(self.nodes)
+
+    def _room(self, nodes: Sequence[room.Node]) -> int:
+        return room.fit(nodes, self._actors.cpus, self._actors.gpus)
 
     def look(self, answers: Callable[[], bool]) -> bool:
-        """See now and then which nodes are alive, if the head answers; return whether that has changed."""
+        """See now and then which nodes may be used, if the head answers; return whether that has changed."""
         now = time.monotonic()
         if now - self._looked_at < _LOOK_EVERY_S or not answers():
             return False
@@ -74,7 +84,7 @@ class Crew:
         if self._yielded and ray.available_resources().get("CPU", 0) >= 2 * self._actors.cpus * room.CPU_SHARE:
             self._yielded -= 1  # whoever needed it has gone: there is room for an actor, and for what feeds it
         listed = ray.nodes()
-        if {node["NodeID"] for node in listed if node["Alive"]} == self._alive:
+        if {node["NodeID"] for node in listed if node["Alive"]} == self._alive and not self._newly_avoided:
             return False
         self._take_in(listed)
         self._most, self._yielded, self._failed_starts = None, 0, 0
@@ -87,10 +97,20 @@ class Crew:
         allowed = max(1, wanted) if self._grows else min(self._fit, wanted)
         return max(0, (allowed if self._most is None else min(allowed, self._most)) - self._yielded)
 
+    def others(self, node: str) -> bool:
+        """Whether a node other than this one, and than those to be avoided, has room for an actor."""
+        return any(held for other, held in self._rooms.items() if other not in {node, *self._actors.avoid})
+
+    def avoid(self, node: str) -> None:
+        """Avoid one more node, from the next look on."""
+        if node not in self._actors.avoid:
+            self._actors = dataclasses.replace(self._actors, avoid=self._actors.avoid | {node})
+            self._newly_avoided = True
+
     @property
     def lost(self) -> list[int]:
-        """Actors that have answered, and whose node is not alive any more."""
-        return [worker for worker, node in self.joined.items() if node not in self._alive]
+        """Actors that have answered, and whose node is not alive any more, or is to be avoided."""
+        return [worker for worker, node in self.joined.items() if node not in self._alive - self._avoid]
 
     @property
     def note(self) -> str | None:
@@ -117,6 +137,7 @@ class Crew:
                 num_gpus=self._actors.gpus,
                 max_restarts=0,
                 scheduling_strategy="SPREAD",
+                label_selector={_NODE_ID_LABEL: f"!in({', '.join(sorted(self._avoid))})"} if self._avoid else {},
             )
             self._handles[worker] = actor.remote(self._actors.build)
             yield worker, self._handles[worker].ready.remote()

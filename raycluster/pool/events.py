@@ -37,11 +37,12 @@ class BlockLost:
 
 @dataclasses.dataclass(frozen=True)
 class CellDone:
-    """A block was processed by a load."""
+    """A block was processed by a load; `node` is the id of the node where, empty where it has gone since."""
 
     cell: Cell
     answer: Any
     load_finished: bool
+    node: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,4 +95,34 @@ class TaskLost:
     detail: str
 
 
-Event = BlockMade | BlockLost | CellDone | LoadFinished | LoadLost | NodesChanged | TaskAdvanced | TaskDone | TaskLost
+@dataclasses.dataclass(frozen=True)
+class Waited:
+    """Processes wait for machines that are shared with others, or go on.
+
+    Attributes
+    ----------
+    lines
+        For people: what was read, and what is allowed.
+    seconds
+        That processes have waited since the last such event, added up.
+    waiting
+        How many wait now.
+    """
+
+    lines: tuple[str, ...]
+    seconds: float
+    waiting: int
+
+
+Event = (
+    BlockMade
+    | BlockLost
+    | CellDone
+    | LoadFinished
+    | LoadLost
+    | NodesChanged
+    | TaskAdvanced
+    | TaskDone
+    | TaskLost
+    | Waited
+)

@@ -18,6 +18,11 @@ _RETRIES = 2
 _AHEAD = 1
 
 
+def as_it_is(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function as it is."""
+    return function
+
+
 class Fan:
     """A value that is shared with tasks: put once, and mapped read-only by all that run on a node.
 
@@ -29,10 +34,20 @@ class Fan:
         What each task asks of the cluster.
     at_once
         How many tasks run at a time, at most.
+    through
+        What each function that is called is passed through; picklable.
     """
 
-    def __init__(self, shared: Any, *, cpus: float, at_once: int) -> None:
+    def __init__(
+        self,
+        shared: Any,
+        *,
+        cpus: float,
+        at_once: int,
+        through: Callable[[Callable[..., Any]], Callable[..., Any]] = as_it_is,
+    ) -> None:
         self._shared = ray.put(shared)
+        self._through = through
         self._most = at_once + _AHEAD
         self._task = ray.remote(num_cpus=cpus, max_retries=_RETRIES)(_call)
 
@@ -53,7 +68,7 @@ class Fan:
         RayError
             If the processes of a task died every time.
         """
-        ready = ray.put(common)
+        ready, function = ray.put(common), self._through(function)
         waiting = iter(items)
         pending: list[ray.ObjectRef[Any]] = []
         try:

@@ -16,7 +16,7 @@ from ray.experimental.internal_kv import (
     _internal_kv_put,
 )
 
-_NAMESPACE = "raycluster"
+NAMESPACE = "raycluster"
 
 
 class Teller:
@@ -27,7 +27,7 @@ class Teller:
 
     def __call__(self, done: int, of: int) -> None:
         """Leave what is done where the pool sees it."""
-        _internal_kv_put(self._mark, f"{done}/{of}".encode(), namespace=_NAMESPACE)
+        _internal_kv_put(self._mark, f"{done}/{of}".encode(), namespace=NAMESPACE)
 
 
 class Marks:
@@ -44,11 +44,11 @@ class Marks:
 
     def any_started(self, marks: Iterable[str]) -> bool:
         """Whether one of the tasks with these marks has started."""
-        return any(_internal_kv_exists(mark, namespace=_NAMESPACE) for mark in marks)
+        return any(_internal_kv_exists(mark, namespace=NAMESPACE) for mark in marks)
 
     def told(self, mark: str) -> tuple[int, int] | None:
         """Return what a teller with this mark said last: steps done, of so many; None before it says anything."""
-        said = _internal_kv_get(mark, namespace=_NAMESPACE)
+        said = _internal_kv_get(mark, namespace=NAMESPACE)
         if not said:
             return None
         done, of = said.split(b"/")
@@ -56,12 +56,12 @@ class Marks:
 
     def clear(self) -> None:
         """Forget all tasks."""
-        _internal_kv_del(self._prefix, del_by_prefix=True, namespace=_NAMESPACE)
+        _internal_kv_del(self._prefix, del_by_prefix=True, namespace=NAMESPACE)
 
 
 def marked(mark: str, function: Callable[..., Any], *arguments: Any) -> Any:
     """Run a function in a task, after its mark."""
-    _internal_kv_put(mark, b"", namespace=_NAMESPACE)
+    _internal_kv_put(mark, b"", namespace=NAMESPACE)
     return function(*arguments)
 
 

@@ -33,24 +33,9 @@ from raycluster.pool.events import (
     TaskLost,
 )
 from raycluster.pool.fan import Fan
+from raycluster.pool.guests import Guests
 from raycluster.pool.marks import Marks, Teller, marked, marked_block
 from raycluster.pool.work import Actors, Work
-
-__all__ = [
-    "Actors",
-    "BlockLost",
-    "BlockMade",
-    "CellDone",
-    "Event",
-    "LoadFinished",
-    "LoadLost",
-    "NodesChanged",
-    "Pool",
-    "TaskAdvanced",
-    "TaskDone",
-    "TaskLost",
-    "Work",
-]
 
 # Of processes that die of the same block or plain task, before it is given up.
 _ATTEMPTS = 3
@@ -82,11 +67,12 @@ class Pool:
 
     def __init__(self, plan: Plan, work: Work, actors: Actors, *, patience_s: float = 600) -> None:
         self._plan = plan
-        self._work = work
-        self._actors = actors
+        self._guests = Guests(actors.guest)
+        self._work = self._guests.work(work)
+        self._actors = self._guests.actors(actors)
         self._patience_s = patience_s
         self._head = Head()
-        self._crew = Crew(actors)
+        self._crew = Crew(self._actors)
         if plan.needs_workers:
             self._crew.require()
         self.note = self._crew.note if plan.needs_workers else None
@@ -116,6 +102,7 @@ class Pool:
         # A cluster that went away has forgotten them already.
         with contextlib.suppress(RayError, OSError, RuntimeError):
             self._marks.clear()
+            self._guests.clear()
 
     def put(self, name: Hashable, value: Any) -> Any:
         """Share a value with tasks: put once under its name, and handed to `submit` in place of the value."""
@@ -130,18 +117,26 @@ class Pool:
 
     def submit(self, tag: Hashable, threads: int, function: Callable[..., Any], *arguments: Any) -> None:
         """Run a function as a plain task that uses so many threads; its answer comes as TaskDone(tag, answer)."""
-        self._start_task(Running(tag, self._marks.new(), threads, function, arguments))
+        self._start_task(Running(tag, self._marks.new(), threads, self._guests.through(function), arguments))
 
     def fan(self, tasks: int) -> Callable[[Any], Fan]:
         """Return what a plain task takes to run tasks of its own, so many at a time, of one thread each.
 
         It is handed to `submit` among the arguments, and called inside the task with the value that they share.
         """
-        return functools.partial(Fan, cpus=self._share, at_once=tasks)
+        return functools.partial(Fan, cpus=self._share, at_once=tasks, through=self._guests.through)
 
     def teller(self, tag: Hashable) -> Teller:
         """Return what a plain task calls to say how far it is; it comes as TaskAdvanced(tag, done, of)."""
         return Teller(self._tellers.setdefault(tag, self._marks.new()))
+
+    def avoid(self, node: str) -> None:
+        """Have no actor on a node any more, as long as another one has room for one."""
+        self._crew.avoid(node)
+
+    def others(self, node: str) -> bool:
+        """Whether another node has room for an actor, so that what failed on this one can be tried there."""
+        return bool(node) and self._crew.others(node)
 
     def give_up(self, load: int) -> None:
         """Ask nothing of a load any more."""
@@ -153,6 +148,7 @@ class Pool:
         while True:
             self._dispatch()
             if not self._pending and self._plan.finished:
+                yield from self._guests.news(self._head.knock, len(self._crew.nodes), last=True)
                 return
             if not self._pending and self._crew.count:
                 raise ClusterError("work is left and nothing is in flight: a mistake of this program; run it again")
@@ -161,6 +157,7 @@ class Pool:
             if self._head.answers:
                 yield from self._look_at_nodes()
                 yield from self._advances()
+                yield from self._guests.news(self._head.knock, len(self._crew.nodes))
 
     def _wait(self) -> Iterator[Event]:
         # A bound on the wait lets Ctrl-C and SIGTERM through.
@@ -170,8 +167,10 @@ class Pool:
         done = ray.wait(list(self._pending), timeout=bound_s, fetch_local=False)[0] if self._pending else []
         if done:
             self._last_sign = time.monotonic()
+            self._guests.went_on()
         elif self._head.answers:
             self._check_patience()
+            self._guests.check_patience(self._pending.values(), self._marks)
             yield from self._feed()
         for ref in done:
             if ref in self._pending:  # else it was answered together with another call to the same actor
@@ -330,7 +329,7 @@ class Pool:
         news = self._plan.awaits(cell)
         finished = self._plan.cell_done(worker, cell)
         if news:
-            yield CellDone(cell, answer, finished)
+            yield CellDone(cell, answer, finished, self._crew.joined.get(worker, ""))
 
     # What changes meanwhile
 
@@ -338,7 +337,7 @@ class Pool:
         if not self._crew.look(self._head.knock):
             return
         for worker in self._crew.lost:
-            yield from self._lose(worker, "its node went away")
+            yield from self._lose(worker, "its node went away, or is not used any more")
         if self._plan.needs_workers:
             yield NodesChanged(self._crew.note or f"{self._crew.count} worker(s): {room.offered(self._crew.nodes)}")
 
@@ -391,10 +390,9 @@ class Pool:
         if self._marks.any_started(call.mark for call in calls if isinstance(call, Making | Running)):
             return
         starting = sum(isinstance(call, Starting) for call in calls)
-        free = ray.available_resources()
+        waiting = f"{starting} process(es) of {room.asked(self._actors.cpus, self._actors.gpus)}"
         raise ClusterError(
-            f"nothing could start for {waited_s:.0f} s: {starting} process(es) of "
-            f"{room.asked(self._actors.cpus, self._actors.gpus)} and {len(calls) - starting} task(s) wait; "
-            f"{room.offered(self._crew.nodes)}, of which {free.get('CPU', 0):g} CPU(s) and "
-            f"{free.get('GPU', 0):g} GPU(s) are free. Wait for other work on the cluster to end, or add nodes"
+            f"nothing could start for {waited_s:.0f} s: {waiting} and {len(calls) - starting} task(s) wait; "
+            f"{room.offered(self._crew.nodes, ray.available_resources())}. Wait for other work on the cluster to end, "
+            "or add nodes"
         )

@@ -63,13 +63,18 @@ def asked(cpus: float, gpus: float) -> str:
     return f"{cpus:g} CPU(s)" + (f" and {gpus:g} GPU(s)" if gpus else "")
 
 
-def offered(nodes: Sequence[Node]) -> str:
-    """Say what the nodes have, equal ones together."""
+def offered(nodes: Sequence[Node], free: Mapping[str, float] | None = None) -> str:
+    """Say what the nodes have, equal ones together, and what of it is free, where that is given."""
     kinds: dict[Node, int] = {}
     for node in nodes:
         kinds[node] = kinds.get(node, 0) + 1
     each = [f"{n} with {node.cpus:g} CPU(s) and {node.gpus:g} GPU(s)" for node, n in kinds.items()]
-    return f"its nodes are {', '.join(each)}" if each else "it has no node that is alive"
+    if not each:
+        return "it has no node that is alive"
+    left = (
+        "" if free is None else f", of which {free.get('CPU', 0):g} CPU(s) and {free.get('GPU', 0):g} GPU(s) are free"
+    )
+    return f"its nodes are {', '.join(each)}{left}"
 
 
 def _times(whole: float, part: float) -> int:

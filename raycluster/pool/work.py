@@ -8,6 +8,8 @@ from typing import Any
 
 import ray
 
+from raycluster.sensors.rules import Rules
+
 Builder = Callable[[], Callable[[Any, Any], Any]]
 
 
@@ -16,13 +18,17 @@ class Actors:
     """How many actors at most, what each asks of the cluster, and what each holds.
 
     Without a `count`, as many as the nodes have room for, while nodes come and go. `build` runs inside the actor and
-    returns what processes a block: ``handler(load_argument, block)``.
+    returns what processes a block: ``handler(load_argument, block)``. Nodes that are to be avoided, by their ids, get
+    none as long as another one has room for one. `guest`: for what they wait on machines that are shared with others,
+    and so do the tasks beside them.
     """
 
     build: Builder
     count: int | None = None
     cpus: float = 1
     gpus: float = 0
+    avoid: frozenset[str] = frozenset()
+    guest: Rules | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -23,12 +23,12 @@ def test_image_that_kills_its_decoder_is_found_and_excluded(bench: Any, monkeypa
     bench.images().model("a")
     victim = str(bench.folder / "images/label1/003.png")
 
-    def deadly(uris: list[str], digests: list[bytes], geometry: Any) -> Any:
+    def deadly(uris: list[str], digests: list[bytes], geometry: Any, changes: Any) -> Any:
         from evaljobs.engine.decoding import decode_shard
 
         if victim in uris:
             os.kill(os.getpid(), 9)
-        return decode_shard(uris, digests, geometry)
+        return decode_shard(uris, digests, geometry, changes)
 
     monkeypatch.setattr("evaljobs.run.setup.decode_shard", deadly)
     assert bench.run().exit_code == ExitCode.OK
@@ -44,12 +44,12 @@ def test_decoder_that_is_short_of_memory_gets_smaller_shards(bench: Any, monkeyp
     """A shard dies whole, and its parts do not: nothing is excluded, and the run ends."""
     bench.images().model("a")
 
-    def greedy(uris: list[str], digests: list[bytes], geometry: Any) -> Any:
+    def greedy(uris: list[str], digests: list[bytes], geometry: Any, changes: Any) -> Any:
         from evaljobs.engine.decoding import decode_shard
 
         if len(uris) > 16:
             os.kill(os.getpid(), 9)
-        return decode_shard(uris, digests, geometry)
+        return decode_shard(uris, digests, geometry, changes)
 
     monkeypatch.setattr("evaljobs.run.setup.decode_shard", greedy)
     assert bench.run().exit_code == ExitCode.OK
@@ -66,10 +66,10 @@ def test_result_is_asked_for_anew_where_an_image_fails_meanwhile(bench: Any, mon
     bench.model("b", seed=1)
     victim = str(bench.folder / "images/label1/003.png")
 
-    def failing(uris: list[str], digests: list[bytes], geometry: Any) -> Any:
+    def failing(uris: list[str], digests: list[bytes], geometry: Any, changes: Any) -> Any:
         from evaljobs.engine.decoding import decode_shard
 
-        block, report, _ = decode_shard(uris, digests, geometry)
+        block, report, _ = decode_shard(uris, digests, geometry, changes)
         if victim not in uris:
             return block, report, not block.digests
         place = uris.index(victim)

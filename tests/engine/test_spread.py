@@ -23,7 +23,9 @@ from evaljobs.schemas import DIGEST
 from evaljobs.store import Store
 from raycluster.connection.connect import Cluster
 from raycluster.planning.plan import Limits, Plan
-from raycluster.pool.pool import Actors, Pool, TaskAdvanced, TaskDone, Work
+from raycluster.pool.events import TaskAdvanced, TaskDone
+from raycluster.pool.pool import Pool
+from raycluster.pool.work import Actors, Work
 
 N = 4600  # 10.6 million pairs: beyond what is scored whole
 MODEL_KEY = {"model": "m"}

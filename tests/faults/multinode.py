@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.faults.cluster_process import ANSWER
+from tests.faults.cluster_process import ANSWER, NODE_MEMORY
 
 ROOT = Path(__file__).parents[2]
 ACTOR = "ray::_Worker"  # the title of an embedding actor's process
@@ -87,6 +87,26 @@ class MultiNode:
                 continue
         self.nodes.remove(node)
         self._ask(f"remove {node}")
+
+    @contextlib.contextmanager
+    def blind_node(self, folder: Path) -> Iterator[None]:
+        """Have one more node, in a mount namespace of its own in which a folder is empty: a disk that is not mounted."""
+        ray = Path(sys.executable).with_name("ray")
+        start = f"{ray} start --address={self.address} --num-cpus=1 --object-store-memory={NODE_MEMORY} --block"
+        node = subprocess.Popen(
+            ["unshare", "--mount", "sh", "-c", f"mount -t tmpfs none {folder} && exec {start}"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            start_new_session=True,
+        )
+        assert node.stdout is not None
+        try:
+            assert any("Ray runtime started" in line for line in node.stdout), "the node did not come up"
+            yield
+        finally:
+            node.terminate()  # it ends its node
+            node.communicate()
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:

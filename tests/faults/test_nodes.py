@@ -87,6 +87,17 @@ def test_two_runs_on_one_store_and_one_cluster(
     assert results(workload, "other") == expected.results
 
 
+@pytest.mark.root
+def test_what_fails_on_one_node_is_tried_on_another(
+    workload: Path, nodes: MultiNode, start: Start, expected: Expected
+) -> None:
+    """A node that cannot read the models fails each of them: none is lost, and the node is avoided."""
+    with nodes.blind_node(workload.parent / "models"):
+        output = assert_ends_as(start(workload, "--address", nodes.address), expected)
+    assert "it is tried on another node" in output
+    assert "it is avoided" in output
+
+
 # The same program, with less patience than a head needs that is started again.
 _IMPATIENT = "import raycluster.connection.head as head; head.PATIENCE_S = 2.0; from evaljobs.cli import main; main()"
 

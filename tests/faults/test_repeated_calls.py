@@ -28,7 +28,9 @@ from evaljobs.schemas import DIGEST
 from evaljobs.store import Store
 from raycluster.connection.connect import connect
 from raycluster.planning.plan import Limits, Plan
-from raycluster.pool.pool import Actors, BlockMade, CellDone, Pool, Work
+from raycluster.pool.events import BlockMade, CellDone
+from raycluster.pool.pool import Pool
+from raycluster.pool.work import Actors, Work
 
 folder = sys.argv[2]
 

@@ -17,7 +17,8 @@ import pytest
 from raycluster.planning.plan import Limits, Plan
 from raycluster.pool.events import TASK_DIED, Event, TaskAdvanced, TaskDone, TaskLost
 from raycluster.pool.fan import Fan
-from raycluster.pool.pool import Actors, Pool, Work
+from raycluster.pool.pool import Pool
+from raycluster.pool.work import Actors, Work
 
 pytestmark = pytest.mark.usefixtures("cluster")
 

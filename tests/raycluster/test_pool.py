@@ -14,8 +14,9 @@ from ray.exceptions import ObjectLostError, OutOfMemoryError, RayError
 
 from raycluster.connection.connect import Cluster
 from raycluster.planning.plan import Limits, Plan
-from raycluster.pool.events import LOAD_DIED
-from raycluster.pool.pool import Actors, BlockMade, CellDone, Event, LoadFinished, LoadLost, Pool, TaskDone, Work
+from raycluster.pool.events import LOAD_DIED, BlockMade, CellDone, Event, LoadFinished, LoadLost, TaskDone
+from raycluster.pool.pool import Pool
+from raycluster.pool.work import Actors, Work
 
 
 class Adder:

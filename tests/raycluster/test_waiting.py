@@ -14,19 +14,19 @@ import ray
 
 from raycluster.errors import ClusterError
 from raycluster.planning.plan import Limits, Plan
-from raycluster.pool.events import BLOCK_DIED, TASK_DIED
-from raycluster.pool.pool import (
-    Actors,
+from raycluster.pool.events import (
+    BLOCK_DIED,
+    TASK_DIED,
     BlockLost,
     BlockMade,
     CellDone,
     Event,
     LoadFinished,
-    Pool,
     TaskDone,
     TaskLost,
-    Work,
 )
+from raycluster.pool.pool import Pool
+from raycluster.pool.work import Actors, Work
 
 pytestmark = pytest.mark.usefixtures("cluster")
 

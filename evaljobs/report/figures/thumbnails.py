@@ -116,8 +116,8 @@ def pixels_of(picture: bytes | None) -> NDArray[np.uint8] | None:
 def wanted(results: Document, tables: Tables) -> list[bytes]:
     """Return the digests of the images that the report shows, most wanted first, each once.
 
-    The hardest pairs and mistakes of the best model that a sheet shows; what lies on maps; those of other models;
-    further ones.
+    Examples of views; the hardest pairs and mistakes of the best model that a sheet shows; what lies on maps; those of
+    other models; further ones.
 
     Parameters
     ----------
@@ -136,7 +136,14 @@ def wanted(results: Document, tables: Tables) -> list[bytes]:
             (others if number else best).extend(_of_pairs(table, ON_A_SHEET))
             further += [] if number else _of_pairs(table, LISTED)
     best += [digest for group in groups_of(results, CLASSIFICATION) for digest in _mistakes(results, group, tables)]
-    return list(dict.fromkeys([*best, *maps, *others, *further]))
+    return list(dict.fromkeys([*_of_views(results), *best, *maps, *others, *further]))
+
+
+def _of_views(results: Document) -> Iterator[bytes]:
+    """Yield the digests of the examples of views, as they are in their files and as models get them."""
+    for image_set in results["sets"]:
+        for example in (image_set.get("view") or {}).get("examples") or ():
+            yield from (bytes.fromhex(example[side]) for side in ("file", "image"))
 
 
 def _mistakes(results: Document, group: Group, tables: Tables) -> list[bytes]:

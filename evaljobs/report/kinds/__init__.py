@@ -9,10 +9,12 @@ from pathlib import Path
 import pyarrow as pa
 
 from evaljobs.report.kinds.classification import classification_section
+from evaljobs.report.kinds.explain import explain_section
 from evaljobs.report.kinds.generic import generic_section
 from evaljobs.report.kinds.map import map_section
 from evaljobs.report.kinds.transfers import with_transfers
 from evaljobs.report.kinds.verification import verification_section
+from evaljobs.report.kinds.views import with_views
 from evaljobs.report.results import CLASSIFICATION, VERIFICATION, Document, Group
 from evaljobs.report.section import Found, Section
 from evaljobs.report.tables.naming import file_name
@@ -24,6 +26,7 @@ KINDS: dict[str, Callable[[Found], Section]] = {
     VERIFICATION: verification_section,
     CLASSIFICATION: classification_section,
     "map": map_section,
+    "explain": explain_section,
 }
 
 
@@ -46,7 +49,7 @@ def sections(results: Document, tables: Tables, folder: Path) -> list[Section]:
     """
     found = list(founds(results, tables, folder))
     made = [replace(KINDS.get(kind, generic_section(kind))(one), prefix=one.prefix) for kind, one in found]
-    return with_transfers(found, made)
+    return with_views(found, with_transfers(found, made))
 
 
 def founds(results: Document, tables: Tables, folder: Path) -> Iterator[tuple[str, Found]]:

@@ -14,6 +14,7 @@ from evaljobs.report.tables.escape import visible
 from evaljobs.report.tables.listing import first_names
 from evaljobs.report.tables.numbers import count_text
 from evaljobs.report.tables.verification import FAILURE_COLUMNS, SET_COLUMNS
+from evaljobs.report.tables.views import view_text
 
 _NAMED = 5
 
@@ -70,6 +71,8 @@ def run_findings(results: Document, n_failed: int) -> list[Finding]:
 
 def _of_set(image_set: Document) -> Iterator[Finding]:
     where = f"set {image_set['name']}"
+    if view := view_text(image_set):
+        yield Finding(Level.NOTE, f"{where}: {view}")
     if excluded := image_set.get("excluded"):
         kinds = ", ".join(f"{n:,} {k.replace('_', ' ')}" for k, n in (image_set.get("excluded_by_kind") or {}).items())
         text = f"{where}: {excluded:,} image(s) could not be used and count for no model{kinds and f': {kinds}'}"

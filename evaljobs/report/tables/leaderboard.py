@@ -18,6 +18,7 @@ from evaljobs.report.tables.flags import MEANING, error_kind, flags, why_no_auro
 from evaljobs.report.tables.formats import to_terminal
 from evaljobs.report.tables.numbers import rate_text
 from evaljobs.report.tables.verification import SCORE_COLUMNS, terminal_columns
+from evaljobs.report.text.explain_words import explain_lines
 from evaljobs.report.text.map_words import map_lines
 
 PREFERRED_FPR = 1e-4
@@ -102,7 +103,7 @@ def render_terminal(results: Document, max_rows: int = TERMINAL_ROWS) -> Rendera
     """
     groups = verification_groups(results)
     parts: list[RenderableType] = [part for g in groups for part in _render_group(results, g, groups, max_rows)]
-    parts += [Text(visible(line)) for line in map_lines(results)]
+    parts += [Text(visible(line)) for line in [*map_lines(results), *explain_lines(results)]]
     return Renderables(*(parts or [Text("no verification among the results")]))
 
 

@@ -19,6 +19,7 @@ from evaljobs.report.tables.numbers import (
     share_text,
     threshold_text,
 )
+from evaljobs.report.tables.views import view_text
 
 TAG = "tag."  # before the names of tags where other columns stand beside them
 
@@ -298,6 +299,7 @@ SET_COLUMNS = [
     Column("excluded", "excluded", "excluded", Kind.INTEGER, format=",d"),
     Column("excluded_by_kind", "reasons", partial(_counts, "excluded_by_kind"), Kind.TEXT),
     Column("notices", "conversions to know of", _notices, Kind.TEXT),
+    Column("view", "view", view_text, Kind.TEXT),
 ]
 
 FAILURE_COLUMNS = [

@@ -32,6 +32,7 @@ from evaljobs.report.tables.verification import (
 )
 from evaljobs.report.text.class_markdown import classification_markdown
 from evaljobs.report.text.closer_look import balance_matters, concentration
+from evaljobs.report.text.explain_words import explain_markdown
 from evaljobs.report.text.map_words import map_markdown
 
 GroupKey = tuple[str, str]
@@ -56,7 +57,7 @@ def to_markdown_page(results: Document, figures: Mapping[GroupKey, str]) -> str:
     """
     groups = verification_groups(results)
     parts = [f"# Results: {markdown_text(run_name(results) or 'unnamed run')}\n"]
-    classified, mapped = classification_markdown(results), map_markdown(results)
+    classified, mapped = classification_markdown(results), [*map_markdown(results), *explain_markdown(results)]
     if not groups and not classified and not mapped:
         parts.append("Neither verification nor classification among the results.\n")
     for group in groups:

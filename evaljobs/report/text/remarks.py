@@ -6,6 +6,7 @@ from evaljobs.report.results import Document, failed_rows, job_notes, model_note
 from evaljobs.report.tables.columns import Row
 from evaljobs.report.tables.escape import visible
 from evaljobs.report.tables.listing import first_names
+from evaljobs.report.tables.views import view_text
 
 _NAMED = 3
 
@@ -28,7 +29,8 @@ def _failure(row: Row) -> str:
 
 def _of_set(image_set: Document) -> list[str]:
     where = f"set {image_set['name']}"
-    lines = []
+    view = view_text(image_set)
+    lines = [f"{where}: {view}"] if view else []
     if excluded := image_set.get("excluded"):
         kinds = ", ".join(f"{n:,} {kind}" for kind, n in (image_set.get("excluded_by_kind") or {}).items())
         text = f"{excluded:,} image(s) are excluded for every model{kinds and f': {kinds}'}"

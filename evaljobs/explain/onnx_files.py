@@ -1,0 +1,174 @@
+"""Explaining images by any ONNX file: from paths to maps, without a run and without Ray."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evaljobs import config
+from evaljobs.errors import ImageError, ModelError, UsageError
+from evaljobs.explain.ablation import ablation_cam
+from evaljobs.explain.choosing import Classes
+from evaljobs.explain.halved import Halved, find_layer
+from evaljobs.explain.targets import ClassScore, Similarity, Target
+from evaljobs.images.decode import decode
+from evaljobs.images.geometry import Geometry
+from evaljobs.models.model import EMBEDDING, SCORES, Model
+from evaljobs.models.resolve import resolve
+
+Pixels = NDArray[np.uint8]
+
+
+class Explanation(NamedTuple):
+    """Where a model looks in one image.
+
+    Attributes
+    ----------
+    values
+        ``[H, W]`` float64, from 0 to 1, at the places of a layer or of pixels.
+    target
+        What is explained, in words.
+    score
+        Its number: a probability, or a cosine.
+    pixels
+        uint8 [h, w, c]: what the model sees of the image, in RGB or grey.
+    layer
+        The tensor or submodule whose channels are weighed.
+    """
+
+    values: NDArray[np.float64]
+    target: str
+    score: float
+    pixels: Pixels
+    layer: str
+
+
+class Towards(NamedTuple):
+    """What is explained: a class by its name or number, or the similarity to another image; else what is predicted."""
+
+    of_class: str | None = None
+    like: Path | None = None
+
+    @property
+    def role(self) -> str:
+        """Which output of a model it is about."""
+        return SCORES if self.like is None else EMBEDDING
+
+
+_PREDICTED = Towards()
+
+
+def explain_onnx(
+    path: Path,
+    images: Sequence[Path],
+    towards: Towards = _PREDICTED,
+    layer: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> list[Explanation]:
+    """Explain images by an ONNX file, with `evaljobs.explain.ablation.ablation_cam`.
+
+    Parameters
+    ----------
+    path
+        The model.
+    images
+        Files.
+    towards
+        What is explained.
+    layer
+        A tensor of its graph; found where left out.
+    settings
+        Keys of a model's entry in the configuration, such as ``output``, ``scores``, ``classes``, ``preprocessing``.
+
+    Raises
+    ------
+    UsageError
+        If an image, the class or the settings cannot be used.
+    ModelError
+        If the model cannot be used, or has no such layer.
+    """
+    model = _resolved(path, {**(settings or {})}, towards.role)
+    halved = Halved(model, towards.role, find_layer(model, towards.role, layer))
+    found = []
+    for file, pixels in decoded(images, model.pixels.geometry).items():
+        target, said = _target(halved, model, pixels, towards)
+        cam = ablation_cam(halved, pixels, target)
+        score = float(target.shown(cam.row[None])[0])
+        shown = in_rgb(pixels, model.pixels.geometry)
+        found.append(Explanation(cam.values, f"{file.name}: {said}", score, shown, halved.layer.tensor))
+    return found
+
+
+def in_rgb(pixels: Pixels, geometry: Geometry) -> Pixels:
+    """Return decoded pixels in RGB or grey."""
+    return pixels[..., ::-1] if geometry.color == "bgr" else pixels
+
+
+def decoded(files: Sequence[Path], geometry: Geometry) -> dict[Path, Pixels]:
+    """Decode files as a model sees them.
+
+    Raises
+    ------
+    UsageError
+        Naming one that cannot be read.
+    """
+    found = {}
+    for file in files:
+        try:
+            found[file] = decode(file.read_bytes(), geometry)
+        except (OSError, ImageError) as error:
+            raise UsageError(f"{file} cannot be explained: {error}; expected an image") from None
+    return found
+
+
+def _target(halved: Halved, model: Model, pixels: Pixels, towards: Towards) -> tuple[Target, str]:
+    """Return what is explained of an image, and how it is called."""
+    if towards.like is not None:
+        (other,) = decoded([towards.like], model.pixels.geometry).values()
+        return Similarity(halved.rows(other[None])[0]), f"similarity to {towards.like.name}"
+    row = halved.rows(pixels[None])[0]
+    scores = model.scores
+    names = None if scores is None or scores.classes is None else scores.classes.names
+    classes = Classes(names, "logits" if scores is None else scores.are, {})
+    return class_target(classes, row, towards.of_class)
+
+
+def class_target(classes: Classes, row: NDArray[np.float32], name: str | None) -> tuple[ClassScore, str]:
+    """Return the class that is named, or else predicted, as a target, and its name.
+
+    Parameters
+    ----------
+    row
+        ``[k]`` class scores of the image.
+
+    Raises
+    ------
+    UsageError
+        If there is no class of that name or number.
+    """
+    known = classes.of(len(row))
+    numbers = {str(number): number for number in known.values()}
+    number = int(row.argmax()) if name is None else known.get(name, numbers.get(name))
+    if number is None:
+        raise UsageError(
+            f"there is no class {name!r} among the {len(row):,}: expected a name such as {', '.join(list(known)[:3])}, "
+            f"or a number up to {len(row) - 1}"
+        )
+    return ClassScore(number, classes.are), list(known)[number]
+
+
+def _resolved(path: Path, settings: Mapping[str, Any], role: str) -> Model:
+    entry = config.validate(config.Models, {**settings, "path": str(path.absolute())}, "the model")
+    # The images of a configuration are not looked at here.
+    run = config.Config(models=(entry,), images=config.Images(folder="."))
+    found = resolve(run, Path.cwd(), needs={role})
+    for refused in found.refused:
+        raise ModelError(refused.kind, refused.message)
+    model = found.models[0]
+    if role in model.lacks:
+        raise ModelError(*model.lacks[role])
+    return model

@@ -1,0 +1,44 @@
+"""A model with the dropout that it was exported with: which can be run so, and as what."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from evaljobs.errors import ModelErrorKind
+from evaljobs.models.model import PASSES, SCORES, Lack, Model, Output, Passes
+
+
+def with_passes(model: Model, passes: Passes) -> Model:
+    """Return a model that is run again and again with its dropout in it.
+
+    Its outputs are the class scores without dropout, and what the passes say together. A model that cannot be run so is
+    the model itself, with the reason among what it lacks.
+    """
+    if SCORES in model.lacks or SCORES not in model.roles:
+        return model
+    if not model.dropout.active:
+        return dataclasses.replace(model, lacks={**model.lacks, PASSES: _no_dropout(model)})
+    scores = model.output(SCORES)
+    together = Output(PASSES, scores.tensor, scores.pooling, scores.channels_last)
+    roles = {SCORES: scores.role, PASSES: PASSES}
+    return dataclasses.replace(model, outputs=(scores, together), roles=roles, passes=passes)
+
+
+def without_passes(model: Model) -> Model:
+    """Return a model with the outputs alone that one run without dropout gives."""
+    if model.passes is None:
+        return model
+    return dataclasses.replace(model, outputs=tuple(output for output in model.outputs if output.role != PASSES))
+
+
+def _no_dropout(model: Model) -> Lack:
+    if model.dropout.nodes:
+        found = f"none of its {model.dropout.nodes} Dropout node(s) is in training mode: they drop nothing"
+    else:
+        found = "it has no Dropout node: exporters leave dropout out"
+    return Lack(
+        ModelErrorKind.NO_DROPOUT,
+        f"a job needs passes with dropout, and every pass of this model would be the same: {found}. Export it with its "
+        "dropout, `evaljobs export --keep-dropout` (with torch.onnx.export: training=TrainingMode.TRAINING), or leave "
+        "`passes` out",
+    )

@@ -1,0 +1,51 @@
+"""A model's graph as a runtime is to load it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from evaljobs.models.dropout_graph import Drop, feed_masks
+from evaljobs.models.graph import cut, embed_shapes, follow_links
+from evaljobs.models.inspect import read_proto
+from evaljobs.models.model import Model
+
+
+class Source(NamedTuple):
+    """A graph: the path of its file where it can stay as it is, else itself, serialised.
+
+    ``folder`` is that of its external data, which are not copied; ``drops`` the dropout whose masks are inputs.
+    """
+
+    graph: str | bytes
+    folder: Path
+    drops: tuple[Drop, ...] = ()
+
+
+def source_of(model: Model, also: Sequence[str] = ()) -> Source:
+    """Return a model's graph with the outputs that are kept; with masks as inputs where it is run with dropout.
+
+    Parameters
+    ----------
+    also
+        Further tensors that become outputs.
+
+    Raises
+    ------
+    ModelError
+        CORRUPT, if the file cannot be read; UNSUPPORTED_OUTPUT, if no mask can be fed to some dropout.
+    """
+    folder = model.path.parent
+    wanted = list(dict.fromkeys([*(output.tensor for output in model.outputs), *also]))
+    as_it_is = set(wanted) == set(model.graph_outputs) and not model.external_files
+    if as_it_is and model.passes is None:
+        return Source(str(model.path), folder)
+    proto = read_proto(model.path)
+    cut(proto, wanted)
+    drops: tuple[Drop, ...] = ()
+    if model.passes is not None:
+        proto, drops = feed_masks(proto)
+    embed_shapes(proto, folder)
+    folder = follow_links(proto, folder)
+    return Source(proto.SerializeToString(), folder, drops)

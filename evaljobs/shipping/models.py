@@ -1,0 +1,92 @@
+"""Models as they travel: each file by its content, each entry with the name, tags and line that the model has here."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from evaljobs.config import Models
+from evaljobs.models.model import Model
+from evaljobs.shipping.inputs import FoundModel, sha256
+from raycluster.program import Upload
+
+# What would be a pattern in the path of an entry.
+_ODD = re.compile(r"[^A-Za-z0-9._-]+")
+
+
+@dataclasses.dataclass(frozen=True)
+class ShippedModels:
+    """Models in their places: the entries of the configuration, and what is to be sent."""
+
+    entries: tuple[Models, ...]
+    uploads: tuple[Upload, ...]
+
+
+def ship_models(found: Iterable[FoundModel], folder: str) -> ShippedModels:
+    """Give every local model its place, and every model an entry of its own.
+
+    Those on S3 too: a name depends on what other models there are.
+
+    Parameters
+    ----------
+    folder
+        On S3, for models.
+    """
+    entries: list[Models] = []
+    uploads: dict[str, Upload] = {}
+    for one in found:
+        place, files = _placed(one, folder)
+        uploads |= {upload.place: upload for upload in files}
+        entries.append(_entry(one, place))
+    return ShippedModels(tuple(entries), tuple(uploads.values()))
+
+
+def model_version(found: FoundModel) -> str:
+    """Return what tells this version of a model from another."""
+    if isinstance(found.resolved, Model):
+        return found.resolved.digest
+    if found.path is not None:
+        return _file_digest(found.path)
+    stamp = None if found.candidate.missing else found.candidate.file.stamp()
+    return "missing" if stamp is None else repr(stamp.identity)
+
+
+def _placed(found: FoundModel, folder: str) -> tuple[str, list[Upload]]:
+    if not found.is_local:
+        return str(found.candidate.file), []
+    path, digest = found.path, model_version(found)
+    if path is None:
+        return f"{folder}/missing-{sha256(found.candidate.name.encode(errors='surrogateescape'))}.onnx", []
+    own = f"{folder}/{digest}"
+    place = f"{own}/{_ODD.sub('_', path.name)}"
+    external = found.resolved.external_files if isinstance(found.resolved, Model) else ()
+    uploads = [Upload(place, path.stat().st_size, path, digest="" if external else digest)]
+    for file in external:
+        uploads.append(Upload(f"{own}/{file.relative_to(path.parent).as_posix()}", file.stat().st_size, file))
+    return place, uploads
+
+
+def _entry(found: FoundModel, place: str) -> Models:
+    candidate = found.candidate
+    series = candidate.series
+    return candidate.entry.model_copy(
+        update={
+            "path": place,
+            "name": candidate.name,
+            "tags": candidate.tags,
+            "tag_pattern": None,
+            "matrix": {},
+            "exclude": (),
+            "series": None if series is None else series.tag,
+            "line": None if series is None else series.name,
+            "optional": bool(candidate.missing),
+        }
+    )
+
+
+def _file_digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,222 @@
+"""The commands about jobs: submit, jobs, logs, stop."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from raycluster.cli.options import LOCAL_FILE, address_options, duration
+
+if TYPE_CHECKING:
+    from raycluster.jobs.job import Job
+    from raycluster.jobs.submitting import Submitted, Wish
+    from raycluster.program import Parcel
+
+_MESSAGE = 200
+
+
+@click.command()
+@click.argument("config", type=LOCAL_FILE)
+@address_options
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key of CONFIG.")
+@click.option(
+    "--working-tree",
+    "tree",
+    type=LOCAL_FILE,
+    is_flag=False,
+    flag_value=Path(),
+    metavar="[FOLDER]",
+    help="Run this folder's code in place of what the cluster has installed; files that git ignores stay here.",
+)
+@click.option("--shared-files", "shared", is_flag=True, help="The cluster sees this machine's files at their paths.")
+@click.option("--out", type=LOCAL_FILE, metavar="FOLDER", help="Local folder for the results.")
+@click.option("--wait/--detach", default=True, help="Wait, and end with the run's exit code; or only submit.")
+@click.option("--again", is_flag=True, help="Run it once more, although it has run already.")
+@click.option("--retries", type=click.IntRange(min=0), default=3, show_default=True, help="When its driver dies.")
+@click.option(
+    "--start-deadline",
+    callback=duration,
+    default="15m",
+    show_default=True,
+    metavar="TIME",
+    help="Stop a run that has not begun by then, since the cluster lacks what it needs, and say what.",
+)
+@click.option("--dry-run", is_flag=True, help="Say what would be sent, and send nothing.")
+def submit(
+    config: Path,
+    address: str | None,
+    insecure: bool,
+    overrides: tuple[str, ...],
+    tree: Path | None,
+    shared: bool,
+    out: Path | None,
+    wait: bool,
+    again: bool,
+    retries: int,
+    start_deadline: float,
+    dry_run: bool,
+) -> int:
+    """Run CONFIG on a cluster, show how far it is, and bring its results here.
+
+    What is submitted already is not submitted twice: the same command waits for the run that is there. Ctrl-C leaves
+    the run alone.
+    """
+    from raycluster.jobs.attending import Patience
+    from raycluster.jobs.submitting import Wish
+    from raycluster.jobs.submitting import submit as carry_out
+
+    wish = Wish(overrides, shared, tree, out, again)
+    if dry_run:
+        return _dry_run(config, wish)
+    submitted = carry_out(config, wish, address=address, insecure=insecure, say=_say)
+    where = [*(["--address", address] if address else []), *(["--insecure-http"] if insecure else [])]
+    _announce(submitted, where)
+    if not wait:
+        return 0
+    try:
+        return _attended(submitted, Patience(retries, start_deadline))
+    except KeyboardInterrupt:
+        _say_detached(submitted.job.id, where)
+        raise
+
+
+@click.command()
+@address_options
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def jobs(address: str | None, insecure: bool, as_json: bool) -> None:
+    """List the jobs that the cluster remembers, the latest first."""
+    from raycluster.jobs.commands import jobs as list_jobs
+
+    found = list_jobs(address, insecure=insecure)
+    if as_json:
+        click.echo(json.dumps({"version": 1, "jobs": [_as_json(job) for job in found]}, indent=1))
+    elif not found:
+        click.echo("no jobs")
+    else:
+        _print_table(found)
+
+
+@click.command()
+@click.argument("job")
+@address_options
+@click.option("--follow", "-f", is_flag=True, help="Go on until the job ends.")
+@click.option("--raw", is_flag=True, help="Print lines as the job printed them.")
+def logs(job: str, address: str | None, insecure: bool, follow: bool, raw: bool) -> None:
+    """Print what a job has printed."""
+    from raycluster.jobs.commands import logs as read_logs
+    from raycluster.program import find_program
+
+    program = find_program()
+    for line in read_logs(job, address, insecure=insecure, follow=follow):
+        shown = line if raw else program.line(line)
+        if shown is not None:
+            click.echo(shown)
+
+
+@click.command()
+@click.argument("job")
+@address_options
+def stop(job: str, address: str | None, insecure: bool) -> None:
+    """End a job; what it has computed is kept."""
+    from raycluster.jobs.commands import stop as end
+
+    ended = end(job, address, insecure=insecure)
+    click.echo(f"{ended.id}: {ended.status}")
+
+
+def _say(text: str) -> None:
+    click.echo(text, err=True)
+
+
+def _announce(submitted: Submitted, where: list[str]) -> None:
+    job = submitted.job
+    if not submitted.found:
+        _say(f"submitted {job.id}")
+    elif job.status == "succeeded":
+        _say(f"{job.id} is done already; --again runs it once more")
+    else:
+        _say(f"{job.id} is {job.status} already")
+    _say(f"  {shlex.join(['raycluster', 'logs', job.id, '--follow', *where])}")
+
+
+def _say_detached(job_id: str, where: list[str]) -> None:
+    _say(
+        "\nDetached: the run goes on. To come back and get its results, repeat this command; to look at it:\n"
+        f"  {shlex.join(['raycluster', 'logs', job_id, '--follow', *where])}\n"
+        f"To end it:\n  {shlex.join(['raycluster', 'stop', job_id, *where])}"
+    )
+
+
+def _attended(submitted: Submitted, patience: Any) -> int:
+    from raycluster.jobs.attending import attend, fetched
+
+    attended = attend(submitted, click.echo, _say, patience)
+    fetched(attended, _say)
+    return attended.exit_code
+
+
+def _dry_run(config: Path, wish: Wish) -> int:
+    from raycluster.jobs.submissions import job_id
+    from raycluster.jobs.submitting import packed
+    from raycluster.program import find_program
+
+    parcel = packed(find_program(), config, wish)
+    for note in parcel.notes:
+        _say(note)
+    click.echo(_described(parcel, job_id(parcel, 1)))
+    return 0
+
+
+def _described(parcel: Parcel, job_id: str) -> str:
+    size = sum(upload.size for upload in parcel.uploads)
+    files = ", ".join(f"{name} ({len(data):,} bytes)" for name, data in parcel.files.items())
+    return (
+        f"job          {job_id} (or a later attempt)\n"
+        f"command      python -m {shlex.join(parcel.command)}\n"
+        f"files        {files}\n"
+        f"uploads      {len(parcel.uploads):,} files, {size / 1e6:,.1f} MB, those that are there already among them\n"
+        f"results      {parcel.results}" + (f", then {parcel.out}" if parcel.out else "") + "\nnothing was sent"
+    )
+
+
+def _as_json(job: Job) -> dict[str, Any]:
+    return {
+        "id": job.id,
+        "status": job.status,
+        "exit_code": job.exit_code,
+        "message": job.message,
+        "started": job.started,
+        "ended": job.ended,
+        "metadata": dict(job.metadata),
+    }
+
+
+def _print_table(found: list[Job]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for column in ("job", "status", "exit code", "submitted", "took"):
+        table.add_column(column, no_wrap=column == "job")
+    for job in found:
+        code = "" if job.exit_code is None else str(job.exit_code)
+        table.add_row(job.id, job.status, code, _time(job.started), _took(job))
+    Console(soft_wrap=not sys.stdout.isatty()).print(table)
+
+
+def _time(seconds: float | None) -> str:
+    if seconds is None:
+        return ""
+    return dt.datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _took(job: Job) -> str:
+    if job.started is None or job.ended is None:
+        return ""
+    return str(dt.timedelta(seconds=round(job.ended - job.started)))

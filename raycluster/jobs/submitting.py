@@ -1,0 +1,166 @@
+"""Submit a configuration: checked here, all that it needs brought to its place, and only then a job."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from raycluster.access.remembered import local_head
+from raycluster.errors import ClusterError
+from raycluster.jobs.job import ENDED, Job
+from raycluster.jobs.packages import tree_digest
+from raycluster.jobs.server import RayJobServer, connect_jobs
+from raycluster.jobs.submissions import ATTEMPT, RESULTS, Attempt, job_id, latest, submission
+from raycluster.program import Parcel, Program, find_program
+
+Say = Callable[[str], None]
+_CREDENTIALS = ("AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_SESSION_TOKEN")
+
+
+@dataclasses.dataclass(frozen=True)
+class Wish:
+    """How a configuration is to be submitted.
+
+    Attributes
+    ----------
+    overrides
+        ``key=value``, in place of its keys.
+    shared
+        Whether the cluster's machines see this machine's files under the same paths.
+    tree
+        A working tree whose code runs in place of what the cluster has installed.
+    out
+        A local folder for the results, in place of the configuration's.
+    again
+        Whether it is run once more, although it has run already.
+    """
+
+    overrides: Sequence[str] = ()
+    shared: bool = False
+    tree: Path | None = None
+    out: Path | None = None
+    again: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Errand:
+    """What is to be run, and where: attempt after attempt."""
+
+    server: RayJobServer
+    program: Program
+    parcel: Parcel
+    tree: Path | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Submitted:
+    """A job of an errand: submitted now, or found on the cluster.
+
+    Attributes
+    ----------
+    number
+        Of the attempt, from 1.
+    job
+        As it was found, or submitted.
+    found
+        Whether it was there already.
+    """
+
+    errand: Errand
+    number: int
+    job: Job
+    found: bool
+
+    @property
+    def results(self) -> str:
+        """Where the job leaves its results."""
+        return self.job.metadata.get(RESULTS) or self.errand.parcel.results
+
+
+def submit(
+    config: Path | str,
+    wish: Wish | None = None,
+    *,
+    address: str | None = None,
+    insecure: bool = False,
+    say: Say = lambda _: None,
+) -> Submitted:
+    """Submit a configuration, or return the job of it that runs or is done.
+
+    Parameters
+    ----------
+    config
+        Its file.
+    address, insecure
+        As `connect_jobs` has them.
+    say
+        Told what happens, a sentence at a time.
+
+    Raises
+    ------
+    ClusterError
+        If the configuration is wrong, the cluster does not answer, or something cannot be brought there. No job was
+        submitted then.
+    """
+    wish = wish or Wish()
+    server = connect_jobs(address, insecure=insecure)
+    server.jobs()  # who has no access knows it before anything is read
+    program = find_program()
+    parcel = packed(program, Path(config), wish)
+    errand = Errand(server, program, parcel, wish.tree)
+    for note in (*parcel.notes, *_credentials_note(server, parcel)):
+        say(note)
+    last = latest(parcel, server.jobs())
+    if last.job is not None and not _once_more(last, last.job, again=wish.again):
+        return Submitted(errand, last.number, last.job, found=True)
+    return send(errand, last.number + 1, say)
+
+
+def packed(program: Program, config: Path, wish: Wish) -> Parcel:
+    """Return the parcel of a configuration; code that travels with it is a part of what decides what it computes."""
+    parcel = program.pack(config, overrides=wish.overrides, shared=wish.shared, out=wish.out)
+    if wish.tree is None:
+        return parcel
+    digest = hashlib.sha256(f"{parcel.digest} {tree_digest(wish.tree)}".encode()).hexdigest()
+    return dataclasses.replace(parcel, digest=digest)
+
+
+def send(errand: Errand, number: int, say: Say) -> Submitted:
+    """Submit an attempt; results that are to be brought here lie in a folder of that attempt's own."""
+    name = job_id(errand.parcel, number)
+    parcel = errand.parcel if errand.parcel.out is None else errand.parcel.placed(name)
+    errand.program.upload(parcel, say)
+    job = errand.server.submit(submission(parcel, name, {ATTEMPT: str(number)}, tree=errand.tree))
+    return Submitted(errand, number, job, found=False)
+
+
+def _once_more(last: Attempt, job: Job, *, again: bool) -> bool:
+    """Whether another attempt follows the last one: where that did not succeed, or the user says so.
+
+    Raises
+    ------
+    ClusterError
+        If the user says so while it runs.
+    """
+    if job.status in ENDED:
+        return again or job.status != "succeeded"
+    if again:
+        raise ClusterError(
+            f"attempt {last.number} of it, {job.id}, has not ended; stop it first (`raycluster stop {job.id}`), or "
+            "leave --again out to wait for it"
+        )
+    return False
+
+
+def _credentials_note(server: RayJobServer, parcel: Parcel) -> list[str]:
+    """Say that credentials are not sent; a head on this machine has inherited them."""
+    held = [name for name in _CREDENTIALS if os.environ.get(name)]
+    if not held or not parcel.results.startswith("s3://"):
+        return []
+    head = local_head()
+    if head is not None and head.dashboard == server.server.url:
+        return []
+    return [f"{', '.join(held)} of this shell: not sent. The cluster's machines need a role, or variables of their own"]

@@ -1,0 +1,197 @@
+"""What people ask for: schedules, quotas, runs at once, and what has become of them."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from raycluster.access.addresses import parse_address
+from raycluster.errors import ClusterError
+from raycluster.program import Parcel, Program
+from raycluster.schedule.book import Book
+from raycluster.schedule.cron import check_cron, next_due
+from raycluster.schedule.deciding.ending import NOTHING
+from raycluster.schedule.records import EVERYBODY, CatchUp, Outcome, Run, Schedule, State, due_text
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_NO_NAME = re.compile(r"[^A-Za-z0-9._-]+")
+_NAME_RULE = "expected up to 64 letters, digits, '.', '_' or '-', the first a letter or digit"
+_WAIT_S = 1.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Wanted:
+    """A schedule as it was asked for; see `Schedule`. `name` is the run's where it is left out."""
+
+    config: Path
+    cron: str
+    timezone: str
+    gpus: int
+    team: str
+    priority: int
+    program: str
+    name: str | None = None
+    overrides: tuple[str, ...] = ()
+    shared: bool = False
+    deadline_s: int | None = None
+    no_overlap: bool = False
+    catch_up: CatchUp = CatchUp.LAST
+    retries: int = 3
+    address: str | None = None
+    insecure: bool = False
+
+
+def add(book: Book, wanted: Wanted, find_program: Callable[[str], Program], now: float) -> Schedule:
+    """Add a schedule, after all of it was checked.
+
+    Raises
+    ------
+    ClusterError
+        Naming every mistake; nothing was added.
+    """
+    mistakes = [found for check in _CHECKS if (found := _mistake(check, book, wanted, now))]
+    parcel: Parcel | None = None
+    try:
+        parcel = find_program(wanted.program).pack(
+            wanted.config, overrides=wanted.overrides, shared=wanted.shared, slots=wanted.gpus
+        )
+    except ClusterError as error:
+        mistakes.append(str(error))
+    if mistakes or parcel is None:
+        lines = "\n".join(f"  {mistake}" for mistake in mistakes)
+        raise ClusterError(f"{len(mistakes)} mistake(s), nothing was scheduled\n{lines}")
+    name = wanted.name or _NO_NAME.sub("-", parcel.name).strip("-._")[:64]
+    schedule = _schedule(wanted, name or "run", parcel.webhook, now)
+    if not book.add_schedule(schedule):
+        raise ClusterError(
+            f"there is a schedule {schedule.name!r} already; remove it first (`raycluster schedule rm "
+            f"{schedule.name}`), or choose another name with --name"
+        )
+    return schedule
+
+
+def _schedule(wanted: Wanted, name: str, webhook: str | None, now: float) -> Schedule:
+    asked = {field.name: getattr(wanted, field.name) for field in dataclasses.fields(wanted)}
+    asked |= {"name": name, "config": str(wanted.config.absolute()), "webhook": webhook, "created": now}
+    return Schedule(**asked, next_due=next_due(wanted.cron, wanted.timezone, now))
+
+
+def _mistake(check: Callable[[Book, Wanted, float], None], book: Book, wanted: Wanted, now: float) -> str:
+    try:
+        check(book, wanted, now)
+    except ClusterError as error:
+        return str(error)
+    return ""
+
+
+def _check_cron(_book: Book, wanted: Wanted, now: float) -> None:
+    check_cron(wanted.cron, wanted.timezone, now)
+
+
+def _check_names(_book: Book, wanted: Wanted, _now: float) -> None:
+    for what, name in (("name", wanted.name), ("team", wanted.team)):
+        if name is not None and not _NAME.fullmatch(name):
+            raise ClusterError(f"found the {what} {name!r}; {_NAME_RULE}")
+    if wanted.team == EVERYBODY:
+        raise ClusterError(f"the team {EVERYBODY!r} stands for all teams together; name one of them")
+
+
+def _check_quota(book: Book, wanted: Wanted, _now: float) -> None:
+    quotas = book.snapshot().quotas
+    for who in (wanted.team, EVERYBODY):
+        if wanted.gpus > quotas.get(who, wanted.gpus):
+            whose = "all teams together have" if who == EVERYBODY else f"team {who!r} has"
+            raise ClusterError(
+                f"--gpus {wanted.gpus} would never start: {whose} {quotas[who]} slot(s); ask for fewer, or raise that "
+                f"with `raycluster schedule quota {who} {wanted.gpus}`"
+            )
+
+
+def _check_address(_book: Book, wanted: Wanted, _now: float) -> None:
+    if wanted.address is not None:
+        parse_address(wanted.address, insecure=wanted.insecure)
+
+
+_CHECKS = (_check_cron, _check_names, _check_quota, _check_address)
+
+
+def find(book: Book, name: str) -> Schedule:
+    """Return a schedule that is in force.
+
+    Raises
+    ------
+    ClusterError
+        If there is none.
+    """
+    schedules = {n: s for n, s in book.snapshot().schedules.items() if s.removed is None}
+    if name not in schedules:
+        raise ClusterError(f"there is no schedule {name!r}; found {', '.join(schedules) or 'none'}")
+    return schedules[name]
+
+
+def remove(book: Book, name: str, now: float, *, stop: bool) -> None:
+    """Remove a schedule. Runs that wait are dropped; one whose job runs goes on to its end, or is stopped."""
+    find(book, name)
+    book.remove_schedule(name, now, stop=stop)
+
+
+def accept(book: Book, name: str) -> Run:
+    """Take a schedule's last finished run for good, whatever its gates said: later runs are held against it.
+
+    Raises
+    ------
+    ClusterError
+        If there is none.
+    """
+    find(book, name)
+    finished = {Outcome.PASSED, Outcome.INCONCLUSIVE, Outcome.GATE_FAILED}
+    for run in book.history(name, 1000):
+        if run.outcome in finished and run.results is not None:
+            book.set_baseline(name, run.results)
+            return run
+    raise ClusterError(f"the schedule {name!r} has no finished run yet")
+
+
+def set_quota(book: Book, team: str, gpus: int | None) -> None:
+    """Give a team so many slots, or no limit; `EVERYBODY` is all teams together."""
+    if not _NAME.fullmatch(team):
+        raise ClusterError(f"found the team {team!r}; {_NAME_RULE}")
+    book.set_quota(team, gpus)
+
+
+def wait(book: Book, key: tuple[str, int], alive: Callable[[], bool], say: Callable[[str], None]) -> Run:
+    """Wait for the end of a run and return it.
+
+    Parameters
+    ----------
+    alive
+        Whether a daemon works on it.
+    say
+        Takes a line whenever its state changes.
+
+    Raises
+    ------
+    ClusterError
+        If there is no such run.
+    """
+    shown: str | None = None
+    while True:
+        run = book.run(*key)
+        if run is None:
+            raise ClusterError(f"there is no run of {key[0]!r} due {due_text(key[1])}")
+        if run.state is State.ENDED:
+            return run
+        line = f"{run.state}, job {run.job_id}" if run.attempt else str(run.state)
+        line += "" if alive() else " (no scheduler runs: start one with `raycluster scheduler`)"
+        if line != shown:
+            say(line)
+            shown = line
+        time.sleep(_WAIT_S)
+
+
+def exit_code(run: Run) -> int:
+    """Return the exit code of a run that has ended."""
+    return NOTHING if run.exit_code is None else run.exit_code

@@ -1,0 +1,198 @@
+"""What is done to the outside: clusters, programs, files, webhooks.
+
+Each act may be done twice, or end in the middle: what it does is found again by names that follow from the run.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Set
+from pathlib import Path
+
+from raycluster.errors import ClusterError, DeniedError, ForgottenError, UnreachableError
+from raycluster.jobs.job import Job, JobServer, Submission
+from raycluster.jobs.submissions import ATTEMPT, submission
+from raycluster.program import Parcel, Program
+from raycluster.schedule.book import Book
+from raycluster.schedule.deciding.actions import Write
+from raycluster.schedule.deciding.ending import NOTHING, WRONG, clip, died, judged, rest_s, unjudged
+from raycluster.schedule.document import document, summary
+from raycluster.schedule.places import report_path, write_json
+from raycluster.schedule.records import Attempt, Message, Run, Schedule, Snapshot, State, due_text, time_text
+from raycluster.schedule.webhook import post
+
+_ACTIVE = {State.STARTING, State.RUNNING, State.STOPPING}
+_TOLD_AT_MOST_S = 3 * 24 * 3600
+DELIVERED = "delivered"
+
+
+@dataclasses.dataclass(frozen=True)
+class Outside:
+    """The outside, as the daemon meets it.
+
+    Attributes
+    ----------
+    connect
+        Returns the job server of a schedule's cluster, or raises ClusterError.
+    find_program
+        Returns an installed program by its name, or raises ClusterError.
+    clock
+        Returns Unix seconds.
+    say
+        Takes a line for people.
+    """
+
+    connect: Callable[[Schedule], JobServer]
+    find_program: Callable[[str], Program]
+    clock: Callable[[], float]
+    say: Callable[[str], None]
+
+
+class Hands:
+    """Carries out what was decided.
+
+    Parameters
+    ----------
+    state
+        The state file; reports lie beside it.
+    """
+
+    def __init__(self, book: Book, outside: Outside, state: Path) -> None:
+        self._book, self._outside, self._state = book, outside, state
+        # Clusters that did not answer the last time: said once.
+        self._silent: set[str | None] = set()
+
+    # Looking
+
+    def observe(self, snapshot: Snapshot, busy: Set[tuple[str, int]]) -> dict[str, Job | None]:
+        """Return what clusters say of the jobs of active runs; nothing of those of a cluster that does not answer."""
+        found: dict[str, Job | None] = {}
+        silent: dict[str | None, str] = {}
+        for run in snapshot.runs:
+            schedule = snapshot.schedules[run.schedule]
+            if run.state not in _ACTIVE or run.key in busy or schedule.address in silent:
+                continue
+            try:
+                found[run.job_id] = self._outside.connect(schedule).find(run.job_id)
+            except ClusterError as error:
+                silent[schedule.address] = str(error)
+        for address, why in silent.items():
+            if address not in self._silent:
+                self._outside.say(f"cannot see the jobs of {address or 'the cluster'}; nothing is concluded: {why}")
+        self._silent = set(silent)
+        return found
+
+    # Jobs
+
+    def launch(self, run: Run, schedule: Schedule) -> bool:
+        """Pack, upload, submit; return whether the run has changed. What is submitted already is found, not doubled."""
+        try:
+            program = self._outside.find_program(schedule.program)
+            parcel = self._pack(program, run, schedule)
+        except ClusterError as error:
+            return self._lost(run, schedule, WRONG, f"it cannot be prepared: {error}")
+        # Before it is submitted: whoever finds the job after a death must know where its results will be.
+        prepared = dataclasses.replace(run, results=parcel.results, gates=parcel.gates)
+        self._book.write(Write(run, prepared))
+        if parcel.webhook != schedule.webhook:
+            self._book.remember_webhook(schedule.name, parcel.webhook)
+        try:
+            program.upload(parcel, self._outside.say)
+        except ClusterError as error:
+            return self._lost(prepared, schedule, NOTHING, f"its files could not be brought to their place: {error}")
+        return self._submit(prepared, schedule, parcel)
+
+    def _submit(self, run: Run, schedule: Schedule, parcel: Parcel) -> bool:
+        try:
+            job = self._outside.connect(schedule).submit(_submission(run, schedule, parcel))
+        except (UnreachableError, DeniedError, ForgottenError) as error:
+            self._outside.say(f"{run.job_id}: not submitted yet: {error}")
+            return False
+        except ClusterError as error:
+            return self._lost(run, schedule, NOTHING, f"the cluster did not take its job: {error}")
+        began = run.started or job.started or self._outside.clock()
+        self._book.write(Write(run, dataclasses.replace(run, state=State.RUNNING, started=began)))
+        self._outside.say(f"{run.job_id}: submitted")
+        return True
+
+    def _pack(self, program: Program, run: Run, schedule: Schedule) -> Parcel:
+        try:
+            parcel = program.pack(
+                Path(schedule.config), overrides=schedule.overrides, shared=schedule.shared, slots=schedule.gpus
+            )
+            # Each attempt has a folder of its own: what one that was killed has left there is in nobody's way.
+            return parcel.placed(f"{due_text(run.due)}-{run.attempt}")
+        except ClusterError:
+            raise
+        except Exception as error:  # whatever a program raises is this run's misfortune, not the scheduler's
+            raise ClusterError(f"{type(error).__name__}: {error}") from error
+
+    def _lost(self, run: Run, schedule: Schedule, exit_code: int, why: str) -> bool:
+        """Write down an attempt that never became a job."""
+        now = self._outside.clock()
+        attempt = Attempt(*run.key, run.attempt, now, None, now, "not submitted", None, clip(why))
+        self._book.write(Write(run, died(run, schedule, exit_code, why, now), attempt))
+        self._outside.say(f"{run.job_id}: {why}")
+        return True
+
+    def halt(self, run: Run, schedule: Schedule) -> bool:
+        """Ask the job of a run to end; asked again until it has."""
+        try:
+            self._outside.connect(schedule).stop(run.job_id)
+        except ClusterError as error:
+            self._outside.say(f"{run.job_id}: not stopped yet: {error}")
+        return False
+
+    # Results
+
+    def judge(self, run: Run, schedule: Schedule) -> bool:
+        """Hold results against the last good ones."""
+        try:
+            program = self._outside.find_program(schedule.program)
+            verdict = program.judge(run.results or "", schedule.baseline, run.gates)
+            after = judged(run, verdict, schedule.baseline, self._outside.clock())
+        except Exception as error:  # as in packing
+            why = str(error) if isinstance(error, ClusterError) else f"{type(error).__name__}: {error}"
+            after = unjudged(run, why, schedule.baseline, self._outside.clock())
+        self._book.write(Write(run, after))
+        return True
+
+    def report(self, run: Run, schedule: Schedule) -> bool:
+        """Write the report of a run, then write down that it is written."""
+        found = document(schedule, run, self._book.attempts(*run.key))
+        write_json(report_path(self._state, run), found)
+        self._book.write(Write(run, dataclasses.replace(run, reported=True)))
+        self._outside.say(summary(run))
+        return True
+
+    def send(self, message: Message, schedule: Schedule) -> bool:
+        """Send a message; what was not taken is sent again later, for three days."""
+        run = self._book.run(message.schedule, message.due)
+        if run is None:
+            return False
+        now = self._outside.clock()
+        try:
+            post(message.webhook, document(schedule, run, self._book.attempts(*run.key)))
+        except ClusterError as error:
+            tries = message.tries + 1
+            given_up = now - (run.ended or now) > _TOLD_AT_MOST_S
+            again = dataclasses.replace(message, tries=tries, next_try=now + rest_s(tries))
+            self._book.write_message(again, f"given up after {tries} tries: {error}" if given_up else "")
+            self._outside.say(f"{run.schedule} {due_text(run.due)}: {error}{'; given up' if given_up else ''}")
+        else:
+            self._book.write_message(dataclasses.replace(message, tries=message.tries + 1), DELIVERED)
+        return False
+
+
+def _submission(run: Run, schedule: Schedule, parcel: Parcel) -> Submission:
+    return submission(
+        parcel,
+        run.job_id,
+        {
+            ATTEMPT: str(run.attempt),
+            "raycluster.schedule": schedule.name,
+            "raycluster.due": time_text(run.due),
+            "raycluster.team": schedule.team,
+            "raycluster.gpus": str(schedule.gpus),
+        },
+    )

@@ -1,0 +1,87 @@
+"""The processors and the memory of this machine, by psutil."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from typing import NamedTuple
+
+import psutil
+
+from raycluster.sensors.own import Own
+from raycluster.sensors.readings import Kind, Quantity, Readings
+
+# Shorter, and a moment is taken for the whole.
+_LEAST_S = 0.5
+# Names that Linux drivers give to the sensors of processors; those of boards and disks are others.
+_CHIPS = ("coretemp", "k10temp", "zenpower", "cpu_thermal", "cpu-thermal", "soc_thermal", "x86_pkg_temp")
+
+
+class _Times(NamedTuple):
+    """Seconds so far, of all cores together; of each own process by itself."""
+
+    at: float
+    busy: float
+    total: float
+    own: dict[psutil.Process, float]
+
+
+class MachineSensor:
+    """Reads what others do to the machine: what the cluster's own processes use counts as free.
+
+    A utilisation is the mean since the last look, and of half a second at the first.
+    """
+
+    kind: Kind = "cpu"
+    device = "CPU"
+
+    def __init__(self, own: Own) -> None:
+        self._own = own
+        self._last = self._times()
+
+    def read(self, *, worked: bool) -> Readings:  # noqa: ARG002 - own use is known here, and taken off
+        """Look once."""
+        lacks = {}
+        memory, temperature = self._memory_mb(), _temperature()
+        if temperature is None:
+            lacks[Quantity.TEMPERATURE] = "this machine's processors tell none"
+        if memory is None:
+            lacks[Quantity.FREE_MEMORY_MB] = "this machine does not tell it"
+        return Readings(memory, self._utilisation(), temperature, lacks)
+
+    def _utilisation(self) -> float:
+        time.sleep(max(0.0, _LEAST_S - (time.monotonic() - self._last.at)))
+        before, now = self._last, self._times()
+        self._last = now
+        # What began meanwhile has done all its work meanwhile; of what has ended meanwhile the rest is not known.
+        own = sum(seconds - before.own.get(process, 0.0) for process, seconds in now.own.items())
+        others = now.busy - before.busy - own
+        return min(100.0, max(0.0, 100 * others / max(now.total - before.total, 1e-9)))
+
+    def _times(self) -> _Times:
+        own = {}
+        for process in self._own.processes():
+            with contextlib.suppress(psutil.Error):
+                times = process.cpu_times()
+                own[process] = times.user + times.system
+        cpu = psutil.cpu_times()
+        # Time that a hypervisor took is nobody's on this machine. Linux counts that of guests as `user`, too.
+        busy = cpu.user + cpu.nice + cpu.system + getattr(cpu, "irq", 0) + getattr(cpu, "softirq", 0)
+        return _Times(time.monotonic(), busy, busy + cpu.idle + getattr(cpu, "iowait", 0), own)
+
+    def _memory_mb(self) -> float | None:
+        try:
+            return (psutil.virtual_memory().available + self._own.memory_bytes()) / 2**20
+        except (psutil.Error, OSError):
+            return None
+
+
+def _temperature() -> float | None:
+    """Return °C of the hottest processor; None where no sensor of one is known."""
+    read = getattr(psutil, "sensors_temperatures", None)  # on Linux and FreeBSD alone
+    try:
+        chips = read() if read else {}
+    except (OSError, ValueError, psutil.Error):
+        return None
+    found = [entry.current for chip in _CHIPS for entry in chips.get(chip, ()) if entry.current]
+    return max(found, default=None)

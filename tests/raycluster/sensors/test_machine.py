@@ -1,0 +1,112 @@
+"""Processors and memory of this machine, by psutil: what others do, and not what the cluster's own processes do."""
+
+from __future__ import annotations
+
+import multiprocessing
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from multiprocessing.connection import Connection
+
+import psutil
+import pytest
+
+from raycluster.sensors import machine
+from raycluster.sensors.machine import MachineSensor
+from raycluster.sensors.own import Own
+from raycluster.sensors.readings import Limits, Quantity, blind
+
+SPIN = "import time\nwhile True: pass"
+
+
+@pytest.fixture
+def spinning() -> Iterator[subprocess.Popen[bytes]]:
+    """A process that keeps one core busy."""
+    process = subprocess.Popen([sys.executable, "-c", SPIN])
+    yield process
+    process.kill()
+    process.wait()
+
+
+class Strangers(Own):
+    """As a cluster sees this machine that has started nothing but the process of this test."""
+
+    def processes(self) -> set[psutil.Process]:
+        return {psutil.Process()}
+
+
+def test_busy_stranger_is_seen_and_an_own_busy_process_is_not(spinning: subprocess.Popen[bytes]) -> None:
+    """The same process, once as anybody's and once as a child of ours: it differs by what it takes of one core.
+
+    Compared by the processor time that it had meanwhile, since the machine may be full of other work.
+    """
+    others, own = MachineSensor(Strangers()), MachineSensor(Own())
+    others.read(worked=True), own.read(worked=True)
+    times, start = psutil.Process(spinning.pid).cpu_times, time.monotonic()
+    before = sum(times()[:2])
+    time.sleep(2.5)
+    seen, unseen = others.read(worked=True).utilisation, own.read(worked=True).utilisation
+    used = 100 * (sum(times()[:2]) - before) / (time.monotonic() - start) / (psutil.cpu_count() or 1)
+    assert seen is not None
+    assert unseen is not None
+    assert used > 2
+    assert 0 <= unseen <= seen <= 100
+    assert seen - unseen == pytest.approx(used, abs=max(5, used / 2))
+
+
+def hold(megabytes: int, pipe: Connection) -> None:
+    held = b"x" * (megabytes * 2**20)
+    pipe.send(len(held))
+    pipe.recv()
+
+
+def test_memory_that_own_processes_hold_counts_as_free() -> None:
+    """A child that takes 300 MiB takes nothing of what others leave; it holds what it says."""
+    own = Own()
+    here, there = multiprocessing.Pipe()
+    before = own.memory_bytes()
+    process = multiprocessing.get_context("spawn").Process(target=hold, args=(300, there))
+    process.start()
+    try:
+        assert here.recv() == 300 * 2**20
+        held = (own.memory_bytes() - before) / 2**20
+        assert 300 <= held < 420
+        free = MachineSensor(own).read(worked=True).free_memory_mb
+        assert free is not None
+        assert free >= psutil.virtual_memory().available / 2**20 + 250
+    finally:
+        here.send(None)
+        process.join()
+    assert abs(own.memory_bytes() - before) / 2**20 < 60
+
+
+@pytest.mark.parametrize(
+    ("chips", "expected"),
+    [
+        ({}, None),
+        ({"nvme": [50.0]}, None),
+        ({"coretemp": [61.0, 66.0], "acpitz": [99.0]}, 66.0),
+        ({"k10temp": [0.0]}, None),
+    ],
+)
+def test_temperature_is_of_processors(
+    chips: dict[str, list[float]], expected: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The hottest core; disks, boards and sensors that read nothing are not asked."""
+    listed = {name: [psutil._common.shwtemp("", t, None, None) for t in ts] for name, ts in chips.items()}
+    monkeypatch.setattr(machine.psutil, "sensors_temperatures", lambda: listed, raising=False)
+    readings = MachineSensor(Own()).read(worked=False)
+    assert readings.temperature == expected
+    names = [found.limit for found in blind(MachineSensor(Own()), readings, Limits(1, 50, 80))]
+    assert names == ([] if expected else ["cpu_temperature"])
+
+
+def test_system_that_has_no_temperatures_is_no_crash(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On some systems psutil lacks the function, on others it fails."""
+    monkeypatch.delattr(machine.psutil, "sensors_temperatures", raising=False)
+    readings = MachineSensor(Own()).read(worked=False)
+    assert readings.temperature is None
+    assert Quantity.TEMPERATURE in readings.lacks
+    assert readings.free_memory_mb is not None
+    assert readings.utilisation is not None
