@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Make the pictures of docs/pictures.md and docs/maps.md anew, from the demo: run it after a change of a figure.
+"""Make the pictures of the documentation anew, most of them from the demo: run it after a change of a figure.
 
 Takes a minute; given a folder, it keeps the demo there, and takes seconds the next time. Pictures are stored with a
 palette, so that a clone stays small.
@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from evaljobs import UncertainImages, assess_uncertainty, softmax_entropy
 from evaljobs.demo.images import load
 from evaljobs.report.figures.bars import bars_figure
 from evaljobs.report.figures.confusion import confusion_figure
@@ -27,6 +28,7 @@ from evaljobs.report.figures.overlay import roc_picture
 from evaljobs.report.figures.reliability import ReliabilityBin, reliability_figure
 from evaljobs.report.figures.scores import scores_picture
 from evaljobs.report.figures.transfer_figure import transfer_picture
+from evaljobs.report.figures.uncertainty import Panel, distributions_figure
 from evaljobs.report.kinds import founds
 from evaljobs.report.runs.reading import read_run
 from evaljobs.report.section import Found, Picture
@@ -51,6 +53,20 @@ store: store
 out: two-sets
 """
 
+# A set that is changed in several ways, one after the other.
+VIEW = """
+version: 1
+name: view
+images: {folder: images/unseen}
+sets:
+  corrupted: {of: main, view: [{blur: 0.6}, {jpeg: 30}, {noise: 0.3}]}
+jobs:
+  - {name: corrupted, set: corrupted}
+models: [models/edges-d16-none.onnx]
+store: store
+out: view
+"""
+
 
 def main() -> None:
     """Run the demo in a temporary folder, draw from its results, and keep the pictures."""
@@ -70,10 +86,14 @@ def main() -> None:
             "front": front(found["unseen"]),
             "lines": lines(found["unseen"]),
         }
+        seen = folder / "demo" / "view.yaml"
+        seen.write_text(VIEW, encoding="utf-8")
+        evaljobs("run", str(seen))
         files = {name: picture.files.png for name, picture in pictures.items() if picture is not None}
         drawn = folder / "demo" / "results" / "figures"
         files |= {"map": next(drawn.glob("map-*-tsne-label.png")), "hardest": next(drawn.glob("hardest-*.png"))}
-        for kept, path in {**files, **classification(folder)}.items():
+        files |= {"view": folder / "demo" / "view" / "figures" / "view-corrupted.png"}
+        for kept, path in {**files, **classification(folder), **uncertainty(folder)}.items():
             keep(path, PICTURES / f"{kept}.png")
 
 
@@ -132,6 +152,26 @@ def classification(folder: Path) -> dict[str, Path]:
         "reliability": reliability_figure(bins, folder / "reliability", ece, title).png,
         "classes": bars_figure(names, by_class, folder / "classes", "share", title).png,
     }
+
+
+def uncertainty(folder: Path) -> dict[str, Path]:
+    """Draw how uncertain the same regression is of digits, of noisy ones, and of digits that lie on their side."""
+    from sklearn.linear_model import LogisticRegression
+
+    digits = load()
+    half = len(digits.pixels) // 2
+    pixels = digits.pixels / 255
+    model = LogisticRegression(max_iter=500).fit(pixels[:half].reshape(half, -1), digits.labels[:half])
+    known = pixels[half:]
+    noise = np.random.default_rng(0).random(known.shape[1:])
+    sets = {"digits": known, "0.3 x + 0.7 u": 0.3 * known + 0.7 * noise, "on their side": np.rot90(known, axes=(1, 2))}
+    logits = {name: model.decision_function(images.reshape(len(images), -1)) for name, images in sets.items()}
+    values = {name: softmax_entropy(scores, scores_are="logits") for name, scores in logits.items()}
+    edges = np.linspace(0, 1, 51)
+    counts = {name: np.histogram(of_set, edges)[0] for name, of_set in values.items()}
+    threshold = assess_uncertainty(UncertainImages(values["digits"])).threshold.value
+    panel = Panel("softmax entropy, logistic regression", edges, counts, threshold)
+    return {"uncertainty": distributions_figure([panel], folder / "uncertainty", "images").png}
 
 
 def _bin(low: float, high: float, sure: Any, right: Any) -> ReliabilityBin:

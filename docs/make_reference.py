@@ -52,6 +52,7 @@ SECTIONS = {
     "Guest": "guest",
     "Reading": "reading",
     "Notify": "notify",
+    "Submitted": "submitted",
 }
 
 

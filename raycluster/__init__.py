@@ -1,4 +1,4 @@
-"""Ray, and nothing of images or metrics: connect, schedule, run, submit."""
+"""Ray, and nothing of images or metrics: clusters, submissions, schedules, runs."""
 
 from __future__ import annotations
 
@@ -6,13 +6,21 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from raycluster.cluster.launching import down, up
+    from raycluster.cluster.local_head import start_head, stop_head
+    from raycluster.cluster.looking import status
     from raycluster.jobs.commands import jobs, logs, stop
     from raycluster.jobs.submitting import submit
 
-__all__ = ["jobs", "logs", "stop", "submit"]
+__all__ = ["down", "jobs", "logs", "start_head", "status", "stop", "stop_head", "submit", "up"]
 
 # Where each public name is; loaded when it is asked for.
 _DOOR = {
+    "up": "raycluster.cluster.launching",
+    "down": "raycluster.cluster.launching",
+    "start_head": "raycluster.cluster.local_head",
+    "stop_head": "raycluster.cluster.local_head",
+    "status": "raycluster.cluster.looking",
     "jobs": "raycluster.jobs.commands",
     "logs": "raycluster.jobs.commands",
     "stop": "raycluster.jobs.commands",

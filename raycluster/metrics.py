@@ -7,8 +7,13 @@ Whether it is, is asked without importing Ray.
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Iterable
 from typing import Any, Literal, NamedTuple
+
+# Ray hands a gauge on when it is set, and its agents forget it after two of their intervals, of ten seconds by default
+# and at least one: what stays as it is, is set again.
+_AGAIN_S = 1.5
 
 
 class Declared(NamedTuple):
@@ -21,7 +26,7 @@ class Declared(NamedTuple):
 
 
 class Meters:
-    """Metrics of one piece of work.
+    """Metrics of one piece of work, from now until they are closed: while Ray is connected.
 
     Parameters
     ----------
@@ -34,6 +39,9 @@ class Meters:
     def __init__(self, declared: Iterable[Declared], **labels: str) -> None:
         self._fixed = {name: _text(value) for name, value in labels.items()}
         self._meters: dict[str, Any] = {}
+        self._gauges: dict[tuple[str, frozenset[tuple[str, str]]], float] = {}
+        self._lock = threading.Lock()
+        self._closed = threading.Event()
         if _connected():
             from ray.util.metrics import Counter, Gauge
 
@@ -41,6 +49,7 @@ class Meters:
             self._meters = {
                 metric.name: kinds[metric.kind](metric.name, metric.help, metric.labels) for metric in declared
             }
+            threading.Thread(target=self._set_again, name="meters", daemon=True).start()
 
     @property
     def kept(self) -> bool:
@@ -53,9 +62,24 @@ class Meters:
             self._meters[name].inc(value, self._labels(labels))
 
     def set(self, name: str, value: float, **labels: str) -> None:
-        """Set a gauge."""
+        """Set a gauge, which keeps its value until it is set again."""
         if self._meters:
-            self._meters[name].set(value, self._labels(labels))
+            found = self._labels(labels)
+            with self._lock:
+                self._gauges[name, frozenset(found.items())] = value
+                self._meters[name].set(value, found)
+
+    def close(self) -> None:
+        """Set no gauge again; those that are set end by themselves."""
+        self._closed.set()
+        with self._lock:  # whoever is at it ends first: Ray may be left next
+            self._gauges.clear()
+
+    def _set_again(self) -> None:
+        while not self._closed.wait(_AGAIN_S):
+            with self._lock:
+                for (name, labels), value in self._gauges.items():
+                    self._meters[name].set(value, dict(labels))
 
     def _labels(self, labels: dict[str, str]) -> dict[str, str]:
         return {**self._fixed, **{name: _text(value) for name, value in labels.items()}}

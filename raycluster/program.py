@@ -154,6 +154,15 @@ class Program(Protocol):
             If it is wrong, or needs local files that the cluster would not find.
         """
 
+    def check(self, parcel: Parcel) -> None:
+        """Refuse a parcel whose results could not be brought into its `out`: sooner than when they are there.
+
+        Raises
+        ------
+        ClusterError
+            Saying what lies there.
+        """
+
     def upload(self, parcel: Parcel, say: Callable[[str], None]) -> None:
         """Bring all that the parcel needs to its place, or raise: never half."""
 

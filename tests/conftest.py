@@ -10,6 +10,7 @@ import ray
 from hypothesis import settings
 
 from raycluster.connection.connect import Cluster, connect
+from tests.ray_head import RayHead
 from tests.s3_server import S3Server
 
 # A limit on the time of one example says nothing about the code, and fails where a machine is busy.
@@ -48,6 +49,16 @@ def s3_server() -> Iterator[S3Server]:
             patch.setenv(name, value)
         yield server
     server.close()
+
+
+@pytest.fixture(scope="session")
+def ray_head(s3_server: S3Server) -> Iterator[RayHead]:
+    """A real Ray head with job server and token, started once, which reaches the S3 server. It has two CPUs."""
+    s3_server.start()
+    head = RayHead()
+    head.start()
+    yield head
+    head.close()
 
 
 @pytest.fixture(scope="session")

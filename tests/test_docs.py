@@ -267,7 +267,9 @@ def first_column(heading: str) -> set[str]:
 
 
 # Mappings whose keys are names.
-FREE = re.compile(r"\.(tags|metadata|excluded_by_kind|sources|versions)$|^execution\.models$")
+FREE = re.compile(
+    r"\.(tags|metadata|excluded_by_kind|sources|versions|measures)$|(evaluations\[\]|measures\.\*)\.sets$|^execution\.models$"
+)
 
 
 def fields(value: Any, path: str = "") -> Iterator[str]:
@@ -307,7 +309,10 @@ def results(tmp_path_factory: pytest.TempPathFactory, cluster: Cluster) -> dict[
         "sets: {noisy: {of: main, view: {steps: [{noise: 0.7}], first: 3}}}\n"
         # Nine images are too few for twenty groups, and so for intervals.
         "jobs: [{name: all, groups: 3, self_check: 9}, {name: listed, pairs: pairs.csv},"
-        " {name: map, kind: map, models: all}, {name: seen, set: noisy, groups: 3}, {name: classes, kind: classification, missing: exclude, groups: 2}]\n"
+        " {name: map, kind: map, models: all}, {name: seen, set: noisy, groups: 3},"
+        " {name: classes, kind: classification, missing: exclude, groups: 2},"
+        " {name: doubts, kind: uncertainty, set: main, foreign: noisy, missing: exclude, groups: 2},"
+        " {name: near, kind: uncertainty, set: main, corrupted: noisy, reference: main, neighbours: 2, groups: 0}]\n"
     )
     (folder / "pairs.csv").write_text("id_a,id_b\nlabel0/0.png,label0/3.png\nlabel0/0.png,label1/1.png\n")
     assert run(config.load(path), path, Quiet(), _options()).exit_code == ExitCode.SOME_FAILED

@@ -58,7 +58,6 @@ def explain(model: Path, image: tuple[Path, ...], style: Any, out: Path, **asked
 
     Channels weigh what their removal costs the score (Ablation-CAM); in a checkpoint, their gradients (Grad-CAM).
     """
-    from evaljobs.images.picture import picture_of
     from evaljobs.report.figures.saliency import Explained, saliency_figure
 
     if out.suffix.lower() != ".png":
@@ -67,7 +66,7 @@ def explain(model: Path, image: tuple[Path, ...], style: Any, out: Path, **asked
     cells = []
     for file, one in zip(image, found, strict=True):
         click.echo(f"{one.target}: {one.score:.4f}")
-        cells.append([Explained(picture_of(one.pixels, "rgb"), one.values, file.name, f"{one.score:.3f}")])
+        cells.append([Explained(one.picture(), one.values, file.name, f"{one.score:.3f}")])
     out.parent.mkdir(parents=True, exist_ok=True)
     written = saliency_figure(cells, out.with_suffix(""), f"Where {model.name} looks, by {found[0].layer}", style)
     click.echo(f"{written.png}: {len(cells)} image(s), layer {found[0].layer}")

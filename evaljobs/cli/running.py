@@ -56,9 +56,14 @@ def run(
     """Evaluate the models of CONFIG on its images; what is computed already is not computed again."""
     from evaljobs.run import Options
 
-    if log == "json":
-        voice.speak_json(config.stem)
-    return _run(voice, config, overrides, Options(out, address, overwrite, shlex.join([*_program(), *sys.argv[1:]])))
+    options = Options(out, address, overwrite, shlex.join([*_program(), *sys.argv[1:]]))
+    if log == "text":
+        return _run(voice, config, overrides, options)
+    voice.speak_json(config.stem)
+    try:
+        return _run(voice, config, overrides, options)
+    except KeyboardInterrupt:  # click would print an empty line, which is no JSON
+        sys.exit(ExitCode.INTERRUPTED)
 
 
 @click.command()

@@ -113,9 +113,7 @@ class Models(Section):
     line: Name | None = Field(
         None, description="with `series`: what the line is called; then `name` is the model's own, one file only"
     )
-    optional: bool = Field(
-        False, description="where nothing is at `path`, the model is refused and the others go on"
-    )
+    optional: bool = Field(False, description="where nothing is at `path`, the model is refused and the others go on")
     output: str | None = Field(None, description="a tensor of the graph by name; its only output where left out")
     pooling: Literal["mean", "max", "first", "flatten"] | None = Field(
         None, description="needed where the output has more than two dimensions"
@@ -148,7 +146,7 @@ class Models(Section):
         elif self.exclude:
             raise ValueError("`exclude` leaves out combinations of `matrix`, and there is none")
         if self.line is not None and self.series is None:
-            raise ValueError("`line` is the name of a line of checkpoints; give the tag that makes them one as `series`")
+            raise ValueError("found `line` without `series`, the tag that makes checkpoints a line")
         if both := sorted(self.matrix.keys() & self.tags.keys()):
             raise ValueError(f"{both[0]!r} stands in `tags` and in `matrix`; leave one of them out")
         return self

@@ -231,6 +231,12 @@ def store_location(config: Config | None, base: Path) -> str:
     return locate(f"{cache}/evaljobs", base)
 
 
+def output_folder(config: Config, path: Path) -> str:
+    """Return the output folder that a configuration names, or ``<name>-results`` beside it."""
+    base = path.resolve().parent
+    return locate(config.out, base) if config.out else str(base / f"{config.name or path.stem}-results")
+
+
 def models_of(config: Config, path: Path, store: Store) -> frozenset[str]:
     """Return the digests of the model files that a configuration names, those of refused models aside.
 

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -145,8 +146,10 @@ def _view(image_set: ImageSet, members: Members) -> dict[str, Any] | None:
     if seen is None or members.changed is None:
         return None
     view = seen.views[-1]
-    first = members.digests.filter(pa.array(members.changed)).slice(0, _EXAMPLES)
-    places = pc.index_in(first, value_set=image_set.samples["image_digest"])
+    changed = np.flatnonzero(members.changed)
+    # From all over the set, which is sorted: its first images may be all of one label.
+    some = changed[np.unique(np.linspace(0, len(changed) - 1, min(_EXAMPLES, len(changed))).astype(np.int64))]
+    places = pc.index_in(members.digests.take(pa.array(some)), value_set=image_set.samples["image_digest"])
     examples = image_set.samples.select(["sample_id", "file_digest", "image_digest"]).take(places).to_pylist()
     return {
         "of": seen.of,
@@ -154,7 +157,7 @@ def _view(image_set: ImageSet, members: Members) -> dict[str, Any] | None:
         "share": view.share,
         "first": view.first,
         "seed": view.seed,
-        "n_changed": int(members.changed.sum()),
+        "n_changed": len(changed),
         "examples": [
             {"sample_id": row["sample_id"], "file": row["file_digest"].hex(), "image": row["image_digest"].hex()}
             for row in examples

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import importlib.util
+from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from evaljobs.errors import UsageError
 from evaljobs.explain.targets import ClassScore, Similarity, Target
-from evaljobs.models.grid import Grid, grid_of
+from evaljobs.models.grid import Form, Grid, grid_of
 
 Float64 = NDArray[np.float64]
 
@@ -143,8 +144,16 @@ def _last(module: Any, image: Any, target: Target) -> str:
     outputs = _outputs(module, image)
     row = outputs.pop("")
     score = _callable(target)(row[0])
-    places = _places(_size(image))
-    spatial = [name for name, output in outputs.items() if _is_spatial(output, _size(image))]
+    size = _size(image)
+    places = _places(size)
+    widths = Counter(int(output.shape[2]) for output in outputs.values() if _form(output, size) == "tokens")
+    # Tokens go from block to block in one width; queries and hidden layers have others.
+    width = max(widths, key=lambda width: widths[width], default=0)
+    spatial = [
+        name
+        for name, output in outputs.items()
+        if (form := _form(output, size)) is not None and (form != "tokens" or output.shape[2] == width)
+    ]
     for name in islice(reversed(spatial), _TRIED):
         (slope,) = torch.autograd.grad(score, outputs[name], retain_graph=True, allow_unused=True)
         if slope is not None and bool(places(slope).abs().max() > 0):
@@ -158,11 +167,11 @@ def _last(module: Any, image: Any, target: Target) -> str:
 def _named(module: Any, image: Any, name: str) -> str:
     outputs = _outputs(module, image)
     if name in outputs and name:
-        if _is_spatial(outputs[name], _size(image)):
+        if _form(outputs[name], _size(image)) is not None:
             return name
         raise UsageError(
-            f"the submodule {name!r} gives {list(outputs[name].shape)}; expected [n, C, H, W] with H, W > 1, or "
-            "[n, T, C] with T tokens in a grid"
+            f"the submodule {name!r} gives {list(outputs[name].shape)}; expected [n, C, H, W] or [n, H, W, C] with the "
+            "image's proportions, or [n, T, C] with T tokens in a grid"
         )
     near = difflib.get_close_matches(name, outputs, n=3, cutoff=0.4) or [part for part in outputs if part][-5:]
     raise UsageError(f"the module has no submodule {name!r} that gives a tensor; the nearest are {', '.join(near)}")
@@ -173,18 +182,31 @@ def _size(images: Any) -> tuple[int, int]:
     return int(images.shape[2]), int(images.shape[3])
 
 
-def _is_spatial(output: Any, size: tuple[int, int]) -> bool:
-    if output.dim() == 4:
-        return min(output.shape[1:]) > 1
-    return output.dim() == 3 and grid_of(int(output.shape[1]), size) is not None
+def _form(output: Any, size: tuple[int, int]) -> Form | None:
+    """Return where a submodule's output has its places; None where it has none."""
+    shape = tuple(int(axis) for axis in output.shape)
+    if len(shape) == 3:
+        return "tokens" if grid_of(shape[1], size) is not None else None
+    if len(shape) != 4 or min(shape[1:]) < 2:
+        return None
+    if _proportional(shape[2], shape[3], size):
+        return "nchw"
+    return "nhwc" if _proportional(shape[1], shape[2], size) else None
+
+
+def _proportional(height: int, width: int, size: tuple[int, int]) -> bool:
+    """Say whether sides are those of the image made smaller, with what strides round away."""
+    stride = size[0] / height
+    return stride >= 1 and abs(size[1] / stride - width) <= 1
 
 
 def _places(size: tuple[int, int]) -> Callable[[Any], Any]:
     """Return a function that gives the values of a layer as [n, C, H, W]; tokens that are no place are left out."""
 
     def as_grid(values: Any) -> Any:
-        if values.dim() == 4:
-            return values
+        form = _form(values, size)
+        if form != "tokens":
+            return values.permute(0, 3, 1, 2) if form == "nhwc" else values
         grid = grid_of(int(values.shape[1]), size) or Grid(0, 1, int(values.shape[1]))
         places = values[:, grid.skipped :].reshape(values.shape[0], grid.height, grid.width, values.shape[2])
         return places.permute(0, 3, 1, 2)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaljobs.explain.halved import Halved, Pixels
-from evaljobs.explain.resizing import smoothly
+from evaljobs.explain.resizing import in_blocks, smoothly
 from evaljobs.explain.targets import Target
 
 Float64 = NDArray[np.float64]
@@ -55,31 +55,44 @@ def faithfulness(halved: Halved, pixels: Pixels, values: Float64, target: Target
     values
         ``[H, W]`` of its map.
     """
-    rng, steps = np.random.default_rng(check.seed), check.steps
-    mixed = [rng.permutation(values.ravel()).reshape(values.shape) for _ in range(RANDOM_MAPS)]
-    deletion, insertion = _areas(halved, pixels, values, target, steps)
-    random = np.array([_areas(halved, pixels, other, target, steps) for other in mixed]).mean(axis=0)
-    return Faithfulness(deletion, insertion, float(random[0]), float(random[1]))
+    rng = np.random.default_rng(check.seed)
+    ties = rng.permutation(values.size).reshape(values.shape)
+    maps = [values, *(rng.permutation(values.ravel()).reshape(values.shape) for _ in range(RANDOM_MAPS))]
+    size = pixels.shape[0], pixels.shape[1]
+    areas = [_areas(halved, pixels, ordered(one, size, check.steps, ties), target) for one in maps]
+    random = np.mean(areas[1:], axis=0)
+    return Faithfulness(*areas[0], float(random[0]), float(random[1]))
 
 
-def _areas(halved: Halved, pixels: Pixels, values: Float64, target: Target, steps: int) -> tuple[float, float]:
-    """Return the areas of deletion and insertion."""
-    first = ordered(values, pixels.shape[0], pixels.shape[1], steps)[..., None]
+def _areas(halved: Halved, pixels: Pixels, order: NDArray[np.bool_], target: Target) -> tuple[float, float]:
+    """Return the areas of deletion and insertion, where pixels go and come in an order as `ordered` gives it."""
+    first, steps = order[..., None], len(order) - 1
     empty = np.rint(pixels.reshape(-1, pixels.shape[2]).mean(axis=0)).astype(np.uint8)
     going, coming = np.where(first, empty, pixels), np.where(first, pixels, empty)
     scores = target.shown(halved.rows(np.concatenate([going, coming])))
-    areas = np.trapezoid(scores.reshape(2, -1), dx=1 / steps, axis=1)
+    areas = np.asarray(np.trapezoid(scores.reshape(2, -1), dx=1 / steps, axis=1))
     return float(areas[0]), float(areas[1])
 
 
-def ordered(values: Float64, height: int, width: int, steps: int) -> NDArray[np.bool_]:
+def ordered(values: Float64, size: tuple[int, int], steps: int, ties: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Return which pixels are among the first, where those come first at which a map is highest.
+
+    Parameters
+    ----------
+    values
+        ``[H, W]``.
+    size
+        Height and width of the image.
+    ties
+        ``[H, W]`` numbers: of equal values the pixels of the place with the lowest one come first. A map is the same
+        at most of its places, 0, and the order of reading would favour what lies at the top.
 
     Returns
     -------
-    bool [steps + 1, height, width], from none to all; of equal values the pixel that is read first is taken.
+    bool [steps + 1, height, width], from none to all.
     """
-    order = np.argsort(-smoothly(values, height, width).ravel(), kind="stable")
+    height, width = size
+    order = np.lexsort((in_blocks(ties, *size).ravel(), -smoothly(values, *size).ravel()))
     found = np.zeros((steps + 1, len(order)), bool)
     for step in range(1, steps + 1):
         found[step, order[: len(order) * step // steps]] = True
@@ -92,7 +105,7 @@ def rank_correlation(a: Float64, b: Float64) -> float | None:
     With the map of a network whose weights are shuffled it should be near 0: Adebayo et al. 2018, "Sanity Checks for
     Saliency Maps".
     """
-    from scipy.stats import rankdata
+    from scipy.stats import rankdata  # type: ignore[import-untyped]  # it has no annotations
 
     x, y = (rankdata(one.ravel()) - (one.size + 1) / 2 for one in (a, b))
     lengths = float(np.sqrt((x @ x) * (y @ y)))

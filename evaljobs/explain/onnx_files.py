@@ -17,6 +17,7 @@ from evaljobs.explain.halved import Halved, find_layer
 from evaljobs.explain.targets import ClassScore, Similarity, Target
 from evaljobs.images.decode import decode
 from evaljobs.images.geometry import Geometry
+from evaljobs.images.picture import picture_of
 from evaljobs.models.model import EMBEDDING, SCORES, Model
 from evaljobs.models.resolve import resolve
 
@@ -45,6 +46,10 @@ class Explanation(NamedTuple):
     score: float
     pixels: Pixels
     layer: str
+
+    def picture(self) -> bytes:
+        """Return what the model sees as a PNG."""
+        return picture_of(self.pixels, "rgb")
 
 
 class Towards(NamedTuple):
@@ -121,7 +126,8 @@ def decoded(files: Sequence[Path], geometry: Geometry) -> dict[Path, Pixels]:
         try:
             found[file] = decode(file.read_bytes(), geometry)
         except (OSError, ImageError) as error:
-            raise UsageError(f"{file} cannot be explained: {error}; expected an image") from None
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise UsageError(f"{file} cannot be explained: {reason}; expected an image") from None
     return found
 
 

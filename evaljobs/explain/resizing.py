@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 Float64 = NDArray[np.float64]
 
 
-def in_blocks(values: Float64, height: int, width: int) -> Float64:
+def in_blocks(values: NDArray[Any], height: int, width: int) -> NDArray[Any]:
     """Return a map, ``[H, W]``, as ``[height, width]``: each place is a block of its pixels."""
     rows, columns = (np.arange(n) * m // n for n, m in zip((height, width), values.shape, strict=True))
     return values[np.ix_(rows, columns)]

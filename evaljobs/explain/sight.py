@@ -57,4 +57,5 @@ class Sight:
                 ImageErrorKind.UNREADABLE,
                 f"{uri} cannot be read again to be explained: {reason}; run again to take the images as they are now",
             )
-        return block.pixels[0]
+        pixels: NDArray[np.uint8] = block.pixels[0]
+        return pixels

@@ -14,7 +14,7 @@ from evaljobs.errors import ExportError
 from evaljobs.explain.checkpoints import explain_torch, require_grad_cam
 from evaljobs.explain.choosing import Classes
 from evaljobs.explain.onnx_files import Explanation, Pixels, Towards, class_target, decoded, in_rgb
-from evaljobs.explain.targets import Similarity
+from evaljobs.explain.targets import Similarity, Target
 from evaljobs.export.architecture import Built, build, require_torch
 from evaljobs.export.checkpoint import read_checkpoint
 from evaljobs.export.recipe import Recipe
@@ -60,8 +60,10 @@ def explain_checkpoint(
     found = []
     for file, block in pixels.items():
         image = _normalised(block, prepared)
+        target: Target
         if like is not None and towards.like is not None:
-            target, said = like, f"similarity to {towards.like.name}"
+            said = f"similarity to {towards.like.name}"
+            target = like
         else:
             row = _rows(built.module, image)[0]
             target, said = class_target(Classes(recipe.classes, "logits", {}), row, towards.of_class)

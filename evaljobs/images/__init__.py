@@ -9,6 +9,7 @@ looking                               digests and header facts of a listing
 pillow                                the guarded door to the decoder
 geometry, decode                      pixels, equal to torchvision's
 draft                                 pixels of large JPEGs, faster and not equal
+views                                 what is done to pixels: noise, blur, compression
 normalise                             what the network sees
 notices                               what happens silently elsewhere, named
 """

@@ -178,10 +178,10 @@ class UncertaintyJob(Job):
     def rank(self, result: Result) -> tuple[float, ...] | None:
         """Return the mean AUROC of foreign sets by the leading measure; without any, how small the risk is."""
         found = result["measures"][result["measure"]]
-        areas = [of_set["detection"]["auroc"] for of_set in found["foreign"].values()]
+        areas = [of_set["detection"]["auroc"] for of_set in found["sets"].values() if of_set["detection"] is not None]
         if areas:
             return (sum(areas) / len(areas),)
-        coverage = found["known"]["coverage"]
+        coverage = found["sets"]["set"]["coverage"]
         return None if coverage is None else (-coverage["aurc"],)
 
     def passes(self, rows: Mapping[str, Rows]) -> Passes:

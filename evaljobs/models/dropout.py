@@ -24,6 +24,23 @@ def count_dropout(model: onnx.ModelProto) -> Dropout:
     return Dropout(len(dropouts), sum(is_live(node, opset_of(model), constants) for node in dropouts))
 
 
+def silence_dropout(model: onnx.ModelProto) -> None:
+    """Take all Dropout nodes out of training mode, in place: the model gives what it gives without dropout.
+
+    onnxruntime does so for most of them by itself, and not for one that a graph begins with.
+    """
+    constants, opset = constants_of(model), opset_of(model)
+    for node in all_nodes(model):
+        if node.op_type != "Dropout" or not is_live(node, opset, constants):
+            continue
+        if opset < _BY_ATTRIBUTE:
+            kept = [attribute for attribute in node.attribute if attribute.name != "is_test"]
+            del node.attribute[:]
+            node.attribute.extend([*kept, onnx.helper.make_attribute("is_test", 1)])
+        else:
+            del node.input[_TRAINING_MODE:]
+
+
 def opset_of(model: onnx.ModelProto) -> int:
     """Return the version of ONNX's own operators in a model."""
     return next((o.version for o in model.opset_import if o.domain in {"", "ai.onnx"}), 1)

@@ -48,7 +48,7 @@ def feed_masks(model: onnx.ModelProto) -> tuple[onnx.ModelProto, tuple[Drop, ...
     for node in graph.node:
         if node.op_type != "Dropout" or not is_live(node, opset, constants):
             nodes.append(NodeProto.FromString(node.SerializeToString()))
-        elif ratio := _ratio(node, opset, constants):
+        elif ratio := _ratio(node, constants):
             drops.append(Drop(_fresh(f"dropout_mask_{len(drops)}", taken), node.input[0], ratio))
             nodes += _product(node, drops[-1].mask, types.get(node.input[0], TensorProto.FLOAT), taken)
         else:
@@ -61,7 +61,9 @@ def feed_masks(model: onnx.ModelProto) -> tuple[onnx.ModelProto, tuple[Drop, ...
 
 
 def _refuse_hidden(model: onnx.ModelProto, opset: int, constants: dict[str, TensorProto]) -> None:
-    """Refuse live dropout whose mask cannot be told from outside."""
+    """Refuse live dropout whose mask cannot be told from outside, and how dropout was written long ago."""
+    if opset < BY_INPUT:
+        raise _cannot(f"its opset {opset} is older than {BY_INPUT}")
     live = [node for node in all_nodes(model) if node.op_type == "Dropout" and is_live(node, opset, constants)]
     main = sum(node.op_type == "Dropout" and is_live(node, opset, constants) for node in model.graph.node)
     if len(live) > main:
@@ -91,14 +93,11 @@ def _fresh(name: str, taken: set[str]) -> str:
     return name
 
 
-def _ratio(node: NodeProto, opset: int, constants: dict[str, TensorProto]) -> float:
-    if opset < BY_INPUT:
-        ratio = next((attribute.f for attribute in node.attribute if attribute.name == "ratio"), _DEFAULT_RATIO)
-    else:
-        name = node.input[_RATIO] if len(node.input) > _RATIO else ""
-        if name and (name not in constants or is_external(constants[name])):
-            raise _cannot(f"the ratio {name!r} of a Dropout is computed when the model runs")
-        ratio = float(numpy_helper.to_array(constants[name]).reshape(-1)[0]) if name else _DEFAULT_RATIO
+def _ratio(node: NodeProto, constants: dict[str, TensorProto]) -> float:
+    name = node.input[_RATIO] if len(node.input) > _RATIO else ""
+    if name and (name not in constants or is_external(constants[name])):
+        raise _cannot(f"the ratio {name!r} of a Dropout is computed when the model runs")
+    ratio = float(numpy_helper.to_array(constants[name]).reshape(-1)[0]) if name else _DEFAULT_RATIO
     if not 0 <= ratio < 1:
         raise _cannot(f"a Dropout has the ratio {ratio:g}: nothing would be left")
     return ratio

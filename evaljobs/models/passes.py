@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Collection
 
 from evaljobs.errors import ModelErrorKind
-from evaljobs.models.model import PASSES, SCORES, Lack, Model, Output, Passes
+from evaljobs.models.model import PASSES, SCORES, Dropout, Lack, Model, Output, Passes
 
 
 def with_passes(model: Model, passes: Passes) -> Model:
@@ -14,10 +15,9 @@ def with_passes(model: Model, passes: Passes) -> Model:
     Its outputs are the class scores without dropout, and what the passes say together. A model that cannot be run so is
     the model itself, with the reason among what it lacks.
     """
-    if SCORES in model.lacks or SCORES not in model.roles:
-        return model
-    if not model.dropout.active:
-        return dataclasses.replace(model, lacks={**model.lacks, PASSES: _no_dropout(model)})
+    lacks = {**model.lacks, **lacking_dropout(model.dropout, {PASSES})}
+    if lacks.keys() & {SCORES, PASSES} or SCORES not in model.roles:
+        return dataclasses.replace(model, lacks=lacks)
     scores = model.output(SCORES)
     together = Output(PASSES, scores.tensor, scores.pooling, scores.channels_last)
     roles = {SCORES: scores.role, PASSES: PASSES}
@@ -31,14 +31,17 @@ def without_passes(model: Model) -> Model:
     return dataclasses.replace(model, outputs=tuple(output for output in model.outputs if output.role != PASSES))
 
 
-def _no_dropout(model: Model) -> Lack:
-    if model.dropout.nodes:
-        found = f"none of its {model.dropout.nodes} Dropout node(s) is in training mode: they drop nothing"
+def lacking_dropout(dropout: Dropout, needs: Collection[str]) -> dict[str, Lack]:
+    """Return why a model cannot be run with dropout, by role, where a job needs that; nothing where it can."""
+    if PASSES not in needs or dropout.active:
+        return {}
+    if dropout.nodes:
+        found = f"none of its {dropout.nodes} Dropout node(s) is in training mode: they drop nothing"
     else:
         found = "it has no Dropout node: exporters leave dropout out"
-    return Lack(
-        ModelErrorKind.NO_DROPOUT,
+    message = (
         f"a job needs passes with dropout, and every pass of this model would be the same: {found}. Export it with its "
         "dropout, `evaljobs export --keep-dropout` (with torch.onnx.export: training=TrainingMode.TRAINING), or leave "
-        "`passes` out",
+        "`passes` out"
     )
+    return {PASSES: Lack(ModelErrorKind.NO_DROPOUT, message)}

@@ -14,6 +14,7 @@ from evaljobs.models.files import Candidate, find_models
 from evaljobs.models.inspect import Graph
 from evaljobs.models.known import Known
 from evaljobs.models.model import DEFAULT_BATCH_SIZE, EMBEDDING, Cost, Input, Model, Pixels, Refused
+from evaljobs.models.passes import lacking_dropout
 from evaljobs.models.places import files_of
 from evaljobs.models.preprocessing import METADATA_KEY, resolve_preprocessing
 from evaljobs.models.roles import Asked, pick_outputs
@@ -150,7 +151,7 @@ def resolve_one(candidate: Candidate, context: Context) -> Model:
         sources=files.sources(),
         series=candidate.series,
         roles=kept.roles,
-        lacks=kept.lacks,
+        lacks={**kept.lacks, **lacking_dropout(graph.dropout, context.needs)},
         scores=kept.scores,
     )
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from evaljobs.models.dropout import silence_dropout
 from evaljobs.models.dropout_graph import Drop, feed_masks
 from evaljobs.models.graph import cut, embed_shapes, follow_links
 from evaljobs.models.inspect import read_proto
@@ -24,7 +25,7 @@ class Source(NamedTuple):
 
 
 def source_of(model: Model, also: Sequence[str] = ()) -> Source:
-    """Return a model's graph with the outputs that are kept; with masks as inputs where it is run with dropout.
+    """Return a model's graph with the outputs that are kept, without dropout, or with its masks as inputs.
 
     Parameters
     ----------
@@ -38,14 +39,15 @@ def source_of(model: Model, also: Sequence[str] = ()) -> Source:
     """
     folder = model.path.parent
     wanted = list(dict.fromkeys([*(output.tensor for output in model.outputs), *also]))
-    as_it_is = set(wanted) == set(model.graph_outputs) and not model.external_files
-    if as_it_is and model.passes is None:
+    if set(wanted) == set(model.graph_outputs) and not model.external_files and not model.dropout.active:
         return Source(str(model.path), folder)
     proto = read_proto(model.path)
     cut(proto, wanted)
     drops: tuple[Drop, ...] = ()
     if model.passes is not None:
         proto, drops = feed_masks(proto)
+    elif model.dropout.active:
+        silence_dropout(proto)
     embed_shapes(proto, folder)
     folder = follow_links(proto, folder)
     return Source(proto.SerializeToString(), folder, drops)

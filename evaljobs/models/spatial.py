@@ -89,9 +89,9 @@ def named_layer(known: Outline, name: str) -> Layer:
     makers = _makers(known)
     if name not in makers:
         near = difflib.get_close_matches(name, makers, n=3, cutoff=0.5)
-        hint = f"the nearest names are {', '.join(map(repr, near))}" if near else _advice(known)
+        hint = f"The nearest names are {', '.join(map(repr, near))}" if near else _advice(known)
         raise _unusable(
-            f"there is no tensor {name!r} among the {len(makers)} that the output {known.output!r} needs; {hint}"
+            f"there is no tensor {name!r} among the {len(makers)} that the output {known.output!r} needs. {hint}"
         )
     shape, layer = known.shapes.of(name), _layer(known, name, makers)
     if layer is None:

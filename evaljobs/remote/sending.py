@@ -10,11 +10,11 @@ from typing import BinaryIO
 
 from evaljobs.errors import RemoteError, RemoteErrorKind
 from evaljobs.remote.connection import connection
-from evaljobs.remote.objects import replace, require_bucket
+from evaljobs.remote.objects import replace, require_bucket, stat
 from evaljobs.remote.patience import patiently
 from evaljobs.remote.uri import split
 
-# Up to here a file is one request; a larger one is sent in pieces of this size, or of more where they would be too many.
+# Up to here a file is one request; a larger one is sent in pieces of this size, larger where they would be too many.
 PIECE_BYTES = 64 << 20
 # S3 takes ten thousand.
 _MOST_PIECES = 9000
@@ -52,13 +52,13 @@ def _send_pieces(file: BinaryIO, path: Path, uri: str, digest: str, piece_bytes:
     begun = patiently("write", uri, lambda: connection().send("create_multipart_upload", **place))
     upload = {**place, "UploadId": begun["UploadId"]}
     try:
-        found, parts = hashlib.sha256(), []
+        found, parts, sizes = hashlib.sha256(), [], []
         for number, piece in enumerate(_pieces(file, piece_bytes), start=1):
             found.update(piece)
+            sizes.append(len(piece))
             parts.append(_sent(uri, {**upload, "PartNumber": number}, piece))
         _check(path, found.hexdigest(), digest)
-        done = {"Parts": parts}
-        patiently("write", uri, lambda: connection().send("complete_multipart_upload", **upload, MultipartUpload=done))
+        _complete(uri, {**upload, "MultipartUpload": {"Parts": parts}}, sum(sizes))
     except BaseException:
         # Pieces that nobody puts together are paid for; buckets may have a rule that deletes them, too.
         with contextlib.suppress(Exception):
@@ -69,6 +69,16 @@ def _send_pieces(file: BinaryIO, path: Path, uri: str, digest: str, piece_bytes:
 def _sent(uri: str, part: dict[str, object], piece: bytes) -> dict[str, object]:
     answer = patiently("write", uri, lambda: connection().send("upload_part", **part, Body=piece))
     return {"PartNumber": part["PartNumber"], "ETag": answer["ETag"]}
+
+
+def _complete(uri: str, upload: dict[str, object], size: int) -> None:
+    """Put the pieces together; where the answer to that was lost, another try finds no pieces, and the object there."""
+    try:
+        patiently("write", uri, lambda: connection().send("complete_multipart_upload", **upload))
+    except RemoteError:
+        found = stat(uri)
+        if found is None or found.size != size:
+            raise
 
 
 def _pieces(file: BinaryIO, piece_bytes: int) -> Iterator[bytes]:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 Document = Mapping[str, Any]
 
 OK = "ok"
-VERIFICATION, CLASSIFICATION, MAP = "verification", "classification", "map"
+VERIFICATION, CLASSIFICATION, MAP, UNCERTAINTY = "verification", "classification", "map", "uncertainty"
 
 
 class Group(NamedTuple):

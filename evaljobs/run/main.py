@@ -13,7 +13,7 @@ from evaljobs.engine import execution, output, todo
 from evaljobs.engine.device import choose_device, runtime_of
 from evaljobs.engine.exclusion import Exclusion
 from evaljobs.engine.output import Output
-from evaljobs.engine.prepare import Prepared, prepare, refuse_inside_images
+from evaljobs.engine.prepare import Prepared, output_folder, prepare, refuse_inside_images
 from evaljobs.engine.results import OK, assemble
 from evaljobs.engine.thumbnails import write_thumbnails
 from evaljobs.errors import ExitCode, RunFailedError, UsageError
@@ -108,7 +108,7 @@ def run(
         evaluations, wanted = _to_do(prepared, exclusion)
         if wanted:
             cluster = cluster or _connected(stack, config, None)
-        watch = Watch(prepared, record, progress)
+        watch = stack.enter_context(contextlib.closing(Watch(prepared, record, progress)))
         watch.begin(evaluations, wanted)
         if wanted and cluster is not None:
             prepared = _computed(_Start(prepared, exclusion, record, out), wanted, cluster, watch)
@@ -163,12 +163,6 @@ def _computed(start: _Start, wanted: Sequence[todo.Evaluation], cluster: Cluster
             return computation.carry_out(wanted, cluster, nonce)
     except ClusterError as error:
         raise RunFailedError(f"{error}. What was computed is kept: run the same command again") from error
-
-
-def output_folder(config: Config, path: Path) -> str:
-    """Return the output folder that a configuration names, or ``<name>-results`` beside it."""
-    base = path.resolve().parent
-    return locate(config.out, base) if config.out else str(base / f"{config.name or path.stem}-results")
 
 
 def _used(prepared: Prepared, evaluations: Iterable[todo.Evaluation]) -> tuple[set[str], set[str]]:

@@ -49,6 +49,10 @@ class Watch:
         for refused in prepared.refused:
             self.lost(refused.name, refused.kind)
 
+    def close(self) -> None:
+        """Let go of the metrics, before Ray is left."""
+        self._meters.close()
+
     # Before anything is computed
 
     def begin(self, evaluations: Collection[Evaluation], wanted: Collection[Evaluation]) -> None:

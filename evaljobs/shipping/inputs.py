@@ -113,9 +113,8 @@ def find_inputs(config: Config, base: Path, cache: Store) -> Inputs:
     listings = {one.name: one.listing for one in sets}
     files = _find_files(config, jobs, {name: listings[of] for name, of in shown.items()}, base)
     models = _find_models(config, jobs, base, cache)
-    for one in models:
-        if isinstance(one.resolved, Refused):
-            notes.append(f"the run will refuse {one.resolved.name}: {one.resolved.message}")
+    refused = (one.resolved for one in models if isinstance(one.resolved, Refused))
+    notes += [f"the run will refuse {one.name}: {one.message}" for one in refused]
     return Inputs(sets, models, files, tuple(notes))
 
 

@@ -63,10 +63,9 @@ def _placed(found: FoundModel, folder: str) -> tuple[str, list[Upload]]:
     own = f"{folder}/{digest}"
     place = f"{own}/{_ODD.sub('_', path.name)}"
     external = found.resolved.external_files if isinstance(found.resolved, Model) else ()
+    data = {f"{own}/{file.relative_to(path.parent).as_posix()}": file for file in external}
     uploads = [Upload(place, path.stat().st_size, path, digest="" if external else digest)]
-    for file in external:
-        uploads.append(Upload(f"{own}/{file.relative_to(path.parent).as_posix()}", file.stat().st_size, file))
-    return place, uploads
+    return place, uploads + [Upload(other, file.stat().st_size, file) for other, file in data.items()]
 
 
 def _entry(found: FoundModel, place: str) -> Models:

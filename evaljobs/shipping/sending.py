@@ -67,5 +67,3 @@ def _sent(upload: Upload) -> Upload:
     except OSError as error:
         raise UsageError(f"{upload.path} cannot be read: {error.strerror or error}; no job was submitted") from None
     return upload
-
-

@@ -15,6 +15,7 @@ from evaljobs.errors import InputError
 from evaljobs.uncertainty.blocks import Float64, checked
 from evaljobs.uncertainty.coverage import Coverage, risk_coverage
 from evaljobs.uncertainty.detection import Detection, Sides, detect
+from evaljobs.uncertainty.sets import KNOWN
 from evaljobs.uncertainty.threshold import Split, Threshold, at_share, given, split
 
 SHARE = 0.1
@@ -102,13 +103,12 @@ class Uncertainty:
     n_groups: int
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as it stands in results.json."""
+        """Return it as it stands in results.json; the in-distribution set is named ``set``."""
+        several = {KNOWN: self.known, **self.corrupted, **self.foreign}
         return {
             "threshold": self.threshold.to_json(),
-            "known": self.known.to_json(),
-            "corrupted": {name: found.to_json() for name, found in self.corrupted.items()},
-            "foreign": {name: found.to_json() for name, found in self.foreign.items()},
             "n_groups": self.n_groups,
+            "sets": {name: found.to_json() for name, found in several.items()},
         }
 
 

@@ -38,7 +38,7 @@ def read_stages(log: str) -> list[Reported]:
     models: dict[str, Reported] = {}
     counts: list[Reported] = []
     for text in log.splitlines():
-        line = parse_line(text)
+        line = parse_line(text) or {}
         match line:
             case {"event": "begin"}:
                 stages, models, counts = {}, {}, []
@@ -86,7 +86,7 @@ def in_words(text: str) -> str:
 
     Nothing in ours is left that a terminal would obey, and a name cannot begin a line of its own.
     """
-    line = parse_line(text)
+    line = parse_line(text) or {}
     match line:
         case {"event": "stage", "stage": stage, "done": done, "total": total, "model": model}:
             words = f"{stage}: {_number(done)} of {_number(total)}" if total else str(stage)

@@ -3,6 +3,7 @@
 program                     the program: its commands, its exit codes, what an interruption says
 options                     what several commands take
 jobs                        submit, jobs, logs, stop
+clusters, manifests         up, down, status; manifest
 schedules, scheduler        schedule add, ls, rm, run-now, history, accept, quota; the daemon
 """
 

@@ -110,13 +110,14 @@ def jobs(address: str | None, insecure: bool, as_json: bool) -> None:
 def logs(job: str, address: str | None, insecure: bool, follow: bool, raw: bool) -> None:
     """Print what a job has printed."""
     from raycluster.jobs.commands import logs as read_logs
+    from raycluster.jobs.submissions import shown
     from raycluster.program import find_program
 
     program = find_program()
     for line in read_logs(job, address, insecure=insecure, follow=follow):
-        shown = line if raw else program.line(line)
-        if shown is not None:
-            click.echo(shown)
+        words = line if raw else shown(program, line)
+        if words is not None:
+            click.echo(words)
 
 
 @click.command()

@@ -18,10 +18,15 @@ from raycluster.errors import ClusterError, LostError
 
 # Each command and where it is: imported when it is called, or when its help is.
 COMMANDS = {
+    "up": "raycluster.cli.clusters:up",
+    "down": "raycluster.cli.clusters:down",
+    "status": "raycluster.cli.clusters:status",
+    "sensors": "raycluster.cli.sensors:sensors",
     "submit": "raycluster.cli.jobs:submit",
     "jobs": "raycluster.cli.jobs:jobs",
     "logs": "raycluster.cli.jobs:logs",
     "stop": "raycluster.cli.jobs:stop",
+    "manifest": "raycluster.cli.manifests:manifest",
     "schedule": "raycluster.cli.schedules:schedule",
     "scheduler": "raycluster.cli.scheduler:scheduler",
 }

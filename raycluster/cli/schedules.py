@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -38,11 +39,8 @@ def open_state(state: Path | None) -> tuple[Path, Book]:
     ClusterError
         If it cannot be used, or the libraries for it are not installed.
     """
-    try:
-        import cronsim  # noqa: F401 - whether they are there
-        import sqlalchemy  # noqa: F401
-    except ImportError:
-        raise ClusterError("schedules need two more libraries: pip install 'evaljobs[schedule]'") from None
+    if missing := [name for name in ("sqlalchemy", "cronsim") if find_spec(name) is None]:
+        raise ClusterError(f"schedules need {' and '.join(missing)}: pip install 'evaljobs[schedule]'")
     from raycluster.schedule.book import Book
     from raycluster.schedule.database import Database
     from raycluster.schedule.places import default_state
@@ -174,6 +172,7 @@ def run_now(name: str, state: Path | None, wait: bool) -> int:
 @state_option
 def history(name: str | None, state: Path | None, limit: int, as_json: bool) -> None:
     """List the last runs, of one schedule or of all: what became of them, and why."""
+    from raycluster.schedule.document import why
     from raycluster.schedule.listing import documents
     from raycluster.schedule.records import State, time_text
 
@@ -191,7 +190,7 @@ def history(name: str | None, state: Path | None, limit: int, as_json: bool) -> 
             run.attempt,
             run.preemptions,
             _told(book, run),
-            next(iter((run.reason or run.verdict).splitlines()), "-"),
+            why(run) or "-",
         ]
         for run in runs
     ]

@@ -34,7 +34,7 @@ _SSH = 22
 
 
 def _is_aws(written: Written) -> bool:
-    return written.config["provider"].get("type") == "aws"
+    return bool(written.config["provider"].get("type") == "aws")
 
 
 def unknown_provider_keys(written: Written) -> Iterator[str]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import copy
 import dataclasses
+import io
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -118,9 +120,11 @@ def _completed(path: Path, config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the file with Ray's defaults, checked by Ray."""
     from ray.autoscaler._private.util import prepare_config, validate_config
 
+    said = io.StringIO()  # notices about containers, of which there are none; `ray up` prints them too
     try:
-        completed: dict[str, Any] = prepare_config(copy.deepcopy(dict(config)))
-        validate_config(completed)
+        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+            completed: dict[str, Any] = prepare_config(copy.deepcopy(dict(config)))
+            validate_config(completed)
     except Exception as error:  # Ray raises of every kind: jsonschema's, ValueError, NotImplementedError, ...
         at = ".".join(str(part) for part in getattr(error, "absolute_path", ()))
         reason = getattr(error, "message", None) or str(error) or type(error).__name__

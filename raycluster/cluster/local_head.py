@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,15 +29,24 @@ from raycluster.access.web import get_json
 from raycluster.errors import ClusterError, DeniedError
 
 HOST = "127.0.0.1"
+# Without the second, Ray takes the machine's address in place of loopback, and its processes listen everywhere. It is
+# Ray's way on laptops: a cluster of one machine.
+_SETTINGS = {
+    MODE: "token",
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    # What a later Ray does anyway, and this one warns about.
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
 # A busy machine takes longer than the usual ten seconds.
 _UP_S = 120.0
 _DOWN_S = 20.0
 _KILL_S = 10.0
 _POLL_S = 0.2
 _LOG = "head.log"
-_TOLD_LINES = 15
+_TOLD_LINES = 5
 # Of the socket's path, which the kernel limits: a folder of its own, short, and closed to others.
-_PREFIX = "raycluster-"
+_FOLDERS, _PREFIX = "/tmp", "raycluster-"  # noqa: S108 - private folders in it
 
 
 class Size(NamedTuple):
@@ -76,8 +85,8 @@ def start_head(size: Size = Size(), ports: Ports = Ports()) -> Started:  # noqa:
         ensure_token()
         for port in ports:
             _must_be_free(port)
-        folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir="/tmp"))
-        process = _launch(_command(size, ports, folder), folder, {MODE: "token"})
+        folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=_FOLDERS))
+        process = _launch(_command(size, ports, folder), folder)
         head = LocalHead(
             pid=process.pid,
             started=psutil.Process(process.pid).create_time(),
@@ -172,9 +181,11 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _launch(command: list[str], folder: Path, settings: Mapping[str, str]) -> subprocess.Popen[bytes]:
+def _launch(command: list[str], folder: Path) -> subprocess.Popen[bytes]:
     """Start a process that neither this one's end nor its terminal's ends."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_ADDRESS")}
+    environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+    # Jobs find `python` there: the one that has the program, whether its virtual environment is activated or not.
+    environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), environment.get("PATH", os.defpath)])
     with (folder / _LOG).open("wb") as log:
         return subprocess.Popen(  # noqa: S603 - Ray's own command, no shell
             command,
@@ -182,7 +193,7 @@ def _launch(command: list[str], folder: Path, settings: Mapping[str, str]) -> su
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            env=environment | dict(settings),
+            env=environment | _SETTINGS,
             cwd=folder,
         )
 
@@ -211,8 +222,10 @@ def _knows_nodes(server: Server) -> bool:
 
 
 def _told(head: LocalHead) -> str:
+    """Return the last lines that Ray printed, without stacks."""
     text = Path(head.folder, _LOG).read_text(encoding="utf-8", errors="replace")
-    return "\n".join(f"  {line}" for line in text.splitlines()[-_TOLD_LINES:])
+    lines = [line for line in text.splitlines() if line.strip() and not line.startswith((" ", "Traceback"))]
+    return "\n".join(f"  {line}" for line in lines[-_TOLD_LINES:])
 
 
 def _end(head: LocalHead) -> None:
@@ -244,10 +257,12 @@ def _family(head: LocalHead) -> list[psutil.Process]:
 
 
 def _holders(folder: str) -> list[psutil.Process]:
-    """Return the processes that were started with the head's folder, whose name nothing else has."""
-    own = os.getpid()
-    return [
-        process
-        for process in psutil.process_iter(["cmdline"])
-        if process.pid != own and any(folder in argument for argument in process.info["cmdline"] or ())
-    ]
+    """Return the processes of a head by its folder, in which all of them were started; nothing else knows its name."""
+    return [process for process in psutil.process_iter() if process.pid != os.getpid() and _is_inside(process, folder)]
+
+
+def _is_inside(process: psutil.Process, folder: str) -> bool:
+    try:
+        return Path(process.cwd()).is_relative_to(folder)
+    except (psutil.Error, OSError):  # somebody else's, or gone
+        return False

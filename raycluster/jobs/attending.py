@@ -14,7 +14,7 @@ from raycluster.errors import ClusterError, ForgottenError, LostError, Unreachab
 from raycluster.jobs.commands import stop_and_wait
 from raycluster.jobs.following import PATIENCE_S, Follower
 from raycluster.jobs.job import Job
-from raycluster.jobs.submissions import died, never_began
+from raycluster.jobs.submissions import died, never_began, shown
 from raycluster.jobs.submitting import Say, Submitted, send
 
 RETRIES = 3
@@ -194,9 +194,9 @@ class _Watch:
                 self._moved = time.monotonic()
                 if not self._begun:
                     self._log.append(line)
-                shown = self._submitted.errand.program.line(line)
-                if shown is not None:
-                    show(shown)
+                words = shown(self._submitted.errand.program, line)
+                if words is not None:
+                    show(words)
             elif not self._begun and time.monotonic() - self._moved > self._patience.start_s:
                 self._look_whether_it_waits()
 
@@ -208,7 +208,7 @@ class _Watch:
         LostError
             With what is missing.
         """
-        from raycluster.cluster.demand import waiting_for
+        from raycluster.cluster.looking import waiting_for
 
         self._moved = time.monotonic()
         stages = self._submitted.errand.program.stages("\n".join(self._log))
@@ -217,7 +217,8 @@ class _Watch:
             self._log.clear()
             return
         job = self._server.find(self._id)
-        reason = waiting_for(self._server.server)
+        waiting = waiting_for(self._server.server, self._id)
+        reason = "; ".join(f"{one.demand.count} of {one.demand.what} wait: {one.reason}" for one in waiting)
         if job is not None and job.status == "pending" and not reason:
             reason = f"its environment is not ready: {job.message}"
         if reason:

@@ -23,6 +23,8 @@ _JOBS = "/api/jobs/"
 _PUT_S = 600.0
 # A head that has just started looks for its own agent first.
 _POST_S = 60.0
+_POSTS = 4
+_NO_AGENT = b"No available agent"
 _SUBMISSION = "SUBMISSION"
 _STATUS: dict[str, Status] = {
     "PENDING": "pending",
@@ -77,7 +79,7 @@ class RayJobServer:
             "runtime_env": runtime_env,
             "metadata": dict(submission.metadata),
         }
-        answer = ask(self.server, "POST", _JOBS, body=body, timeout_s=_POST_S)
+        answer = self._posted(body)
         found = self.find(submission.id)
         # Ray has no word of its own for an id that is taken: whoever lost the race finds the other's job.
         if found is None:
@@ -115,6 +117,14 @@ class RayJobServer:
     def follow(self, job_id: str) -> Iterator[str]:
         """Yield each line that a job prints once, from the first, until it ends; the connection may break meanwhile."""
         return follow(self, job_id)
+
+    def _posted(self, body: dict[str, Any]) -> Answer:
+        """Return the answer to a submission; a head that has just started is asked again, as it says itself."""
+        for _ in range(_POSTS):
+            answer = ask(self.server, "POST", _JOBS, body=body, timeout_s=_POST_S)
+            if _NO_AGENT not in answer.body:
+                break
+        return answer
 
     def _sent(self, package: Package) -> str:
         """Return the uri of a package that the cluster has; what is there is not sent again."""

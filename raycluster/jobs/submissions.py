@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from raycluster.jobs.job import Job, Submission
-from raycluster.program import DEFAULT, Parcel
+from raycluster.program import DEFAULT, Parcel, Program
 
 # Keys of a job's metadata.
 PROGRAM = "raycluster.program"
@@ -83,6 +83,14 @@ _NOT_BEGUN = (
     "Job supervisor actor failed to start",
     "Failed to start supervisor actor",
 )
+
+
+def shown(program: Program, line: str) -> str | None:
+    """Return a line of a job's log for people; None for what Ray writes into it before the program speaks."""
+    return None if _OF_RAY.match(line) else program.line(line)
+
+
+_OF_RAY = re.compile(r"Running entrypoint for job |\d{4}-\d\d-\d\d \S+\tINFO job_manager\.py")
 
 
 def submission(

@@ -110,6 +110,7 @@ def submit(
     server.jobs()  # who has no access knows it before anything is read
     program = find_program()
     parcel = packed(program, Path(config), wish)
+    program.check(parcel)
     errand = Errand(server, program, parcel, wish.tree)
     for note in (*parcel.notes, *_credentials_note(server, parcel)):
         say(note)

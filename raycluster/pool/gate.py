@@ -110,8 +110,8 @@ def _sensors(rules: Rules, own: Own, *, gpu: bool) -> list[tuple[Sensor, Limits]
     """Return the sensors of this process that something is asked of."""
     found: list[tuple[Sensor, Limits]] = []
     if rules.cpu:
-        machine = RecordedSensor("cpu", [row.cpu for row in rules.recording]) if rules.recording else MachineSensor(own)
-        found.append((machine, rules.cpu))
+        recorded = RecordedSensor("cpu", [row.cpu for row in rules.recording]) if rules.recording else None
+        found.append((recorded or MachineSensor(own, rules.cpu), rules.cpu))
     if rules.gpu and gpu:
         recorded = RecordedSensor("gpu", [row.gpu for row in rules.recording]) if rules.recording else None
         found.append((recorded or NvmlSensor(os.environ.get("CUDA_VISIBLE_DEVICES"), own), rules.gpu))

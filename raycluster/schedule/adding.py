@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import textwrap
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,7 @@ from raycluster.access.addresses import parse_address
 from raycluster.errors import ClusterError
 from raycluster.program import Parcel, Program
 from raycluster.schedule.book import Book
-from raycluster.schedule.cron import check_cron, next_due
+from raycluster.schedule.cron import check_cron, check_timezone, next_due
 from raycluster.schedule.deciding.ending import NOTHING
 from raycluster.schedule.records import EVERYBODY, CatchUp, Outcome, Run, Schedule, State, due_text
 
@@ -61,10 +62,15 @@ def add(book: Book, wanted: Wanted, find_program: Callable[[str], Program], now:
     except ClusterError as error:
         mistakes.append(str(error))
     if mistakes or parcel is None:
-        lines = "\n".join(f"  {mistake}" for mistake in mistakes)
+        lines = "\n".join(textwrap.indent(mistake, "    ").removeprefix("  ") for mistake in mistakes)
         raise ClusterError(f"{len(mistakes)} mistake(s), nothing was scheduled\n{lines}")
     name = wanted.name or _NO_NAME.sub("-", parcel.name).strip("-._")[:64]
     schedule = _schedule(wanted, name or "run", parcel.webhook, now)
+    if any(run.schedule == schedule.name and run.state is not State.ENDED for run in book.snapshot().runs):
+        raise ClusterError(
+            f"a run of {schedule.name!r} has not ended yet; choose another name with --name, or wait, or stop it with "
+            f"`raycluster schedule rm {schedule.name} --stop`"
+        )
     if not book.add_schedule(schedule):
         raise ClusterError(
             f"there is a schedule {schedule.name!r} already; remove it first (`raycluster schedule rm "
@@ -88,13 +94,21 @@ def _mistake(check: Callable[[Book, Wanted, float], None], book: Book, wanted: W
 
 
 def _check_cron(_book: Book, wanted: Wanted, now: float) -> None:
-    check_cron(wanted.cron, wanted.timezone, now)
+    check_cron(wanted.cron, now)
+
+
+def _check_timezone(_book: Book, wanted: Wanted, _now: float) -> None:
+    check_timezone(wanted.timezone)
 
 
 def _check_names(_book: Book, wanted: Wanted, _now: float) -> None:
-    for what, name in (("name", wanted.name), ("team", wanted.team)):
-        if name is not None and not _NAME.fullmatch(name):
-            raise ClusterError(f"found the {what} {name!r}; {_NAME_RULE}")
+    if wanted.name is not None and not _NAME.fullmatch(wanted.name):
+        raise ClusterError(f"found the name {wanted.name!r}; {_NAME_RULE}")
+
+
+def _check_team(_book: Book, wanted: Wanted, _now: float) -> None:
+    if not _NAME.fullmatch(wanted.team):
+        raise ClusterError(f"found the team {wanted.team!r}; {_NAME_RULE}")
     if wanted.team == EVERYBODY:
         raise ClusterError(f"the team {EVERYBODY!r} stands for all teams together; name one of them")
 
@@ -115,7 +129,7 @@ def _check_address(_book: Book, wanted: Wanted, _now: float) -> None:
         parse_address(wanted.address, insecure=wanted.insecure)
 
 
-_CHECKS = (_check_cron, _check_names, _check_quota, _check_address)
+_CHECKS = (_check_cron, _check_timezone, _check_names, _check_team, _check_quota, _check_address)
 
 
 def find(book: Book, name: str) -> Schedule:

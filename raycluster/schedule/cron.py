@@ -16,32 +16,45 @@ from cronsim import CronSim, CronSimError
 
 from raycluster.errors import ClusterError
 
+# The last second that dates can say.
+NEVER = 253402300799
 
-def check_cron(expression: str, timezone: str, now: float) -> None:
-    """Refuse an expression that is none or is never due, and an unknown timezone.
+
+def check_timezone(timezone: str) -> None:
+    """Refuse a timezone that is unknown here.
+
+    Raises
+    ------
+    ClusterError
+        Naming it.
+    """
+    _zone(timezone)
+
+
+def check_cron(expression: str, now: float) -> None:
+    """Refuse an expression that is none, or is never due.
 
     Raises
     ------
     ClusterError
         Naming what is wrong.
     """
-    _zone(timezone)
     if (fields := len(expression.split())) != 5:
         raise ClusterError(
             f"the cron expression {expression!r} has {fields} field(s); expected five: minute, hour, day of month, "
             "month, day of week, such as '0 3 * * *'"
         )
     try:
-        next_due(expression, timezone, now)
+        due = next_due(expression, "UTC", now)
     except CronSimError as error:
         raise ClusterError(f"the cron expression {expression!r} cannot be read: {error}") from None
-    except StopIteration:
-        raise ClusterError(f"the cron expression {expression!r} is never due") from None
+    if due == NEVER:
+        raise ClusterError(f"the cron expression {expression!r} is never due")
 
 
 def next_due(expression: str, timezone: str, after: float) -> int:
-    """Return the first due time after a moment, exclusive. Both in Unix seconds."""
-    return next(_due_times(expression, timezone, after))
+    """Return the first due time after a moment, exclusive; `NEVER` where there is none. Both in Unix seconds."""
+    return next(_due_times(expression, timezone, after), NEVER)
 
 
 def due_times(expression: str, timezone: str, first: int, until: float, limit: int) -> tuple[list[int], int]:
@@ -57,7 +70,7 @@ def due_times(expression: str, timezone: str, first: int, until: float, limit: i
         if due > until or len(found) == limit:
             return found, due
         found.append(due)
-    raise ClusterError(f"the cron expression {expression!r} is never due again")
+    return found, NEVER
 
 
 def _due_times(expression: str, timezone: str, after: float) -> Iterator[int]:

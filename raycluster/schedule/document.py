@@ -38,8 +38,13 @@ def document(schedule: Schedule, run: Run, attempts: Sequence[Attempt]) -> dict[
 def summary(run: Run) -> str:
     """Return one line for people."""
     code = "" if run.exit_code is None else f" (exit code {run.exit_code})"
-    why = (run.reason or run.verdict).splitlines()
-    return f"{run.schedule}, due {time_text(run.due)}: {run.outcome}{code}" + (f": {why[0]}" if why else "")
+    found = why(run)
+    return f"{run.schedule}, due {time_text(run.due)}: {run.outcome}{code}" + (f": {found}" if found else "")
+
+
+def why(run: Run) -> str:
+    """Return in a line why a run has ended as it has; of gates the last, for there stands what has failed."""
+    return next(iter(run.reason.splitlines() or reversed(run.verdict.splitlines())), "")
 
 
 def _attempt(run: Run, attempt: Attempt) -> dict[str, Any]:

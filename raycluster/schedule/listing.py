@@ -24,7 +24,7 @@ def listed(book: Book, now: float) -> list[dict[str, Any]]:
 
 
 def _row(book: Book, schedule: Schedule, at: list[str]) -> dict[str, Any]:
-    last = next((run for run in book.history(schedule.name, 1000) if run.state is State.ENDED), None)
+    last = next((run for run in book.history(schedule.name, 100) if run.state is State.ENDED), None)
     return {
         "name": schedule.name,
         "config": schedule.config,

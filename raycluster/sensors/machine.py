@@ -9,7 +9,7 @@ from typing import NamedTuple
 import psutil
 
 from raycluster.sensors.own import Own
-from raycluster.sensors.readings import Kind, Quantity, Readings
+from raycluster.sensors.readings import Kind, Limits, Quantity, Readings
 
 # Shorter, and a moment is taken for the whole.
 _LEAST_S = 0.5
@@ -30,24 +30,32 @@ class MachineSensor:
     """Reads what others do to the machine: what the cluster's own processes use counts as free.
 
     A utilisation is the mean since the last look, and of half a second at the first.
+
+    Parameters
+    ----------
+    own
+        The cluster's processes here.
+    limits
+        What is not limited is not looked at.
     """
 
     kind: Kind = "cpu"
     device = "CPU"
 
-    def __init__(self, own: Own) -> None:
+    def __init__(self, own: Own, limits: Limits) -> None:
         self._own = own
-        self._last = self._times()
+        self._limits = limits
+        self._last = _Times(0, 0, 0, {}) if limits.utilisation is None else self._times()
 
     def read(self, *, worked: bool) -> Readings:  # noqa: ARG002 - own use is known here, and taken off
         """Look once."""
-        lacks = {}
-        memory, temperature = self._memory_mb(), _temperature()
-        if temperature is None:
-            lacks[Quantity.TEMPERATURE] = "this machine's processors tell none"
-        if memory is None:
-            lacks[Quantity.FREE_MEMORY_MB] = "this machine does not tell it"
-        return Readings(memory, self._utilisation(), temperature, lacks)
+        limits = self._limits
+        return Readings(
+            None if limits.free_memory_mb is None else self._memory_mb(),
+            None if limits.utilisation is None else self._utilisation(),
+            None if limits.temperature is None else _temperature(),
+            {Quantity.TEMPERATURE: "this machine's processors tell none"},
+        )
 
     def _utilisation(self) -> float:
         time.sleep(max(0.0, _LEAST_S - (time.monotonic() - self._last.at)))
@@ -69,11 +77,8 @@ class MachineSensor:
         busy = cpu.user + cpu.nice + cpu.system + getattr(cpu, "irq", 0) + getattr(cpu, "softirq", 0)
         return _Times(time.monotonic(), busy, busy + cpu.idle + getattr(cpu, "iowait", 0), own)
 
-    def _memory_mb(self) -> float | None:
-        try:
-            return (psutil.virtual_memory().available + self._own.memory_bytes()) / 2**20
-        except (psutil.Error, OSError):
-            return None
+    def _memory_mb(self) -> float:
+        return (psutil.virtual_memory().available + self._own.memory_bytes()) / 2**20
 
 
 def _temperature() -> float | None:

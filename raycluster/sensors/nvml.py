@@ -106,6 +106,15 @@ class NvmlSensor:
             return None
 
 
+def uuids() -> list[str]:
+    """Return the names of all GPUs that the driver knows; none where there is no driver."""
+    try:
+        nvml = _library()
+    except (OSError, ImportError, LookupError):
+        return []
+    return [nvml.nvmlDeviceGetUUID(nvml.nvmlDeviceGetHandleByIndex(n)) for n in range(nvml.nvmlDeviceGetCount())]
+
+
 def _library() -> Any:
     """Return pynvml with the driver's library loaded.
 

@@ -36,3 +36,4 @@ def test_with_ray_every_value_can_be_set(cluster: Cluster) -> None:
         meters.set(GAUGE.name, 0)
         with pytest.raises(KeyError):
             meters.add("undeclared", 1)
+        meters.close()

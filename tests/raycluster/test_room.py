@@ -19,6 +19,8 @@ from raycluster.pool.room import Node, alive, room
         ([Node(16, 2), Node(64, 0)], 1, 1, 2),
         ([Node(16, 2)], 1, 0.25, 8),
         ([Node(16, 2)], 1, 0.6, 2),
+        ([Node(16, 1)], 1, 1 / 3, 3),
+        ([Node(16, 2)], 1, 1 / 7, 14),
         ([Node(16, 8)], 1, 2, 4),
         ([Node(1, 8)], 1, 1, 1),
     ],

@@ -11,6 +11,7 @@ import pytest
 from evaljobs.classification.classification import classify
 from evaljobs.errors import UsageError
 from evaljobs.report.runs.reading import read_results
+from evaljobs.uncertainty.assessment import UncertainImages, assess_uncertainty
 from tests.report.runs import make_result, make_run
 
 
@@ -31,6 +32,14 @@ def classified():
 
 
 CLASSES = classified()
+UNSURE = {
+    "n_samples": 3,
+    "measure": "entropy",
+    "measures": {
+        "entropy": assess_uncertainty(UncertainImages([0.1, 0.2, 0.3], np.array([True, True, False]))).to_json()
+    },
+    "notes": [],
+}
 MAP = {
     "n_samples": 9,
     "n_shown": 9,
@@ -54,6 +63,10 @@ MAP = {
             without(make_result(0.8), "intervals", "replicates", "auroc"),
             "has not 20 replicates of auroc",
         ),
+        ("uncertainty", UNSURE, ()),
+        ("uncertainty", {**UNSURE, "measure": "doubt"}, "result.measures has no doubt"),
+        ("uncertainty", without(UNSURE, "measures", "entropy", "threshold"), "measures.entropy has no threshold"),
+        ("uncertainty", without(UNSURE, "measures", "entropy", "sets", "set", "split"), r"sets\.set has no split"),
         ("classification", CLASSES, ()),
         ("classification", {**CLASSES, "intervals": None, "calibration": None}, ()),
         ("classification", {}, "result has no n_samples"),

@@ -152,7 +152,7 @@ def test_key_holds_passes_and_seed(tmp_path: Path, classifier: Classifier) -> No
     assert "passes" not in key.key(plain, Runtime())
 
 
-@pytest.mark.parametrize("what", ["body", "mask", "ratio", "all"])
+@pytest.mark.parametrize("what", ["body", "mask", "ratio", "all", "opset"])
 def test_dropout_that_no_mask_can_be_fed_to_is_refused(tmp_path: Path, classifier: Classifier, what: str) -> None:
     """Never a pass that drops less than the model says."""
     model = onnx.load(classifier.write(tmp_path / "m.onnx"))
@@ -171,20 +171,10 @@ def test_dropout_that_no_mask_can_be_fed_to_is_refused(tmp_path: Path, classifie
     elif what == "ratio":
         graph.node.insert(4, helper.make_node("ReduceMin", ["m0"], ["r9"], keepdims=0))
         graph.node[5].input[1] = "r9"
+    elif what == "opset":
+        model.opset_import[0].version = 6
     else:
         graph.initializer[3].CopyFrom(onnx.numpy_helper.from_array(np.array(1.0, np.float32), "r1"))
     with pytest.raises(ModelError, match="export the model with dropout in its main graph") as raised:
         feed_masks(model)
     assert raised.value.kind is ModelErrorKind.UNSUPPORTED_OUTPUT
-
-
-def test_dropout_of_old_opsets_is_found() -> None:
-    """Before opset 7 a node says itself whether it drops; its ratio is an attribute."""
-    nodes = [helper.make_node("Dropout", ["x"], ["y"], ratio=0.4, is_test=0)]
-    infos = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 4]) for name in "xy"]
-    graph = helper.make_graph(nodes, "old", infos[:1], infos[1:])
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 6)], ir_version=3)
-    changed, drops = feed_masks(model)
-    assert [(drop.tensor, round(drop.ratio, 6)) for drop in drops] == [("x", 0.4)]
-    assert [node.op_type for node in changed.graph.node] == ["Mul"]
-    onnx.checker.check_model(changed)

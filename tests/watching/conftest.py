@@ -16,7 +16,13 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.faults.workload import write_workload
 
-ENVIRONMENT = {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
+# Between two reports of a process; a gauge that is not set again is forgotten after two of them.
+REPORT_S = 4
+ENVIRONMENT = {
+    "RAY_AUTH_MODE": "disabled",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_metrics_report_interval_ms": str(1000 * REPORT_S),
+}
 HOSTILE = 'quo"te\nnew\\line'
 
 
@@ -88,6 +94,18 @@ def evaljobs(*arguments: str | Path, **environment: str) -> Ran:
         check=False,
     )
     return Ran(done.returncode, done.stdout, done.stderr)
+
+
+def python(*arguments: str) -> subprocess.Popen[str]:
+    """Start a program in a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, **ENVIRONMENT},
+        text=True,
+    )
 
 
 @pytest.fixture(scope="module")

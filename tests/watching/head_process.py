@@ -20,8 +20,6 @@ def main() -> None:
         object_store_memory=80 * 2**20,
         include_dashboard=False,
         log_to_driver=False,
-        # What is set is read after a second, in place of ten.
-        _system_config={"metrics_report_interval_ms": 1000},
     )
     (node,) = ray.nodes()
     found = {

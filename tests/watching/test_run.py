@@ -13,11 +13,12 @@ import pytest
 from evaljobs.watching.log import KEYS
 from evaljobs.watching.metrics import METRICS, PREFIX
 from evaljobs.watching.stages import Reported, parse_line, read_stages
-from tests.watching.conftest import HOSTILE, Head, Ran, Series, evaljobs, results
+from tests.faults.workload import write_workload
+from tests.watching.conftest import HOSTILE, REPORT_S, Head, Ran, Series, evaljobs, python, results
 
 IMAGES, MODELS = 96, 3
-# Between two reports of a process.
-REPORT_S = 1.0
+# Also an image that is none is tried.
+TRIED = IMAGES + 1
 
 
 @pytest.fixture(scope="module")
@@ -28,9 +29,8 @@ def ran(head: Head, config: Path) -> Ran:
 
 @pytest.fixture(scope="module")
 def scraped(head: Head, ran: Ran) -> dict[str, list[Series]]:
-    """What Prometheus reads soon after it."""
+    """What Prometheus reads as soon as it has ended."""
     assert ran.code == 1, ran.err
-    time.sleep(2 * REPORT_S)
     return head.scrape()
 
 
@@ -87,6 +87,24 @@ def test_gauges_say_where_each_model_is(scraped: dict[str, list[Series]]) -> Non
     assert len(scraped["ray_evaljobs_model_images_per_second"]) == MODELS
 
 
+def test_gauges_stay_while_the_work_goes_on(head: Head, ran: Ran) -> None:
+    """Ray forgets a gauge after two reports: one that was set once is there for as long as its meters are open."""
+    assert ran.code == 1
+    code = (
+        "import sys, ray\nfrom raycluster.metrics import Declared, Meters\n"
+        "ray.init(address=sys.argv[1], log_to_driver=False)\n"
+        "meters = Meters([Declared('evaljobs_stays', 'gauge', 'Stays.', ('run',))], run='long')\n"
+        "meters.set('evaljobs_stays', 7)\nprint('set', flush=True)\nsys.stdin.read()\nmeters.close()\n"
+    )
+    with python("-c", code, head.address) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "set\n"
+        time.sleep(2 * REPORT_S + 1.5)
+        (series,) = head.scrape()["ray_evaljobs_stays"]
+        assert series.value == 7
+        process.communicate("", timeout=60)
+
+
 def test_nothing_else_is_exported(scraped: dict[str, list[Series]]) -> None:
     """Every name is declared, with its labels; Ray adds those of the node and the process."""
     declared = {PREFIX + metric.name: metric for metric in METRICS}
@@ -104,9 +122,9 @@ def test_log_of_a_run_is_json_and_adds_up(ran: Ran) -> None:
     assert found[0]["event"] == "begin"
     assert (found[-1]["event"], found[-1]["exit_code"], ran.code) == ("end", 1, 1)
     assert {line["run"] for line in found[1:]} == {"watched"}
-    rows = IMAGES * MODELS
+    rows = TRIED * MODELS
     stages = {stage.stage: stage for stage in read_stages(ran.err) if stage.model is None}
-    assert stages["decoding"] == Reported("decoding", IMAGES, IMAGES)
+    assert stages["decoding"] == Reported("decoding", TRIED, TRIED)
     assert stages["embedding"] == Reported("embedding", rows, rows)
     assert stages["evaluations"] == Reported("evaluations", MODELS, MODELS)
     assert stages["models done"] == Reported("models done", MODELS, MODELS + 1)
@@ -123,7 +141,6 @@ def test_cached_run_on_a_cluster_counts_its_hits(head: Head, ran: Ran, config: P
     assert again.code == 1
     assert [line for line in again.out.splitlines() if parse_line(line)] == []
     assert any("computed already" in (line["text"] or "") for line in log_lines(again))
-    time.sleep(2 * REPORT_S)
     scraped = head.scrape()
     assert total(scraped["ray_evaljobs_cache_hits_total"], what="results") == MODELS
     assert total(scraped["ray_evaljobs_evaluations_total"]) == MODELS
@@ -138,11 +155,32 @@ def test_new_job_counts_the_rows_that_were_there(head: Head, ran: Ran, config: P
         "run", other, "--set", "out=other", "--set", "fpr=[0.5]", "--address", head.address, "--log", "json"
     )
     assert done.code == 1, done.err
-    time.sleep(2 * REPORT_S)
     scraped = head.scrape()
     assert total(scraped["ray_evaljobs_cache_hits_total"], run="other", what="embeddings") == IMAGES * MODELS
     assert total(scraped["ray_evaljobs_evaluations_total"], run="other") == MODELS
     assert total(scraped["ray_evaljobs_images_embedded_total"], run="other") == 0
+
+
+def test_terminated_run_ends_its_log(head: Head, tmp_path: Path) -> None:
+    """Ray ends a job by SIGTERM: the last line says so, one before how to go on; every model is still counted."""
+    path = write_workload(tmp_path / "long", images=480, models=4)
+    arguments = ("-m", "evaljobs", "run", str(path), "--address", head.address, "--log", "json")
+    with python(*arguments) as process:
+        assert process.stderr is not None
+        lines: list[str] = []
+        line_of_end = 0
+        for line in process.stderr:
+            lines.append(line.rstrip("\n"))
+            if not line_of_end and (parse_line(line) or {}).get("stage") == "embedding":
+                process.terminate()
+                line_of_end = len(lines)
+        process.communicate(timeout=60)
+    found = [json.loads(line) for line in lines]
+    assert (process.returncode, found[-1]["event"], found[-1]["exit_code"]) == (143, "end", 143)
+    last_words = [line["text"] or "" for line in found[line_of_end:]]
+    assert any(text.startswith("Terminated. What was computed is kept") for text in last_words)
+    counted = [stage for stage in read_stages("\n".join(lines)) if stage.stage.startswith("models ")]
+    assert sum(stage.done for stage in counted) == 4
 
 
 def test_cached_run_needs_no_ray(ran: Ran, config: Path) -> None:

@@ -96,9 +96,10 @@ def _scale(figure: Figure, height: float) -> None:
     width = figure.get_size_inches()[0]
     axes = figure.add_axes((0.1 / width, (height - 0.42) / height, 1.2 / width, 0.09 / height))
     bar = figure.colorbar(ScalarMappable(Normalize(0, 1), SCALE), cax=axes, orientation="horizontal", ticks=[0, 1])
-    bar.ax.set_xticklabels(["nothing", "most"], fontsize=6.5)
+    for label, side in zip(bar.ax.set_xticklabels(["nothing", "most"], fontsize=6.5), ("left", "right"), strict=True):
+        label.set_horizontalalignment(side)
     bar.ax.tick_params(length=0, pad=1.5)
-    bar.outline.set_visible(False)  # type: ignore[operator]  # a spine, which matplotlib's stubs take for a function
+    bar.outline.set_visible(False)
 
 
 def _draw(axes: Axes, one: Explained, left: float, top: float, style: Style) -> None:

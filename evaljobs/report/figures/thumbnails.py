@@ -12,9 +12,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from evaljobs.report.comparing.measures import class_rows
+from evaljobs.report.comparing.uncertainties import ranked, uncertainty_groups
 from evaljobs.report.figures.placing import place, window_of
 from evaljobs.report.results import CLASSIFICATION, OK, Document, Group, groups_of, verification_groups
 from evaljobs.report.tables.leaderboard import chosen_fpr, leaderboard_rows
@@ -26,8 +28,9 @@ ACROSS = 16
 METHODS = ("pca", "tsne")
 # Of each kind: pairs that a sheet shows, and that the page lists of the best model.
 ON_A_SHEET, LISTED = 12, 50
-# Mistakes of the best classification that are shown.
+# Mistakes of the best classification that are shown, and the least certain images of each set.
 MISTAKES = 24
+UNCERTAIN = 24
 # Models whose hardest pairs are shown, of each job and set.
 _MODELS = 10
 _KINDS = ("impostor", "genuine")
@@ -136,12 +139,13 @@ def wanted(results: Document, tables: Tables) -> list[bytes]:
             (others if number else best).extend(_of_pairs(table, ON_A_SHEET))
             further += [] if number else _of_pairs(table, LISTED)
     best += [digest for group in groups_of(results, CLASSIFICATION) for digest in _mistakes(results, group, tables)]
+    best += [digest for group in uncertainty_groups(results) for digest in _unsure(results, group, tables)]
     return list(dict.fromkeys([*_of_views(results), *best, *maps, *others, *further]))
 
 
 def _of_views(results: Document) -> Iterator[bytes]:
     """Yield the digests of the examples of views, as they are in their files and as models get them."""
-    for image_set in results["sets"]:
+    for image_set in results.get("sets") or ():
         for example in (image_set.get("view") or {}).get("examples") or ():
             yield from (bytes.fromhex(example[side]) for side in ("file", "image"))
 
@@ -153,6 +157,29 @@ def _mistakes(results: Document, group: Group, tables: Tables) -> list[bytes]:
     if table is None or "image_digest" not in table.column_names:
         return []
     return list(table["image_digest"].to_pylist()[:MISTAKES])
+
+
+def _unsure(results: Document, group: Group, tables: Tables) -> Iterator[bytes]:
+    """Yield the digests of the images of each set that the best model is least certain of."""
+    best = next(iter(ranked(results, group)), "")
+    table = tables.get((group.job, group.set, best), {}).get("images")
+    if table is None or "image_digest" not in table.column_names:
+        return
+    measure = group.evaluations[best]["result"]["measure"]
+    for role in pc.unique(table["role"]).to_pylist():
+        yield from least_certain(table, role, measure, UNCERTAIN)["image_digest"].to_pylist()
+
+
+def least_certain(table: pa.Table, role: str, measure: str, most: int) -> pa.Table:
+    """Return the rows of the images of one set that are least certain by a measure, the least certain first.
+
+    Parameters
+    ----------
+    table
+        ``images`` of an uncertainty job: columns role, row, and one for each measure.
+    """
+    own = table.filter(pc.equal(table["role"], role))
+    return own.sort_by([(measure, "descending"), ("row", "ascending")]).slice(0, most)
 
 
 def on_map(table: pa.Table) -> Iterator[bytes]:

@@ -13,9 +13,10 @@ from evaljobs.report.kinds.explain import explain_section
 from evaljobs.report.kinds.generic import generic_section
 from evaljobs.report.kinds.map import map_section
 from evaljobs.report.kinds.transfers import with_transfers
+from evaljobs.report.kinds.uncertainty import uncertainty_section
 from evaljobs.report.kinds.verification import verification_section
 from evaljobs.report.kinds.views import with_views
-from evaljobs.report.results import CLASSIFICATION, VERIFICATION, Document, Group
+from evaljobs.report.results import CLASSIFICATION, UNCERTAINTY, VERIFICATION, Document, Group
 from evaljobs.report.section import Found, Section
 from evaljobs.report.tables.naming import file_name
 
@@ -27,6 +28,7 @@ KINDS: dict[str, Callable[[Found], Section]] = {
     CLASSIFICATION: classification_section,
     "map": map_section,
     "explain": explain_section,
+    UNCERTAINTY: uncertainty_section,
 }
 
 

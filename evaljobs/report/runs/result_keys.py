@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from typing import Any
 
-from evaljobs.report.results import CLASSIFICATION, MAP, VERIFICATION
+from evaljobs.report.results import CLASSIFICATION, MAP, UNCERTAINTY, VERIFICATION
 
 _VERIFICATION = ("protocol", "n_samples", "n_genuine", "n_impostor", "auroc", "auroc_exact", "auroc_bounds", "points")
 _POINT = ("target", "tpr", "fpr", "threshold", "next_impostor_score", "false_positives", "true_positives")
@@ -18,6 +18,8 @@ _MAP = (
     *("n_samples", "n_shown", "sampling", "pca", "tsne", "color"),
     *("nearest_same_label", "nearest_same_label_by_chance"),
 )
+_UNCERTAINTY = ("n_samples", "measure", "measures", "notes")
+_OF_SET = ("n_samples", "mean", "median", "split", "changed", "coverage", "detection")
 
 
 def missing_of(kind: str, result: object) -> Iterator[str]:
@@ -54,6 +56,19 @@ def _of_map(result: Mapping[str, Any]) -> Iterator[str]:
         yield from _without(mapping(result["pca"]), ("explained_variance",), "result.pca")
 
 
+def _of_uncertainty(result: Mapping[str, Any]) -> Iterator[str]:
+    yield from _without(result, _UNCERTAINTY)
+    for name, measured in mapping(result["measures"]).items():
+        where = f"result.measures.{name}"
+        yield from _without(mapping(measured), ("threshold", "sets"), where)
+        sets = mapping(measured["sets"])
+        yield from _without(sets, ("set",), f"{where}.sets")
+        for role, one in sets.items():
+            yield from _without(mapping(one), _OF_SET, f"{where}.sets.{role}")
+    if result["measure"] not in mapping(result["measures"]):
+        yield f"result.measures has no {result['measure']}"
+
+
 def _without(found: Mapping[str, Any], keys: Sequence[str], where: str = "result") -> Iterator[str]:
     yield from (f"{where} has no {key}" for key in keys if key not in found)
 
@@ -81,4 +96,5 @@ _KINDS: Mapping[str, Callable[[Mapping[str, Any]], Iterator[str]]] = {
     VERIFICATION: _of_verification,
     CLASSIFICATION: _of_classification,
     MAP: _of_map,
+    UNCERTAINTY: _of_uncertainty,
 }

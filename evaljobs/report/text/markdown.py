@@ -34,6 +34,7 @@ from evaljobs.report.text.class_markdown import classification_markdown
 from evaljobs.report.text.closer_look import balance_matters, concentration
 from evaljobs.report.text.explain_words import explain_markdown
 from evaljobs.report.text.map_words import map_markdown
+from evaljobs.report.text.uncertainty_words import uncertainty_markdown
 
 GroupKey = tuple[str, str]
 MAX_NAMES = 5
@@ -58,6 +59,7 @@ def to_markdown_page(results: Document, figures: Mapping[GroupKey, str]) -> str:
     groups = verification_groups(results)
     parts = [f"# Results: {markdown_text(run_name(results) or 'unnamed run')}\n"]
     classified, mapped = classification_markdown(results), [*map_markdown(results), *explain_markdown(results)]
+    classified += uncertainty_markdown(results)
     if not groups and not classified and not mapped:
         parts.append("Neither verification nor classification among the results.\n")
     for group in groups:

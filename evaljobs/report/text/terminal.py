@@ -24,6 +24,7 @@ from evaljobs.report.tables.escape import visible
 from evaljobs.report.tables.flags import error_kind
 from evaljobs.report.tables.formats import to_terminal
 from evaljobs.report.tables.leaderboard import TERMINAL_ROWS, render_terminal
+from evaljobs.report.text.uncertainty_words import uncertainty_lines
 
 _SHORT = {"rank": "#", "balanced_accuracy": "balanced", "macro_f1": "F1"}
 # Measures that fit beside a name: three, and the first top-k.
@@ -37,8 +38,11 @@ def render_results(results: Document, max_rows: int = TERMINAL_ROWS) -> Renderab
     """
     groups = groups_of(results, CLASSIFICATION)
     classified = [part for group in groups for part in _classified(results, group, max_rows)]
-    verified = [render_terminal(results, max_rows)] if verification_groups(results) or not classified else []
-    return Renderables(*verified, *classified)
+    unsure = [Text(visible(line)) for line in uncertainty_lines(results)]
+    verified = (
+        [render_terminal(results, max_rows)] if verification_groups(results) or not (classified or unsure) else []
+    )
+    return Renderables(*verified, *classified, *unsure)
 
 
 def _classified(results: Document, group: Group, max_rows: int) -> list[RenderableType]:

@@ -11,9 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from raycluster.errors import ClusterError
-from raycluster.schedule.cron import check_cron, due_times, next_due
+from raycluster.schedule.cron import check_cron, check_timezone, due_times, next_due
 
-ZONES = ["UTC", "Asia/Tokyo", "Europe/Berlin", "America/New_York", "Asia/Kolkata", "Australia/Lord_Howe", "Africa/Cairo"]
+ZONES = [
+    "UTC",
+    "Asia/Tokyo",
+    "Europe/Berlin",
+    "America/New_York",
+    "Asia/Kolkata",
+    "Australia/Lord_Howe",
+    "Africa/Cairo",
+]
 YEAR = 2026
 
 
@@ -113,5 +121,10 @@ def test_so_many_at_once() -> None:
 )
 def test_mistakes_are_named(cron: str, zone: str, words: str) -> None:
     """What cannot be due is refused when it is asked for, not at three in the morning."""
+
+    def check() -> None:
+        check_timezone(zone)
+        check_cron(cron, at("2026-01-01T00:00+00:00"))
+
     with pytest.raises(ClusterError, match=words):
-        check_cron(cron, zone, at("2026-01-01T00:00+00:00"))
+        check()

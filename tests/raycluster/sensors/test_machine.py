@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -17,6 +18,7 @@ from raycluster.sensors.machine import MachineSensor
 from raycluster.sensors.own import Own
 from raycluster.sensors.readings import Limits, Quantity, blind
 
+ALL = Limits(free_memory_mb=1, utilisation=50, temperature=80)
 SPIN = "import time\nwhile True: pass"
 
 
@@ -41,7 +43,7 @@ def test_busy_stranger_is_seen_and_an_own_busy_process_is_not(spinning: subproce
 
     Compared by the processor time that it had meanwhile, since the machine may be full of other work.
     """
-    others, own = MachineSensor(Strangers()), MachineSensor(Own())
+    others, own = MachineSensor(Strangers(), ALL), MachineSensor(Own(), ALL)
     others.read(worked=True), own.read(worked=True)
     times, start = psutil.Process(spinning.pid).cpu_times, time.monotonic()
     before = sum(times()[:2])
@@ -72,7 +74,7 @@ def test_memory_that_own_processes_hold_counts_as_free() -> None:
         assert here.recv() == 300 * 2**20
         held = (own.memory_bytes() - before) / 2**20
         assert 300 <= held < 420
-        free = MachineSensor(own).read(worked=True).free_memory_mb
+        free = MachineSensor(own, ALL).read(worked=True).free_memory_mb
         assert free is not None
         assert free >= psutil.virtual_memory().available / 2**20 + 250
     finally:
@@ -94,19 +96,28 @@ def test_temperature_is_of_processors(
     chips: dict[str, list[float]], expected: float | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The hottest core; disks, boards and sensors that read nothing are not asked."""
-    listed = {name: [psutil._common.shwtemp("", t, None, None) for t in ts] for name, ts in chips.items()}
+    listed = {name: [SimpleNamespace(current=t) for t in ts] for name, ts in chips.items()}
     monkeypatch.setattr(machine.psutil, "sensors_temperatures", lambda: listed, raising=False)
-    readings = MachineSensor(Own()).read(worked=False)
+    readings = MachineSensor(Own(), ALL).read(worked=False)
     assert readings.temperature == expected
-    names = [found.limit for found in blind(MachineSensor(Own()), readings, Limits(1, 50, 80))]
+    names = [found.limit for found in blind(MachineSensor(Own(), ALL), readings, ALL)]
     assert names == ([] if expected else ["cpu_temperature"])
 
 
 def test_system_that_has_no_temperatures_is_no_crash(monkeypatch: pytest.MonkeyPatch) -> None:
     """On some systems psutil lacks the function, on others it fails."""
     monkeypatch.delattr(machine.psutil, "sensors_temperatures", raising=False)
-    readings = MachineSensor(Own()).read(worked=False)
+    readings = MachineSensor(Own(), ALL).read(worked=False)
     assert readings.temperature is None
     assert Quantity.TEMPERATURE in readings.lacks
     assert readings.free_memory_mb is not None
     assert readings.utilisation is not None
+
+
+def test_what_is_not_limited_is_not_looked_at() -> None:
+    """A mean over half a second would be waited for in every process, for nothing."""
+    sensor, start = MachineSensor(Own(), Limits(free_memory_mb=1)), time.monotonic()
+    readings = sensor.read(worked=False)
+    assert time.monotonic() - start < machine._LEAST_S
+    assert (readings.utilisation, readings.temperature) == (None, None)
+    assert blind(sensor, readings, Limits(free_memory_mb=1)) == []

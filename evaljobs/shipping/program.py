@@ -1,0 +1,96 @@
+"""What `raycluster` knows of evaljobs: the object that the entry point `raycluster.programs` names."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import evaljobs
+from evaljobs.errors import EvaljobsError
+from raycluster.errors import ClusterError
+from raycluster.program import Parcel, Program, Stage, Verdict
+
+_VERSION = re.compile(r"evaljobs (\S+)")
+
+
+class EvaljobsProgram:
+    """Evaljobs as a `raycluster.program.Program`. What is heavy is imported when it is needed."""
+
+    @property
+    def version(self) -> str:
+        """As ``python -m evaljobs --version`` says it."""
+        return f"evaljobs {evaljobs.__version__}"
+
+    def pack(
+        self,
+        config: Path,
+        *,
+        overrides: Sequence[str] = (),
+        shared: bool = False,
+        slots: int | None = None,
+        out: Path | None = None,
+    ) -> Parcel:
+        """Check a configuration and return what travels; see `Program`."""
+        from evaljobs.shipping.packing import pack
+
+        with _explained():
+            return pack(config, overrides=overrides, shared=shared, slots=slots, out=out)
+
+    def check(self, parcel: Parcel) -> None:
+        """Refuse a parcel whose results could not be brought here; see `Program`."""
+        from evaljobs.config.loading import parse_yaml
+        from evaljobs.shipping.fetching import check
+
+        name = parcel.command[2]
+        if parcel.out is not None:
+            with _explained():
+                check(parcel.out, parse_yaml(parcel.files[name].decode(), name)["submitted"]["digest"])
+
+    def upload(self, parcel: Parcel, say: Callable[[str], None]) -> None:
+        """Bring all that the parcel needs to its place; see `Program`."""
+        from evaljobs.shipping.sending import send
+
+        with _explained():
+            send(parcel.uploads, say)
+
+    def fetch(self, results: str, out: Path, say: Callable[[str], None]) -> None:
+        """Bring results into a local folder; see `Program`."""
+        from evaljobs.shipping.fetching import fetch
+
+        with _explained():
+            fetch(results, out, say)
+
+    def stages(self, log: str) -> Sequence[Stage]:
+        """Read out of a job's log how far it is; see `Program`."""
+        from evaljobs.watching.stages import read_stages
+
+        return [Stage(*reported) for reported in read_stages(log)]
+
+    def line(self, text: str) -> str | None:
+        """Return a line of a job's log for people; see `Program`."""
+        from evaljobs.watching.stages import in_words
+
+        found = _VERSION.fullmatch(text)
+        if found is not None and text != self.version:
+            return f"the cluster runs {text}, and here is {self.version}: pixels, keys or words may differ"
+        return in_words(text)
+
+    def judge(self, results: str, baseline: str | None, gates: Sequence[str]) -> Verdict:
+        """Hold results against earlier ones; see `Program`."""
+        from evaljobs.shipping.judging import judge
+
+        return judge(results, baseline, gates)
+
+
+@contextlib.contextmanager
+def _explained() -> Iterator[None]:
+    """Raise our own errors as those that `raycluster` shows."""
+    try:
+        yield
+    except EvaljobsError as error:
+        raise ClusterError(str(error)) from error
+
+
+PROGRAM: Program = EvaljobsProgram()

@@ -1,0 +1,70 @@
+"""The project's cluster.yaml for real, with processes in place of machines: they come for work, and go without it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from raycluster.cluster.looking import status
+from raycluster.cluster.state import ClusterState
+from raycluster.jobs.job import ENDED, Submission
+from raycluster.jobs.server import RayJobServer
+from tests.raycluster.cluster.fake_cloud import fake_cloud
+
+_PATIENCE_S = 200
+
+# Two calls that each want a GPU of their own, for longer than it takes to look.
+WORK = """
+import ray, time
+ray.init(address="auto", log_to_driver=False)
+
+@ray.remote(num_cpus=1, num_gpus=1)
+def embed(until):
+    time.sleep(6)
+    return ray.get_runtime_context().get_node_id()
+
+print("machines:", len(set(ray.get([embed.remote(None) for _ in range(2)]))))
+"""
+
+
+def _seen(address: str, wanted: Callable[[ClusterState], bool]) -> ClusterState:
+    """Return the first state of a cluster that is as wanted."""
+    deadline = time.monotonic() + _PATIENCE_S
+    while True:
+        state = status(address)
+        if wanted(state):
+            return state
+        assert time.monotonic() < deadline, state
+        time.sleep(0.3)
+
+
+def _workers(state: ClusterState) -> list[str]:
+    return [node.type for node in state.nodes if node.alive and not node.head]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_machines_come_for_work_and_go_without_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From zero to two spot machines, the type of the highest priority, and back to the head; all seen by HTTP."""
+    for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_MODE"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "token").write_text("a" * 64)
+    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(tmp_path / "token"))
+    with fake_cloud() as cloud:
+        address = cloud.server.url
+        assert _workers(status(address)) == []
+        jobs = RayJobServer(cloud.server)
+        jobs.submit(Submission("work", "python work.py", files={"work.py": WORK.encode()}))
+        seen = _seen(address, lambda state: any(one.demand.what == "embed" for one in state.waiting))
+        (waiting,) = [one for one in seen.waiting if one.demand.what == "embed"]
+        assert (waiting.demand.job, waiting.demand.resources) == ("work", {"CPU": 1.0, "GPU": 1.0})
+        _seen(address, lambda state: _workers(state) == ["gpu_spot", "gpu_spot"])
+        done = _seen(address, lambda state: state.jobs[0].job.status in ENDED)
+        assert done.jobs[0].job.status == "succeeded", jobs.log("work")
+        assert "machines: 2" in jobs.log("work")
+        down = _seen(address, lambda state: not _workers(state))
+        assert any("Removing" in event.message and "gpu_spot" in event.message for event in down.events)
+        assert down.waiting == []

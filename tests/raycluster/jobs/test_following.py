@@ -1,0 +1,146 @@
+"""Following a log over a connection that breaks: a server that speaks as Ray's does, and hangs up when it likes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import threading
+from collections.abc import Iterator
+
+import aiohttp.web
+import pytest
+
+from raycluster.errors import ForgottenError, UnreachableError
+from raycluster.jobs import following
+from raycluster.jobs.following import follow
+from raycluster.jobs.server import RayJobServer, connect_jobs
+from tests.raycluster.jobs.conftest import use_token
+
+JOB = "x-1"
+TEXT = "".join(f"line {n} ü\n" for n in range(40)) + "the end, without a newline"
+
+
+class Flaky:
+    """A job server with one job, whose log appears piece by piece; each connection is cut after so many characters.
+
+    Attributes
+    ----------
+    cuts
+        After how many characters of its own each connection breaks; the ones after them last.
+    """
+
+    def __init__(self, text: str, cuts: list[int]) -> None:
+        self.text, self.cuts = text, iter([*cuts, *[10**9] * 1000])
+        self.connections = 0
+        self.ended = False
+        self.known = True
+        self._loop = asyncio.new_event_loop()
+        self._ready = threading.Event()
+        self.port = 0
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[Flaky]:
+        self._thread.start()
+        assert self._ready.wait(10)
+        try:
+            yield self
+        finally:
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join(10)
+
+    def _serve(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        app = aiohttp.web.Application()
+        app.router.add_get("/api/jobs/{job}", self._job)
+        app.router.add_get("/api/jobs/{job}/logs", self._logs)
+        app.router.add_get("/api/jobs/{job}/logs/tail", self._tail)
+        runner = aiohttp.web.AppRunner(app)
+        self._loop.run_until_complete(runner.setup())
+        site = aiohttp.web.TCPSite(runner, "127.0.0.1", 0)
+        self._loop.run_until_complete(site.start())
+        self.port = runner.addresses[0][1]
+        self._ready.set()
+        self._loop.run_forever()
+        self._loop.run_until_complete(runner.cleanup())
+        self._loop.close()
+
+    async def _job(self, request: aiohttp.web.Request) -> aiohttp.web.Response:
+        if not self.known:
+            return aiohttp.web.Response(status=404, text=f"Job {request.match_info['job']} does not exist")
+        status = "SUCCEEDED" if self.ended else "RUNNING"
+        return aiohttp.web.json_response({"submission_id": JOB, "status": status, "type": "SUBMISSION"})
+
+    async def _logs(self, _request: aiohttp.web.Request) -> aiohttp.web.Response:
+        return aiohttp.web.json_response({"logs": self.text})
+
+    async def _tail(self, request: aiohttp.web.Request) -> aiohttp.web.WebSocketResponse:
+        stream = aiohttp.web.WebSocketResponse()
+        await stream.prepare(request)
+        self.connections += 1
+        cut = next(self.cuts)
+        sent = self.text[:cut]
+        for start in range(0, len(sent), 7):  # pieces that end in the middle of a line
+            await stream.send_str(sent[start : start + 7])
+        if cut >= len(self.text):
+            self.ended = True
+            return stream
+        assert request.transport is not None
+        request.transport.abort()  # without a word, as a cable that is pulled
+        return stream
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(following, "_AGAIN_S", 0.01)
+    use_token(monkeypatch, "t" * 32)
+
+
+def server_of(flaky: Flaky) -> RayJobServer:
+    return connect_jobs(f"http://127.0.0.1:{flaky.port}")
+
+
+@pytest.mark.parametrize("cuts", [[], [0], [1, 2, 3], [100, 50, 200, 100], [len(TEXT) - 1] * 3])
+def test_every_line_comes_once(cuts: list[int]) -> None:
+    """However often the connection breaks, and wherever: nothing twice, nothing lost."""
+    with Flaky(TEXT, cuts).running() as flaky:
+        assert list(follow(server_of(flaky), JOB)) == TEXT.split("\n")
+        assert flaky.connections == len(cuts) + 1
+
+
+def test_lines_that_come_after_the_stream_are_not_lost() -> None:
+    """A stream that ends before the job does, as one whose agent is restarted: the rest stands in the whole log."""
+    with Flaky(TEXT, []).running() as flaky:
+        lines = follow(server_of(flaky), JOB)
+        first = list(itertools.islice(lines, 3))
+        flaky.text += "\nsaid too late for the stream"
+        assert [*first, *lines][-1] == "said too late for the stream"
+
+
+def test_forgotten_job_ends_it() -> None:
+    """A head that was started again knows no such job: it is said, and not waited for."""
+    with Flaky(TEXT, [50]).running() as flaky:
+        lines = follow(server_of(flaky), JOB)
+        assert next(lines) == "line 0 ü"
+        flaky.known = False
+        with pytest.raises(ForgottenError, match=JOB):
+            list(lines)
+
+
+def test_silence_is_waited_for_and_then_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cluster that has gone for good does not keep anybody for ever."""
+    monkeypatch.setattr(following, "PATIENCE_S", 0.3)
+    with pytest.raises(UnreachableError):
+        list(follow(connect_jobs("http://127.0.0.1:9"), JOB))
+
+
+def test_leaving_early_leaves_no_thread() -> None:
+    """Ctrl-C in the middle of a log: the connection's thread ends."""
+    with Flaky(TEXT, []).running() as flaky:
+        lines = follow(server_of(flaky), JOB)
+        next(lines)
+        lines.close()  # type: ignore[attr-defined] - a generator
+        for thread in [t for t in threading.enumerate() if t.name == f"log of {JOB}"]:
+            thread.join(10)
+            assert not thread.is_alive()

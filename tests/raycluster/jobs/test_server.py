@@ -1,0 +1,129 @@
+"""Jobs on a real head, over its job server."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from pathlib import Path
+
+import pytest
+
+from raycluster.errors import ClusterError, DeniedError, ForgottenError, LostError, UnreachableError
+from raycluster.jobs.attending import Patience, attend
+from raycluster.jobs.commands import stop_and_wait
+from raycluster.jobs.job import ENDED, Job, Submission
+from raycluster.jobs.server import RayJobServer, connect_jobs
+from raycluster.jobs.submitting import Errand, Submitted
+from raycluster.program import Parcel, find_program
+from tests.raycluster.jobs.conftest import use_token
+from tests.ray_head import RayHead
+from tests.s3_server import S3Server
+
+PATIENCE_S = 60.0
+
+
+def until(server: RayJobServer, job_id: str, *statuses: str) -> Job:
+    """Wait until a job has one of some statuses."""
+    deadline = time.monotonic() + PATIENCE_S
+    while (job := server.find(job_id)) is None or job.status not in statuses:
+        assert time.monotonic() < deadline, f"{job} is not {statuses}"
+        time.sleep(0.2)
+    return job
+
+
+def test_job_is_submitted_once_and_followed_to_its_end(server: RayJobServer) -> None:
+    """Its files are there, every line comes once, its exit code is its own, and a second submission is the same job."""
+    wanted = Submission(
+        "followed-1",
+        "cat a/b.txt && echo $GREETING && for i in 1 2 3; do echo line $i; sleep 0.4; done; printf end; exit 3",
+        files={"a/b.txt": b"from the folder\n"},
+        env_vars={"GREETING": "hello"},
+        metadata={"who": "tests"},
+    )
+    first = server.submit(wanted)
+    assert server.submit(wanted).id == first.id == "followed-1"
+    lines = [line for line in server.follow("followed-1") if not line.startswith(("Running", "20"))]
+    assert lines == ["from the folder", "hello", "line 1", "line 2", "line 3", "end"]
+    done = until(server, "followed-1", *ENDED)
+    assert (done.status, done.exit_code, done.metadata["who"]) == ("failed", 3, "tests")
+    assert done.started is not None
+    assert abs(done.started - time.time()) < 10 * PATIENCE_S
+    assert [job.id for job in server.jobs()].count("followed-1") == 1
+    assert server.log("followed-1", tail=1) == "end"
+    assert stop_and_wait(server, "followed-1") == done  # nothing happens to what has ended
+
+
+def test_killed_driver_has_the_code_of_its_signal(server: RayJobServer) -> None:
+    """So whoever waits tells it from one that ended by itself."""
+    server.submit(Submission("killed-1", "exec sh -c 'kill -9 $$'"))
+    assert until(server, "killed-1", *ENDED).exit_code == 128 + 9
+
+
+def test_stopped_job_may_put_its_things_away(server: RayJobServer, tmp_path: Path) -> None:
+    """A stop is a SIGTERM first; the job has as long as it asked for."""
+    mark = tmp_path / "ended"
+    command = f"trap 'sleep 4; echo bye > {mark}; exit 0' TERM; echo ready; while true; do sleep 0.1; done"
+    server.submit(Submission("stopped-1", command, env_vars={"RAY_JOB_STOP_WAIT_TIME_S": "20"}))
+    assert "ready" in server.follow("stopped-1")
+    assert stop_and_wait(server, "stopped-1").status == "stopped"
+    assert mark.read_text() == "bye\n"
+
+
+def test_unknown_job_is_said(server: RayJobServer) -> None:
+    """A head that was started again knows nothing of the jobs of before."""
+    assert server.find("no-such-job") is None
+    for ask in (server.stop, server.log, lambda name: next(server.follow(name))):
+        with pytest.raises(ForgottenError, match="no-such-job"):
+            ask("no-such-job")
+
+
+@pytest.mark.parametrize(
+    ("token", "said"), [(None, "wants a token"), ("0" * 64, "does not take the token of .*RAY_AUTH_TOKEN")]
+)
+def test_token_is_asked_for(
+    ray_head: RayHead, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, token: str | None, said: str
+) -> None:
+    """Whoever has no token, or a wrong one, is told so, and the token is not in the message."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    use_token(monkeypatch, token)
+    with pytest.raises(DeniedError, match=said) as caught:
+        connect_jobs(ray_head.address).jobs()
+    assert "0000" not in str(caught.value)
+
+
+def test_nobody_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is said at once, with what to do."""
+    use_token(monkeypatch, "x" * 32)
+    with pytest.raises(UnreachableError, match=r"127\.0\.0\.1:9.*refused"):
+        connect_jobs("http://127.0.0.1:9").jobs()
+
+
+def test_somebody_else_there(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that is no head is told from one; nothing is submitted there."""
+    use_token(monkeypatch, "x" * 32)
+    with pytest.raises(ClusterError):
+        connect_jobs(s3.endpoint).jobs()
+
+
+@pytest.mark.parametrize("address", ["http://192.0.2.55:8265", "http://example.com:8265", "http://8.8.8.8"])
+def test_foreign_host_over_plain_http_is_refused(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A token is worth a shell on the cluster: it does not travel where others read it, unless the user says so."""
+    use_token(monkeypatch, "x" * 32)
+    with pytest.raises(ClusterError, match="nothing was sent|cannot be found"):
+        connect_jobs(address)
+
+
+def test_run_that_never_begins_is_given_up_with_the_reason(server: RayJobServer) -> None:
+    """Work that no node can take would wait for ever: after the deadline it is stopped, and what is missing is said."""
+    code = "import ray; ray.init('auto', log_to_driver=False); ray.get(ray.remote(num_gpus=1)(lambda: 1).remote())"
+    python = 'exec "$(command -v python || command -v python3)"'
+    job = server.submit(Submission("starving-1", f"{python} -c {shlex.quote(code)}"))
+    errand = Errand(server, find_program(), Parcel("starving", "0" * 64, {}, (), ""), None)
+    submitted = Submitted(errand, 1, job, found=False)
+    with pytest.raises(LostError, match=r"has not begun within 8 s and was stopped: 1 of .* wait: no node has 1 GPU"):
+        attend(submitted, quiet, quiet, Patience(start_s=8))
+    assert until(server, "starving-1", *ENDED).status == "stopped"
+
+
+def quiet(_: str) -> None:
+    """Say nothing."""

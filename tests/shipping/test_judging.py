@@ -1,0 +1,114 @@
+"""How scheduled runs are judged: by the gates of `evaljobs compare`, against the last good run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evaljobs.config import load
+from evaljobs.errors import UsageError
+from evaljobs.shipping.judging import judge
+from evaljobs.shipping.packing import pack
+from raycluster.errors import ClusterError
+from tests.report.runs import make_result, make_run
+
+RELATIVE, ABSOLUTE = "tpr@1e-4 >= baseline - 0.02", "tpr@1e-4 >= 0.5"
+
+
+def written(folder: Path, name: str, **models: float) -> str:
+    """Write the results of a run: the TPR of each model at 1e-4."""
+    document = make_run({model: make_result(tpr, seed=ord(name)) for model, tpr in models.items()})
+    (folder / name).mkdir()
+    (folder / name / "results.json").write_text(json.dumps(document), encoding="utf-8")
+    return str(folder / name)
+
+
+def test_as_good_as_before_passes(tmp_path: Path) -> None:
+    """Every gate passed: the run is the next baseline."""
+    before, after = written(tmp_path, "a", net=0.90), written(tmp_path, "b", net=0.91)
+    found = judge(after, before, [RELATIVE, ABSOLUTE])
+    assert found.passed is True
+    assert found.text.count("passed: ") == 2
+
+
+def test_one_failed_gate_fails_the_run(tmp_path: Path) -> None:
+    """Whatever the others say; what failed comes last, where logs are read."""
+    before, after = written(tmp_path, "a", net=0.90, other=0.90), written(tmp_path, "b", net=0.80, other=0.95)
+    found = judge(after, before, [RELATIVE, ABSOLUTE])
+    assert found.passed is False
+    assert found.text.splitlines()[-1].startswith("failed: net: tpr@1e-4 >= baseline")
+
+
+def test_what_the_interval_cannot_tell_is_inconclusive(tmp_path: Path) -> None:
+    """Neither good nor bad: it does not become the baseline."""
+    found = judge(written(tmp_path, "b", net=0.9), None, ["tpr@1e-4 >= 0.9"])
+    assert found.passed is None
+    assert "inconclusive" in found.text
+
+
+def test_first_run_is_held_against_what_needs_no_other(tmp_path: Path) -> None:
+    """Relative gates are said to be open, and do not fail; absolute ones are judged."""
+    first = written(tmp_path, "a", net=0.9)
+    found = judge(first, None, [RELATIVE, ABSOLUTE])
+    assert found.passed is True
+    assert "there is no earlier good run" in found.text
+    assert judge(first, None, ["tpr@1e-4 >= 0.99"]).passed is False
+    assert judge(first, None, [RELATIVE]).passed is True
+
+
+def test_other_models_are_compared_by_the_best_of_each(tmp_path: Path) -> None:
+    """Nightly checkpoints have new names every night."""
+    before, after = written(tmp_path, "a", monday=0.90, small=0.5), written(tmp_path, "b", tuesday=0.91)
+    found = judge(after, before, [RELATIVE])
+    assert found.passed is True
+    assert "monday (A), tuesday (B)" in found.text
+
+
+@pytest.mark.parametrize("missing", ["results", "baseline"])
+def test_results_that_are_gone_are_an_error_and_no_verdict(tmp_path: Path, missing: str) -> None:
+    """Nothing passes because nothing could be read."""
+    places = {"results": written(tmp_path, "a", net=0.9), "baseline": written(tmp_path, "b", net=0.9)}
+    places[missing] = str(tmp_path / "nowhere")
+    with pytest.raises(ClusterError, match="nowhere"):
+        judge(places["results"], places["baseline"], [RELATIVE])
+
+
+def test_other_images_cannot_be_compared(tmp_path: Path) -> None:
+    """A gate on changed images would compare what does not belong together."""
+    before = written(tmp_path, "a", net=0.9)
+    document = make_run({"net": make_result(0.9)}, images="others")
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "results.json").write_text(json.dumps(document), encoding="utf-8")
+    with pytest.raises(ClusterError, match="images"):
+        judge(str(tmp_path / "b"), before, [RELATIVE])
+
+
+def config(folder: Path, **more: Any) -> Path:
+    path = folder / "config.yaml"
+    path.write_text(json.dumps({"images": {"folder": "images"}, "models": ["m.onnx"], **more}), encoding="utf-8")
+    return path
+
+
+def test_keys_of_schedules_change_no_result(tmp_path: Path) -> None:
+    """Another gate or receiver asks for no new computation, and finds the same results."""
+    plain = load(config(tmp_path))
+    with_both = load(config(tmp_path, gate=RELATIVE, notify={"webhook": "https://example.com/hook/key"}))
+    assert with_both.gate == (RELATIVE,)
+    assert with_both.digest() == plain.digest()
+
+
+def test_gates_are_checked_before_anything_is_scheduled(tmp_path: Path) -> None:
+    """A gate that cannot be read is refused with the configuration."""
+    with pytest.raises(UsageError, match="cannot be read"):
+        pack(config(tmp_path, gate=["tpr > 0.9"]), shared=True)
+
+
+@pytest.mark.parametrize("url", ["ftp://example.com/x", "example.com/secret-key", "env:", "env:1 2", "https://"])
+def test_webhooks_are_urls_or_variables(tmp_path: Path, url: str) -> None:
+    """What is no address is refused, without repeating what may be a secret."""
+    with pytest.raises(UsageError, match=r"notify\.webhook") as caught:
+        load(config(tmp_path, notify={"webhook": url}))
+    assert "secret-key" not in str(caught.value)
