@@ -53,6 +53,19 @@ store: store
 out: two-sets
 """
 
+# Why pairs are alike for a model that has places.
+EXPLAIN = """
+version: 1
+name: explain
+images: {folder: images/unseen}
+jobs:
+  - {name: verification}
+  - {name: alike, kind: explain, images: 16}
+models: [models/edges-d16-none.onnx]
+store: store
+out: explain
+"""
+
 # A set that is changed in several ways, one after the other.
 VIEW = """
 version: 1
@@ -89,9 +102,13 @@ def main() -> None:
         seen = folder / "demo" / "view.yaml"
         seen.write_text(VIEW, encoding="utf-8")
         evaljobs("run", str(seen))
+        alike = folder / "demo" / "explain.yaml"
+        alike.write_text(EXPLAIN, encoding="utf-8")
+        evaljobs("run", str(alike))
         files = {name: picture.files.png for name, picture in pictures.items() if picture is not None}
         drawn = folder / "demo" / "results" / "figures"
         files |= {"map": next(drawn.glob("map-*-tsne-label.png")), "hardest": next(drawn.glob("hardest-*.png"))}
+        files |= {"explain": next((folder / "demo" / "explain" / "figures").glob("alike-*-smooth.png"))}
         files |= {"view": folder / "demo" / "view" / "figures" / "view-corrupted.png"}
         for kept, path in {**files, **classification(folder), **uncertainty(folder)}.items():
             keep(path, PICTURES / f"{kept}.png")

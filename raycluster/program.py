@@ -58,6 +58,8 @@ class Parcel:
         Where the run leaves its results: ``s3://...``, or a folder that the cluster shares.
     uploads
         What must be there before the job is submitted.
+    environment
+        Variables of the job and of all its workers.
     out
         The local folder that results are to be brought into; None where `results` is where they are wanted.
     notes
@@ -72,6 +74,7 @@ class Parcel:
     command: tuple[str, ...]
     results: str
     uploads: tuple[Upload, ...] = ()
+    environment: Mapping[str, str] = dataclasses.field(default_factory=dict)
     out: Path | None = None
     notes: tuple[str, ...] = ()
     gates: tuple[str, ...] = ()

@@ -119,7 +119,7 @@ class RayHead:
     def _place(self) -> Path:
         if self._folder is None:
             # Short: sockets lie in it, whose paths the kernel limits.
-            self._folder = Path(tempfile.mkdtemp(prefix="rh-", dir="/tmp"))  # noqa: S108 - a folder of its own
+            self._folder = Path(tempfile.mkdtemp(prefix="rh-", dir="/tmp"))
         return self._folder
 
     def _options(self) -> list[str]:

@@ -73,7 +73,7 @@ def reference() -> ModuleType:
 # Generated references
 
 
-@pytest.mark.parametrize("page", ["configuration.md", "cli.md", "monitoring.md"])
+@pytest.mark.parametrize("page", ["configuration.md", "cli.md", "raycluster.md", "monitoring.md"])
 def test_reference_is_that_of_the_code(reference: ModuleType, page: str) -> None:
     """A key or an option that changed is in the documentation: `python docs/make_reference.py` writes it."""
     assert (ROOT / "docs" / page).read_text(encoding="utf-8") == reference.render(page)
@@ -309,7 +309,7 @@ def results(tmp_path_factory: pytest.TempPathFactory, cluster: Cluster) -> dict[
         "sets: {noisy: {of: main, view: {steps: [{noise: 0.7}], first: 3}}}\n"
         # Nine images are too few for twenty groups, and so for intervals.
         "jobs: [{name: all, groups: 3, self_check: 9}, {name: listed, pairs: pairs.csv},"
-        " {name: map, kind: map, models: all}, {name: seen, set: noisy, groups: 3},"
+        " {name: looks, kind: explain, set: main, images: 2, steps: 2}, {name: map, kind: map, models: all}, {name: seen, set: noisy, groups: 3},"
         " {name: classes, kind: classification, missing: exclude, groups: 2},"
         " {name: doubts, kind: uncertainty, set: main, foreign: noisy, missing: exclude, groups: 2},"
         " {name: near, kind: uncertainty, set: main, corrupted: noisy, reference: main, neighbours: 2, groups: 0}]\n"
@@ -330,7 +330,11 @@ def _options() -> Any:
 def _model(path: Path, scale: int) -> None:
     weights = scale * np.random.default_rng(0).standard_normal((48, 2)).astype(np.float32)
     graph = helper.make_graph(
-        [helper.make_node("Flatten", ["x"], ["flat"]), helper.make_node("MatMul", ["flat", "w"], ["y"])],
+        [
+            helper.make_node("Relu", ["x"], ["features"]),
+            helper.make_node("Flatten", ["features"], ["flat"]),
+            helper.make_node("MatMul", ["flat", "w"], ["y"]),
+        ],
         "linear",
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 3, 4, 4])],
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 2])],

@@ -357,6 +357,9 @@ def test_torch_is_imported_by_nobody_at_once(imports: list[Import]) -> None:
         "import sys; sys.argv = ['evaljobs', '--help']; from evaljobs.cli import main; main()",
         "import sys; sys.argv = ['evaljobs', '--version']; from evaljobs.cli import main; main()",
         "import sys; sys.argv = ['evaljobs', 'score', '--help']; from evaljobs.cli import main; main()",
+        "import raycluster; assert raycluster.submit",
+        "import sys; sys.argv = ['raycluster', '--help']; from raycluster.cli import main; main()",
+        "import sys; sys.argv = ['raycluster', 'submit', '--help']; from raycluster.cli import main; main()",
     ],
 )
 def test_looking_at_it_loads_nothing_heavy(code: str) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import logging
+import os
+import time
 import uuid
 from collections.abc import Iterator
 
@@ -18,6 +20,18 @@ log = logging.getLogger(__name__)
 
 NAME = ".evaljobs.lease"
 _TRIES = 3
+_AGAIN_S = 5.0
+
+
+def _patience_s() -> float:
+    """Return for how long a claim of another run is waited for: by itself, not at all.
+
+    A run that is submitted again after its driver was killed waits for that driver's claim to end.
+    """
+    try:
+        return float(os.environ.get("EVALJOBS_CLAIM_PATIENCE_S", "0"))
+    except ValueError:
+        return 0.0
 
 
 class Claim:
@@ -71,15 +85,26 @@ class Claim:
             )
 
     def _take(self) -> None:
-        for _ in range(_TRIES):
+        patience_s, waited = _patience_s(), False
+        tries = 0
+        while tries < _TRIES:
             if objects.create(self._uri, self._data):
                 return
             if (held := objects.stat(self._uri)) is None:  # given back meanwhile
+                tries += 1
                 continue
             age = self._server_time() - held.modified
-            if age < lease.EXPIRES_S:
+            if age >= lease.EXPIRES_S:
+                objects.delete(self._uri)
+                tries += 1
+            elif patience_s <= 0:
                 raise self._held_by_another(age)
-            objects.delete(self._uri)
+            else:
+                if not waited:
+                    log.warning("waiting for %s: %s", self._location, self._held_by_another(age))
+                waited = True
+                time.sleep(_AGAIN_S)
+                patience_s -= _AGAIN_S
         raise self._held_by_another(0.0)
 
     def _held_by_another(self, age: float) -> UsageError:

@@ -176,7 +176,7 @@ def prepare(config: Config, path: Path, progress: Progress, runtime: Runtime) ->
     asked = (*resolved.models, *_with_dropout(resolved.models, jobs))
     models = _fitting(asked, runtime, store)
     sets = {name: show(name, looked[shown], config.named_sets()) for name, shown in of_images.items()}
-    for note in refuse_idle(sets, models):
+    for note in refuse_idle(sets, [model for model in models if model.passes is None]):
         progress.say(note)
     images, uris, changes = distinct(sets)
     return Prepared(

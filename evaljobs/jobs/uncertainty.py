@@ -6,6 +6,7 @@ from collections.abc import Generator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, cast
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from evaljobs.config import Section
@@ -32,6 +33,17 @@ def _once(names: tuple[str, ...]) -> tuple[str, ...]:
 _Name = Annotated[str, Field(min_length=1)]
 _Names = tuple[_Name, ...]
 Sets = Annotated[_Names, BeforeValidator(_as_list, json_schema_input_type=_Names | _Name), AfterValidator(_once)]
+MeasureName = Literal[
+    "entropy",
+    "doubt",
+    "predictive_entropy",
+    "mutual_information",
+    "expected_entropy",
+    "variance",
+    "disagreement",
+    "distance",
+    "farthest",
+]
 
 
 class UncertaintyParameters(Section):
@@ -63,7 +75,7 @@ class UncertaintyParameters(Section):
         description="how often each image is run with the dropout that the model was exported with; 0: without dropout",
     )
     seed: int = Field(0, ge=0, le=2**63 - 1, description="with `passes`: what the masks of dropout are drawn from")
-    measure: Measure | None = Field(
+    measure: MeasureName | None = Field(
         None,
         description="what leads in headlines and ranks: of class scores `entropy` or `doubt`; with `passes` also "
         "`predictive_entropy` (by itself), `mutual_information`, `expected_entropy`, `variance`, `disagreement`; with "
@@ -113,7 +125,7 @@ class UncertaintyParameters(Section):
         if self.threshold is not None and "share" in self.model_fields_set:
             raise ValueError("found `share` beside `threshold`: the threshold is given, or chosen by a share")
         if self.measure is not None and self.measure not in self.measures():
-            raise ValueError(f"no measure {str(self.measure)!r} here; expected one of {', '.join(self.measures())}")
+            raise ValueError(f"no measure {self.measure!r} here; expected one of {', '.join(self.measures())}")
         self._refuse_one_set_twice()
         return self
 
@@ -136,7 +148,7 @@ class UncertaintyParameters(Section):
     @property
     def leading(self) -> Measure:
         """The measure that a threshold is of, and that ranks."""
-        return self.measures()[0] if self.measure is None else self.measure
+        return self.measures()[0] if self.measure is None else Measure(self.measure)
 
 
 class UncertaintyJob(Job):
@@ -189,7 +201,7 @@ class UncertaintyJob(Job):
         from evaljobs.uncertainty.judging import Asked
 
         given = self._given
-        refuse_empty(rows, self.sets())
+        refuse_empty(rows)
         asked = Asked(
             measures=given.measures(),
             leading=given.leading,
@@ -201,23 +213,38 @@ class UncertaintyJob(Job):
         return _by_distance(rows, asked, given) if given.reference is not None else _by_scores(rows, asked, given)
 
 
-def refuse_empty(rows: Mapping[str, Rows], names: Mapping[str, str]) -> None:
+def refuse_empty(rows: Mapping[str, Rows]) -> None:
     """Refuse sets without images, and foreign images that are in-distribution images.
+
+    Sets are named by their role: what is found is kept for whoever asks next, under whatever names.
 
     Raises
     ------
     InputError
         Naming the set.
     """
-    known = {*rows["set"].digests.to_pylist()}
     for role, side in rows.items():
         if not len(side.digests):
-            raise InputError(f"the set {names[role]!r} ({role}) has no image that can be used; expected at least one")
-        if role.startswith("foreign") and known.issuperset(side.digests.to_pylist()):
+            raise InputError(f"the set {role!r} of the job has no image that can be used; expected at least one")
+        if role.startswith("foreign") and _shared(rows, role) == len(side.digests):
             raise InputError(
-                f"each image of the foreign set {names[role]!r} is one of the in-distribution set {names['set']!r}, "
-                "byte for byte; name a set of images that the models were not made for"
+                f"each image of the set {role!r} of the job is one of the in-distribution set, byte for byte; name a "
+                "set of images that the models were not made for"
             )
+
+
+def _shared(rows: Mapping[str, Rows], role: str) -> int:
+    """Return how many images of a set are in-distribution images, byte for byte."""
+    return int(pc.sum(pc.is_in(rows[role].digests, value_set=rows["set"].digests)).as_py() or 0)
+
+
+def _shared_notes(rows: Mapping[str, Rows]) -> list[str]:
+    shared = {role: _shared(rows, role) for role in rows if role.startswith("foreign")}
+    return [
+        f"{n:,} of {len(rows[role].digests):,} images of the set {role!r} are in-distribution images too, byte for byte"
+        for role, n in shared.items()
+        if n
+    ]
 
 
 def _by_scores(rows: Mapping[str, Rows], asked: Asked, given: UncertaintyParameters) -> Passes:
@@ -278,4 +305,5 @@ def _outcome(rows: Mapping[str, Rows], parts: Parts, asked: Asked, beside: Mappi
     keys = {role: keys_of_digests(b"".join(rows[role].digests.to_pylist())) for role in parts.of}
     changed = {role: rows[role].changed for role in parts.of}
     result, tables = conclude(parts, keys, changed, asked)
+    result["notes"] += _shared_notes(rows)
     return Outcome({**result, **beside}, tables)

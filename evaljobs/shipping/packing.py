@@ -20,6 +20,8 @@ from evaljobs.shipping.rewriting import absolute_images, absolute_models, file_n
 from evaljobs.store import Store
 from raycluster.program import Parcel, Upload
 
+# Log lines for machines; and where a killed attempt's claim on the results has not ended yet, the next one waits.
+_ENVIRONMENT = {"EVALJOBS_LOG": "json", "EVALJOBS_CLAIM_PATIENCE_S": "400"}
 # Of what a digest is made of.
 _VERSION = 1
 
@@ -81,6 +83,7 @@ def pack(
         command=("evaljobs", "run", path.name, "--address", "auto", "--out", results),
         results=results,
         uploads=places.uploads,
+        environment=_ENVIRONMENT,
         out=None if here is None else Path(here),
         notes=(*inputs.notes, *places.notes),
         gates=config.gate,

@@ -53,6 +53,8 @@ class Inventory(NamedTuple):
         By kind, in order of their keys.
     temporary, nonces
         What writers leave that are killed; and questions to other machines, which are deleted when they are answered.
+    submitted
+        Of runs that were submitted to a cluster: what was sent for them, and their results. No part of the size.
     unknown
         What the store did not make.
     """
@@ -60,6 +62,7 @@ class Inventory(NamedTuple):
     units: dict[Kind, list[Unit]]
     temporary: list[Entry]
     nonces: list[Entry]
+    submitted: list[Entry]
     unknown: list[Entry]
 
     @property
@@ -80,7 +83,7 @@ def take_inventory(entries: Iterable[Entry], records: Iterable[Record] = ()) -> 
         What runs have used.
     """
     files: dict[tuple[Kind, str], list[Entry]] = defaultdict(list)
-    found = Inventory({kind: [] for kind in Kind if kind is not Kind.OTHER}, [], [], [])
+    found = Inventory({kind: [] for kind in Kind if kind is not Kind.OTHER}, [], [], [], [])
     for entry in entries:
         named = recognise(entry.name)
         if named is None:
@@ -89,6 +92,8 @@ def take_inventory(entries: Iterable[Entry], records: Iterable[Record] = ()) -> 
             found.temporary.append(entry)
         elif named.role is Role.NONCE:
             found.nonces.append(entry)
+        elif named.role is Role.SUBMITTED:
+            found.submitted.append(entry)
         elif named.role not in {Role.MARKER, Role.LEASE}:
             files[named.kind, named.key].append(entry)
     used = last_uses(records)

@@ -34,6 +34,7 @@ class Role(enum.Enum):
     LEASE = enum.auto()
     NONCE = enum.auto()
     TEMPORARY = enum.auto()  # half-written
+    SUBMITTED = enum.auto()  # of runs that were submitted to a cluster: what was sent for them, and their results
 
 
 class Named(NamedTuple):
@@ -56,6 +57,7 @@ _PATTERNS: tuple[tuple[Role, re.Pattern[str]], ...] = tuple(
         (Role.RATE, f"(rates)/[a-z]+-({_DIGEST})\\.json"),
         (Role.USE, f"(uses)/({_DIGEST})\\.json"),
         (Role.LEASE, r"(uses)/(run|gc)-[0-9a-f]{32}\.lease"),
+        (Role.SUBMITTED, r"(?:uploads|runs)/.+"),
         (Role.NONCE, r"nonces/[0-9a-f]{32}(-[0-9a-f]{32})?"),
         (
             Role.TEMPORARY,

@@ -155,9 +155,12 @@ def _say_detached(job_id: str, where: list[str]) -> None:
 
 
 def _attended(submitted: Submitted, patience: Any) -> int:
-    from raycluster.jobs.attending import attend, fetched
+    from raycluster.jobs.attending import Attended, attend, fetched
 
-    attended = attend(submitted, click.echo, _say, patience)
+    if submitted.found and submitted.job.status == "succeeded":  # its log was shown when it ran
+        attended = Attended(submitted, submitted.job, 0)
+    else:
+        attended = attend(submitted, click.echo, _say, patience)
     fetched(attended, _say)
     return attended.exit_code
 

@@ -218,7 +218,7 @@ class _Watch:
             return
         job = self._server.find(self._id)
         waiting = waiting_for(self._server.server, self._id)
-        reason = "; ".join(f"{one.demand.count} of {one.demand.what} wait: {one.reason}" for one in waiting)
+        reason = "; ".join(f"{one.demand.what} ({one.demand.count}) waits: {one.reason}" for one in waiting)
         if job is not None and job.status == "pending" and not reason:
             reason = f"its environment is not ready: {job.message}"
         if reason:

@@ -6,6 +6,7 @@ waits for ever where nobody answers, follows redirects with the token, and takes
 
 from __future__ import annotations
 
+import time
 import urllib.parse
 from collections.abc import Iterator
 from http import HTTPStatus
@@ -13,7 +14,7 @@ from typing import Any
 
 from raycluster.access.servers import Server, find_server
 from raycluster.access.web import Answer, ask, expect
-from raycluster.errors import ClusterError, ForgottenError
+from raycluster.errors import ClusterError, ForgottenError, UnreachableError
 from raycluster.jobs.following import follow
 from raycluster.jobs.job import Job, Status, Submission
 from raycluster.jobs.packages import Package, pack
@@ -25,6 +26,7 @@ _PUT_S = 600.0
 _POST_S = 60.0
 _POSTS = 4
 _NO_AGENT = b"No available agent"
+_AGAIN_S = 2.0
 _SUBMISSION = "SUBMISSION"
 _STATUS: dict[str, Status] = {
     "PENDING": "pending",
@@ -120,10 +122,18 @@ class RayJobServer:
 
     def _posted(self, body: dict[str, Any]) -> Answer:
         """Return the answer to a submission; a head that has just started is asked again, as it says itself."""
-        for _ in range(_POSTS):
-            answer = ask(self.server, "POST", _JOBS, body=body, timeout_s=_POST_S)
-            if _NO_AGENT not in answer.body:
-                break
+        for left in reversed(range(_POSTS)):
+            try:
+                answer = ask(self.server, "POST", _JOBS, body=body, timeout_s=_POST_S)
+            except UnreachableError:
+                # A busy head starts its job server anew, and drops what it was asked. Asked again with the same id, it
+                # has one job, whether it took the first or not.
+                if not left:
+                    raise
+                time.sleep(_AGAIN_S)
+            else:
+                if _NO_AGENT not in answer.body:
+                    break
         return answer
 
     def _sent(self, package: Package) -> str:

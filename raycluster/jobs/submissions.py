@@ -115,7 +115,7 @@ def submission(
         command=command_line(parcel.command),
         files=parcel.files,
         tree=tree,
-        env_vars={"EVALJOBS_LOG": "json", "RAY_JOB_STOP_WAIT_TIME_S": str(STOP_WAIT_S)},
+        env_vars={**parcel.environment, "RAY_JOB_STOP_WAIT_TIME_S": str(STOP_WAIT_S)},
         metadata={**own, **(metadata or {})},
     )
 

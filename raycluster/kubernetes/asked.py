@@ -143,12 +143,13 @@ def _check_workers(workers: Workers) -> None:
 
 def _check_schedule(schedule: Schedule) -> None:
     try:
-        from raycluster.schedule.cron import check_cron
+        from raycluster.schedule.cron import check_cron, check_timezone
     except ModuleNotFoundError as error:
         raise ClusterError(
             f"{error.name} is needed to read cron expressions: pip install 'evaljobs[schedule]'"
         ) from None
-    check_cron(schedule.cron, schedule.timezone, time.time())
+    check_timezone(schedule.timezone)
+    check_cron(schedule.cron, time.time())
     words = re.findall(r"[a-z]+", schedule.cron.lower())
     foreign = next((word for word in words if word not in _CRON_WORDS), None) or next(
         iter(re.findall("#", schedule.cron)), None

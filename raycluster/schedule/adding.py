@@ -64,19 +64,23 @@ def add(book: Book, wanted: Wanted, find_program: Callable[[str], Program], now:
     if mistakes or parcel is None:
         lines = "\n".join(textwrap.indent(mistake, "    ").removeprefix("  ") for mistake in mistakes)
         raise ClusterError(f"{len(mistakes)} mistake(s), nothing was scheduled\n{lines}")
-    name = wanted.name or _NO_NAME.sub("-", parcel.name).strip("-._")[:64]
-    schedule = _schedule(wanted, name or "run", parcel.webhook, now)
-    if any(run.schedule == schedule.name and run.state is not State.ENDED for run in book.snapshot().runs):
-        raise ClusterError(
-            f"a run of {schedule.name!r} has not ended yet; choose another name with --name, or wait, or stop it with "
-            f"`raycluster schedule rm {schedule.name} --stop`"
-        )
+    name = wanted.name or _NO_NAME.sub("-", parcel.name).strip("-._")[:64] or "run"
+    schedule = _schedule(wanted, name, parcel.webhook, now)
+    _refuse_unfinished(book, name)
     if not book.add_schedule(schedule):
         raise ClusterError(
             f"there is a schedule {schedule.name!r} already; remove it first (`raycluster schedule rm "
             f"{schedule.name}`), or choose another name with --name"
         )
     return schedule
+
+
+def _refuse_unfinished(book: Book, name: str) -> None:
+    """Refuse the name of a schedule that was removed while its last run goes on: that run is not the new one's."""
+    snapshot = book.snapshot()
+    open_runs = {run.schedule for run in snapshot.runs if run.state is not State.ENDED}
+    if name in open_runs and snapshot.schedules[name].removed is not None:
+        raise ClusterError(f"the last run of the removed schedule {name!r} goes on; wait for its end, or use --name")
 
 
 def _schedule(wanted: Wanted, name: str, webhook: str | None, now: float) -> Schedule:

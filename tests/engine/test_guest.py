@@ -56,8 +56,8 @@ def test_results_do_not_know_of_pauses(bench: Any, without_execution: Settle) ->
     assert finished.exit_code == ExitCode.OK
     paused = [line for line in lines if line.startswith(("paused", "going on"))]
     assert paused[0] == "paused: GPU 0 at 87 °C, limit 80"
-    assert paused[-1].startswith("going on after ")
-    assert paused[-1].endswith(": GPU 0 at 70 °C")
+    # An actor that comes up late has a pause of its own.
+    assert [line for line in paused if re.fullmatch(r"going on after \d+ s: GPU 0 at 70 °C", line)]
     assert len([line for line in lines if "the readings are written down" in line]) == 1
     assert "cpu_utilisation: 50" in finished.results["execution"]["config"]
     assert finished.results["execution"]["paused_seconds"] >= 0.8

@@ -125,6 +125,23 @@ def test_claim_of_a_killed_run_ends(s3: S3Server, monkeypatch: pytest.MonkeyPatc
         assert names(location) == {claim.NAME}
 
 
+def test_run_that_was_submitted_again_waits_for_the_claim_of_the_killed_one(
+    s3: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its driver was killed, nobody is there to ask: it takes the folder over as soon as it may."""
+    location = s3.bucket()
+    objects.create(f"{location}/{claim.NAME}", b"of a run that was killed")
+    monkeypatch.setattr(lease, "EXPIRES_S", 2.0)
+    monkeypatch.setattr(claim, "_AGAIN_S", 0.2)
+    monkeypatch.setenv("EVALJOBS_CLAIM_PATIENCE_S", "60")
+    began = time.monotonic()
+    with claimed(location):
+        assert time.monotonic() - began > 0.2
+        with pytest.raises(UsageError, match="another run is writing"):
+            monkeypatch.setenv("EVALJOBS_CLAIM_PATIENCE_S", "0.5")
+            claimed(location).__enter__()
+
+
 def test_run_whose_claim_was_taken_over_publishes_nothing(s3: S3Server) -> None:
     """Two never write the same results: who comes back from the dead says so, and leaves the other's claim."""
     location = s3.bucket()

@@ -54,10 +54,9 @@ def test_of_a_linear_head_both_ways_agree(networks: Networks, target: Target) ->
     assert np.corrcoef(maps.values[0].ravel(), values.ravel())[0, 1] > 0.9
 
 
-def test_similarity_is_explained(networks: Networks) -> None:
-    """Each image towards the other: where both are green."""
-    del networks
-    other = picture(green=(0, 6))
+def test_similarity_is_explained() -> None:
+    """Each image towards the other: where both are green, while one is red besides and the other blue."""
+    other = picture(green=(0, 6), blue=(6, 0))
     rows = colours()(torch.from_numpy(batch(BOTH, other))).detach().numpy()
     maps = explain_torch(colours(), batch(BOTH, other), [Similarity(rows[1]), Similarity(rows[0])])
     for values, (top, left) in zip(maps.values, ((5, 4), (0, 6)), strict=True):

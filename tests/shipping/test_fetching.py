@@ -81,9 +81,7 @@ def test_results_take_the_place_of_those_before(results: str, out: Path) -> None
 
 
 @pytest.mark.parametrize("exchange", [True, False])
-def test_what_others_put_there_stays(
-    results: str, out: Path, monkeypatch: pytest.MonkeyPatch, exchange: bool
-) -> None:
+def test_what_others_put_there_stays(results: str, out: Path, monkeypatch: pytest.MonkeyPatch, exchange: bool) -> None:
     """Somebody's notes lie in the folder; or the disk cannot exchange folders: then it is done file by file."""
     if not exchange:
         monkeypatch.setattr(fetching, "_exchanged", lambda *_: False)

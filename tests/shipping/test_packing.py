@@ -157,9 +157,7 @@ def classified(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("change", [swept, lined, external, odd, refused, classified])
-def test_models_keep_names_tags_lines_and_bytes(
-    local: Bench, change: Callable[[Bench], None], tmp_path: Path
-) -> None:
+def test_models_keep_names_tags_lines_and_bytes(local: Bench, change: Callable[[Bench], None], tmp_path: Path) -> None:
     """Results are found by names: those of a glob, a matrix, a line of checkpoints, are the same on the cluster."""
     change(local)
     path = local.write()

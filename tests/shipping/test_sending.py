@@ -97,9 +97,7 @@ def test_large_files_go_in_pieces(
     assert pieces_of(folder) == []
 
 
-def test_large_file_that_changes_leaves_nothing(
-    s3: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_large_file_that_changes_leaves_nothing(s3: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither an object that is named for another content, nor pieces that somebody pays for."""
     monkeypatch.setattr(sending, "PIECE_BYTES", PIECE)
     folder, path = s3.bucket(), tmp_path / "file"

@@ -20,6 +20,7 @@ from tests.engine.conftest import Bench
 from tests.ray_head import RayHead
 
 TIMEOUT_S = 240.0
+ROOT = Path(__file__).parents[2]
 Command = Callable[..., subprocess.Popen[str]]
 
 
@@ -79,7 +80,7 @@ def test_results_of_a_cluster_are_those_of_this_machine(local: Bench, raycluster
     path = local.write()
     here = local.folder / "here"
     run = [sys.executable, "-m", "evaljobs", "run", str(path), "--out", str(here), "--set", f"store={here}-store"]
-    done = subprocess.run([*run, "--set", "cluster.cpus=1"], capture_output=True, env=own_ray())
+    done = subprocess.run([*run, "--set", "cluster.cpus=1"], check=False, capture_output=True, env=own_ray())
     assert done.returncode == 1, done.stderr
 
     code, out, _ = ended(raycluster("submit", path, "--dry-run"))
@@ -124,17 +125,20 @@ def test_killed_driver_is_submitted_again_and_goes_on(local: Bench, raycluster: 
     assert len(undisturbed(local.out / "results.json")["evaluations"]) == 2
 
     (local.out / "results.json").unlink()
-    code, out, err = ended(raycluster("submit", local.folder / "benchmark.yaml"))
+    code, _, err = ended(raycluster("submit", local.folder / "benchmark.yaml"))
     assert (code, "uploading" in err) == (0, False)
     assert f"{job[:-1]}2 is done already; --again runs it once more" in err
     assert len(undisturbed(local.out / "results.json")["evaluations"]) == 2
 
 
 def test_interruption_leaves_the_run_alone(local: Bench, raycluster: Command) -> None:
-    """Ctrl-C says how to come back, and how to end it; ended, the run says so itself, and nothing is brought here."""
+    """Ctrl-C says how to come back, and how to end it; ended, the run says so itself, and nothing is brought here.
+
+    Its code is that of a working tree.
+    """
     local.images(30, 40)
     path = local.write()
-    waiting = raycluster("submit", path)
+    waiting = raycluster("submit", path, "--working-tree", ROOT)
     assert waiting.stdout is not None
     assert any(line.startswith(("decoding", "embedding", "reading")) for line in waiting.stdout)
     waiting.send_signal(signal.SIGINT)
@@ -144,7 +148,7 @@ def test_interruption_leaves_the_run_alone(local: Bench, raycluster: Command) ->
     assert f"raycluster logs {job} --follow" in err
     assert f"raycluster stop {job}" in err
     driver = driver_of(job)
-    assert driver.is_running()
+    assert (Path(driver.cwd()) / "evaljobs" / "shipping").is_dir()
     code, out, _ = ended(raycluster("stop", job))
     assert (code, out) == (0, f"{job}: stopped\n")
     assert not driver.is_running()

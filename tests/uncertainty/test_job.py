@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -19,8 +19,9 @@ from evaljobs.engine.spreading import Spread, Spreading
 from evaljobs.errors import InputError, NonFiniteError, UsageError
 from evaljobs.jobs import build_jobs
 from evaljobs.jobs.job import Job, ModelFacts, Outcome, Rows
-from evaljobs.jobs.uncertainty import UncertaintyJob
+from evaljobs.jobs.uncertainty import MeasureName, UncertaintyJob
 from evaljobs.pairs.threads import run_rounds
+from evaljobs.uncertainty.measures import Measure
 from evaljobs.uncertainty.passes import Spread as PassSpread
 
 CLASSES = ("a", "b", "c", "d")
@@ -206,10 +207,19 @@ def test_bad_sets_are_refused(rows: dict[str, Rows]) -> None:
     """Each says what was found and what to do."""
     empty = rows["foreign 1"]
     nobody = Rows(empty.digests[:0], [], {"scores": empty.outputs["scores"][:0]}, empty.ids[:0], model=FACTS)
-    with pytest.raises(InputError, match=r"the set 'other'.*has no image"):
+    with pytest.raises(InputError, match="the set 'foreign 1' of the job has no image"):
         carried_out(job(foreign="other"), {"set": rows["set"], "foreign 1": nobody})
-    with pytest.raises(InputError, match="each image of the foreign set 'other' is one of the in-distribution set"):
+    with pytest.raises(InputError, match="each image of the set 'foreign 1' of the job is one of the in-distribution"):
         carried_out(job(foreign="other"), {"set": rows["set"], "foreign 1": rows["set"]})
+    mixed = Rows(
+        pa.concat_arrays([rows["set"].digests[:3], empty.digests[3:]]),
+        empty.labels,
+        empty.outputs,
+        empty.ids,
+        model=FACTS,
+    )
+    notes = carried_out(job(foreign="other"), {"set": rows["set"], "foreign 1": mixed}).result["notes"]
+    assert notes == ["3 of 400 images of the set 'foreign 1' are in-distribution images too, byte for byte"]
     rows["foreign 1"].outputs["scores"][7, 1] = np.nan
     with pytest.raises(NonFiniteError) as raised:
         carried_out(job(foreign="other"), {"set": rows["set"], "foreign 1": rows["foreign 1"]})
@@ -245,6 +255,11 @@ def test_keys_that_make_no_sense_are_refused(keys: dict[str, Any], said: str) ->
     """Before anything is started."""
     with pytest.raises(UsageError, match=said.replace("(", r"\(")):
         job(**keys)
+
+
+def test_every_measure_can_be_named() -> None:
+    """The configuration knows the measures that there are."""
+    assert [Measure(name) for name in get_args(MeasureName)] == sorted(Measure, key=get_args(MeasureName).index)
 
 
 def test_names_of_sets_are_no_part_of_the_key() -> None:

@@ -29,6 +29,8 @@ _OPACITY = 0.6
 _SIDE, _GAP, _BETWEEN, _ABOVE, _BELOW, _HEAD = 0.98, 0.04, 0.3, 0.22, 0.3, 0.62
 _ACROSS = {1: 4, 2: 2}
 _DPI = 150
+# Of a picture with its map over it, in pixels.
+_LEAST = 96
 _LONGEST = 26
 
 
@@ -96,8 +98,9 @@ def _scale(figure: Figure, height: float) -> None:
     width = figure.get_size_inches()[0]
     axes = figure.add_axes((0.1 / width, (height - 0.42) / height, 1.2 / width, 0.09 / height))
     bar = figure.colorbar(ScalarMappable(Normalize(0, 1), SCALE), cax=axes, orientation="horizontal", ticks=[0, 1])
-    for label, side in zip(bar.ax.set_xticklabels(["nothing", "most"], fontsize=6.5), ("left", "right"), strict=True):
-        label.set_horizontalalignment(side)
+    nothing, most = bar.ax.set_xticklabels(["nothing", "most"], fontsize=6.5)
+    nothing.set_horizontalalignment("left")
+    most.set_horizontalalignment("right")
     bar.ax.tick_params(length=0, pad=1.5)
     bar.outline.set_visible(False)
 
@@ -141,9 +144,11 @@ def overlay(pixels: NDArray[np.uint8], values: NDArray[np.floating], style: Styl
 
     Returns
     -------
-    uint8 [h, w, 3]; at least as large as the map, so that no place of it is lost.
+    uint8 [n h, n w, 3]: each pixel n times as large, so that a small picture neither loses places nor cuts what is
+    smooth into pixels.
     """
-    times = max(1, -(-values.shape[0] // pixels.shape[0]), -(-values.shape[1] // pixels.shape[1]))
+    wanted = max(_LEAST, *values.shape)
+    times = -(-wanted // min(pixels.shape[:2]))
     large = np.repeat(np.repeat(pixels, times, axis=0), times, axis=1).astype(np.float64)
     grey = large @ np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
     at = resized(values, large.shape[0], large.shape[1], style)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -68,7 +68,7 @@ def prog(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Prog:
 
 
 @pytest.fixture
-def play(prog: Prog) -> Iterator[Callable[..., tuple[ScriptedCluster, int, list[str], list[str]]]]:
+def play(prog: Prog) -> Callable[..., tuple[ScriptedCluster, int, list[str], list[str]]]:
     """Return what submits a configuration to a cluster of some fates and stays with it."""
     del prog
 
@@ -81,7 +81,7 @@ def play(prog: Prog) -> Iterator[Callable[..., tuple[ScriptedCluster, int, list[
             fetched(attended, said.append)
         return cluster, attended.exit_code, shown, said
 
-    yield start
+    return start
 
 
 def ids(cluster: ScriptedCluster) -> list[str]:
@@ -113,7 +113,9 @@ def test_what_ended_by_itself_is_not_tried_again(play: Play, prog: Prog, code: i
 
 def test_attempts_have_an_end(play: Play, prog: Prog) -> None:
     """A run that is killed time after time is given up, with what to do."""
-    with pytest.raises(LostError, match=r"x-000000000000-3: .*killed.*after 2 more attempts it is given up.*submit it again"):
+    with pytest.raises(
+        LostError, match=r"x-000000000000-3: .*killed.*after 2 more attempts it is given up.*submit it again"
+    ):
         play(KILLED, KILLED, KILLED, KILLED, retries=2)
     assert prog.fetches == []
 
@@ -127,7 +129,7 @@ def test_stopped_run_stays_stopped(play: Play, prog: Prog) -> None:
 def test_environment_that_cannot_be_made_is_not_tried_again(play: Play, prog: Prog) -> None:
     """It would fail again; the cluster's reason is said."""
     fate = Fate("", "FAILED", None, "runtime_env setup failed: no such package")
-    with pytest.raises(LostError, match="did not begin: .*no such package"):
+    with pytest.raises(LostError, match=r"did not begin: .*no such package"):
         play(fate, Fate())
     assert prog.fetches == []
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from raycluster.cluster.looking import waiting_for
 from raycluster.errors import ClusterError, DeniedError, ForgottenError, LostError, UnreachableError
 from raycluster.jobs.attending import Patience, attend
 from raycluster.jobs.commands import stop_and_wait
@@ -15,8 +16,8 @@ from raycluster.jobs.job import ENDED, Job, Submission
 from raycluster.jobs.server import RayJobServer, connect_jobs
 from raycluster.jobs.submitting import Errand, Submitted
 from raycluster.program import Parcel, find_program
-from tests.raycluster.jobs.conftest import use_token
 from tests.ray_head import RayHead
+from tests.raycluster.jobs.conftest import use_token
 from tests.s3_server import S3Server
 
 PATIENCE_S = 60.0
@@ -109,7 +110,7 @@ def test_somebody_else_there(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> N
 def test_foreign_host_over_plain_http_is_refused(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A token is worth a shell on the cluster: it does not travel where others read it, unless the user says so."""
     use_token(monkeypatch, "x" * 32)
-    with pytest.raises(ClusterError, match="nothing was sent|cannot be found"):
+    with pytest.raises(ClusterError, match=r"nothing was sent|cannot be found"):
         connect_jobs(address)
 
 
@@ -120,8 +121,12 @@ def test_run_that_never_begins_is_given_up_with_the_reason(server: RayJobServer)
     job = server.submit(Submission("starving-1", f"{python} -c {shlex.quote(code)}"))
     errand = Errand(server, find_program(), Parcel("starving", "0" * 64, {}, (), ""), None)
     submitted = Submitted(errand, 1, job, found=False)
-    with pytest.raises(LostError, match=r"has not begun within 8 s and was stopped: 1 of .* wait: no node has 1 GPU"):
-        attend(submitted, quiet, quiet, Patience(start_s=8))
+    deadline = time.monotonic() + PATIENCE_S
+    while not any(waiting.missing for waiting in waiting_for(server.server, job.id)):
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+    with pytest.raises(LostError, match=r"has not begun within 1 s and was stopped: .* waits: no node has 1 GPU"):
+        attend(submitted, quiet, quiet, Patience(start_s=1))
     assert until(server, "starving-1", *ENDED).status == "stopped"
 
 

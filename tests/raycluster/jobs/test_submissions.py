@@ -71,7 +71,9 @@ def test_latest_attempt_is_told_by_number() -> None:
         ("running", None, "", False, False),
     ],
 )
-def test_only_what_was_killed_has_died(status: Status, code: int | None, message: str, dead: bool, unborn: bool) -> None:
+def test_only_what_was_killed_has_died(
+    status: Status, code: int | None, message: str, dead: bool, unborn: bool
+) -> None:
     """A run that ended by itself has said what it had to say; one that was killed goes on where it was."""
     job = Job("x", status, message, code)
     assert (died(job), never_began(job)) == (dead, unborn)
@@ -91,8 +93,8 @@ def test_command_says_its_version_first_and_keeps_its_exit_code(tmp_path: Path) 
     environment = {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin"}
 
     def run(*command: str) -> subprocess.CompletedProcess[str]:
-        line = command_line(command)
-        return subprocess.run(["sh", "-c", line], capture_output=True, text=True, env=environment, cwd=tmp_path)
+        shell = ["sh", "-c", command_line(command)]
+        return subprocess.run(shell, check=False, capture_output=True, text=True, env=environment, cwd=tmp_path)
 
     done = run("evaljobs", "run", "there is no such file.yaml")
     assert done.stdout.splitlines()[0] == find_program().version

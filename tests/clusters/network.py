@@ -1,0 +1,84 @@
+"""Machines with addresses of their own on this one: network namespaces on a bridge. They share its files.
+
+Needs root. What has run in a machine is killed with it; nothing is left of the network.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import random
+import signal
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+
+def _ip(*words: object) -> None:
+    subprocess.run(["ip", *map(str, words)], check=True, capture_output=True)
+
+
+@dataclasses.dataclass(frozen=True)
+class Machine:
+    """A network namespace, and its address."""
+
+    name: str
+    address: str
+
+    def start(self, command: Sequence[str], log: Path, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+        """Start a process there."""
+        with log.open("ab") as output:
+            return subprocess.Popen(
+                ["ip", "netns", "exec", self.name, *command],
+                stdout=output,
+                stderr=output,
+                env=dict(environment),
+                start_new_session=True,
+            )
+
+    def pids(self) -> list[int]:
+        """Return the processes that run there."""
+        found = subprocess.run(["ip", "netns", "pids", self.name], capture_output=True, text=True, check=False)
+        return [int(pid) for pid in found.stdout.split()]
+
+    def power_off(self) -> None:
+        """Kill all that runs there at once."""
+        while pids := self.pids():
+            for pid in pids:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            for pid in pids:  # our own children leave zombies, which have no namespace any more
+                with contextlib.suppress(ChildProcessError):
+                    os.waitpid(pid, 0)
+
+
+@contextlib.contextmanager
+def network(names: Sequence[str]) -> Iterator[dict[str, Machine]]:
+    """Have machines on one network, which this machine reaches too."""
+    number = random.SystemRandom().randrange(1, 250)
+    bridge, net = f"ejbr{number}", f"10.231.{number}"
+    machines: dict[str, Machine] = {}
+    try:
+        _ip("link", "add", bridge, "type", "bridge")
+        _ip("addr", "add", f"{net}.1/24", "dev", bridge)
+        _ip("link", "set", bridge, "up")
+        for place, name in enumerate(names, 2):
+            machines[name] = _machine(Machine(f"ej{number}{name}", f"{net}.{place}"), bridge, f"ej{number}v{place}")
+        yield machines
+    finally:
+        for machine in machines.values():
+            machine.power_off()
+            _ip("netns", "delete", machine.name)
+        with contextlib.suppress(subprocess.CalledProcessError):
+            _ip("link", "delete", bridge)
+
+
+def _machine(machine: Machine, bridge: str, cable: str) -> Machine:
+    _ip("netns", "add", machine.name)
+    _ip("link", "add", cable, "type", "veth", "peer", "name", "eth0", "netns", machine.name)
+    _ip("link", "set", cable, "master", bridge, "up")
+    _ip("-n", machine.name, "link", "set", "lo", "up")
+    _ip("-n", machine.name, "addr", "add", f"{machine.address}/24", "dev", "eth0")
+    _ip("-n", machine.name, "link", "set", "eth0", "up")
+    return machine
