@@ -9,10 +9,10 @@ if TYPE_CHECKING:
     from raycluster.cluster.launching import down, up
     from raycluster.cluster.local_head import start_head, stop_head
     from raycluster.cluster.looking import status
-    from raycluster.jobs.commands import jobs, logs, stop
+    from raycluster.jobs.commands import list_jobs, logs, stop
     from raycluster.jobs.submitting import submit
 
-__all__ = ["down", "jobs", "logs", "start_head", "status", "stop", "stop_head", "submit", "up"]
+__all__ = ["down", "list_jobs", "logs", "start_head", "status", "stop", "stop_head", "submit", "up"]
 
 # Where each public name is; loaded when it is asked for.
 _DOOR = {
@@ -21,7 +21,7 @@ _DOOR = {
     "start_head": "raycluster.cluster.local_head",
     "stop_head": "raycluster.cluster.local_head",
     "status": "raycluster.cluster.looking",
-    "jobs": "raycluster.jobs.commands",
+    "list_jobs": "raycluster.jobs.commands",
     "logs": "raycluster.jobs.commands",
     "stop": "raycluster.jobs.commands",
     "submit": "raycluster.jobs.submitting",

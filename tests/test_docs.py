@@ -309,7 +309,8 @@ def results(tmp_path_factory: pytest.TempPathFactory, cluster: Cluster) -> dict[
         "sets: {noisy: {of: main, view: {steps: [{noise: 0.7}], first: 3}}}\n"
         # Nine images are too few for twenty groups, and so for intervals.
         "jobs: [{name: all, groups: 3, self_check: 9}, {name: listed, pairs: pairs.csv},"
-        " {name: looks, kind: explain, set: main, images: 2, steps: 2}, {name: map, kind: map, models: all}, {name: seen, set: noisy, groups: 3},"
+        " {name: looks, kind: explain, set: main, images: 2, steps: 2},"
+        " {name: map, kind: map, models: all}, {name: seen, set: noisy, groups: 3},"
         " {name: classes, kind: classification, missing: exclude, groups: 2},"
         " {name: doubts, kind: uncertainty, set: main, foreign: noisy, missing: exclude, groups: 2},"
         " {name: near, kind: uncertainty, set: main, corrupted: noisy, reference: main, neighbours: 2, groups: 0}]\n"

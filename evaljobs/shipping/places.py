@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 from evaljobs.config import Config
 from evaljobs.remote import is_remote
 from evaljobs.shipping.inputs import Inputs
 
 _SHOWN = 3
+# What a run may be called, and a folder should not be.
+_ODD = re.compile(r"[^A-Za-z0-9_.-]+")
 
 
 def uploads_folder(store: str) -> str:
@@ -16,7 +20,7 @@ def uploads_folder(store: str) -> str:
 
 def runs_folder(store: str, name: str, digest: str) -> str:
     """Return the folder for the results of the runs of one parcel."""
-    return f"{store}/runs/{name}-{digest[:12]}"
+    return f"{store}/runs/{_ODD.sub('-', name).strip('-.') or 'run'}-{digest[:12]}"
 
 
 def local_things(config: Config, inputs: Inputs, store: str) -> list[str]:

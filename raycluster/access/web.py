@@ -85,9 +85,13 @@ def expect(server: Server, answer: Answer) -> Any:
 
     Raises
     ------
+    UnreachableError
+        If the server says that it cannot answer now.
     ClusterError
-        If it is an error, or no JSON.
+        If it is another error, or no JSON.
     """
+    if answer.status >= http.HTTPStatus.INTERNAL_SERVER_ERROR:  # a head that starts, or has lost its other half
+        raise UnreachableError(refusal(server, answer.status, answer.text()))
     if answer.status >= http.HTTPStatus.MULTIPLE_CHOICES:
         raise ClusterError(refusal(server, answer.status, answer.text()))
     try:

@@ -91,7 +91,7 @@ def submit(
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def jobs(address: str | None, insecure: bool, as_json: bool) -> None:
     """List the jobs that the cluster remembers, the latest first."""
-    from raycluster.jobs.commands import jobs as list_jobs
+    from raycluster.jobs.commands import list_jobs
 
     found = list_jobs(address, insecure=insecure)
     if as_json:

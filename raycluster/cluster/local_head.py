@@ -160,7 +160,8 @@ def _command(size: Size, ports: Ports, folder: Path) -> list[str]:
         "ray-client-server-port": _free_port(),
         "min-worker-port": 0,
         "max-worker-port": 0,
-        "temp-dir": folder,
+        # Ray opens its own folder, with the sockets of the object store in it, to every user of the machine.
+        "temp-dir": folder / "ray",
     }
     options = [f"--{name}={value}" for name, value in asked.items() if value is not None]
     return [

@@ -57,4 +57,8 @@ def _taken(demand: Demand, nodes: Sequence[Node]) -> str:
         for name, value in sorted(demand.resources.items())
         if not any(n.total.get(name, 0.0) - n.used.get(name, 0.0) + _ROUNDING >= value for n in nodes)
     ]
-    return "; ".join(taken) or "it is about to start, or no node has all of it free at once"
+    if taken:
+        return "; ".join(taken)
+    if any(_holds({k: v - n.used.get(k, 0.0) for k, v in n.total.items()}, demand.resources) for n in nodes):
+        return "about to start: by the last count, enough is free"
+    return "no node has all of it free at once"

@@ -13,7 +13,7 @@ from raycluster.jobs.submissions import STOP_WAIT_S
 _EVERY_S = 0.5
 
 
-def jobs(address: str | None = None, *, insecure: bool = False) -> list[Job]:
+def list_jobs(address: str | None = None, *, insecure: bool = False) -> list[Job]:
     """Return all jobs that a cluster remembers, the latest first.
 
     Parameters
@@ -35,7 +35,7 @@ def logs(job_id: str, address: str | None = None, *, insecure: bool = False, fol
     Raises
     ------
     ClusterError
-        As `jobs` does, and if there is no such job.
+        As `list_jobs` does, and if there is no such job.
     """
     server = connect_jobs(address, insecure=insecure)
     if follow:
@@ -50,7 +50,7 @@ def stop(job_id: str, address: str | None = None, *, insecure: bool = False) -> 
     Raises
     ------
     ClusterError
-        As `jobs` does, if there is no such job, or if it does not end.
+        As `list_jobs` does, if there is no such job, or if it does not end.
     """
     return stop_and_wait(connect_jobs(address, insecure=insecure), job_id)
 

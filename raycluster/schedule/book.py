@@ -37,7 +37,15 @@ _READERS: dict[str, Any] = {
     "state": State,
 }
 _MAYBE: dict[str, Any] = {"cause": Cause, "outcome": Outcome}
-_OPEN = sa.or_(tables.runs.c.state != State.ENDED, sa.not_(tables.runs.c.reported))
+# Of a snapshot; made once, since making them takes longer than asking.
+_SCHEDULES = sa.select(tables.schedules).order_by("name")
+_RUNS = (
+    sa.select(tables.runs)
+    .where(sa.or_(tables.runs.c.state != State.ENDED, sa.not_(tables.runs.c.reported)))
+    .order_by("due", "schedule")
+)
+_MESSAGES = sa.select(tables.messages).where(tables.messages.c.outcome == "").order_by("next_try")
+_QUOTAS = sa.select(tables.quotas)
 
 
 class StaleError(Exception):
@@ -55,16 +63,11 @@ class Book:
     def snapshot(self) -> Snapshot:
         """Return all that decisions rest on, as of one moment."""
         with self._database.reading() as connection:
-            schedules = connection.execute(sa.select(tables.schedules).order_by("name")).mappings()
-            runs = connection.execute(sa.select(tables.runs).where(_OPEN).order_by("due", "schedule")).mappings()
-            messages = connection.execute(
-                sa.select(tables.messages).where(tables.messages.c.outcome == "").order_by("next_try")
-            ).mappings()
             return Snapshot(
-                {row["name"]: _record(Schedule, row) for row in schedules},
-                tuple(_record(Run, row) for row in runs),
-                {row.team: row.gpus for row in connection.execute(sa.select(tables.quotas))},
-                tuple(_record(Message, row) for row in messages),
+                {row["name"]: _record(Schedule, row) for row in connection.execute(_SCHEDULES).mappings()},
+                tuple(_record(Run, row) for row in connection.execute(_RUNS).mappings()),
+                {row.team: row.gpus for row in connection.execute(_QUOTAS)},
+                tuple(_record(Message, row) for row in connection.execute(_MESSAGES).mappings()),
             )
 
     def run(self, schedule: str, due: int) -> Run | None:

@@ -6,11 +6,11 @@ Needs root. What has run in a machine is killed with it; nothing is left of the 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import os
 import random
 import signal
 import subprocess
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -19,23 +19,25 @@ def _ip(*words: object) -> None:
     subprocess.run(["ip", *map(str, words)], check=True, capture_output=True)
 
 
-@dataclasses.dataclass(frozen=True)
 class Machine:
     """A network namespace, and its address."""
 
-    name: str
-    address: str
+    def __init__(self, name: str, address: str) -> None:
+        self.name = name
+        self.address = address
+        self._started: list[subprocess.Popen[bytes]] = []
 
-    def start(self, command: Sequence[str], log: Path, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    def start(self, command: Sequence[str], log: Path, environment: Mapping[str, str]) -> None:
         """Start a process there."""
         with log.open("ab") as output:
-            return subprocess.Popen(
+            process = subprocess.Popen(
                 ["ip", "netns", "exec", self.name, *command],
                 stdout=output,
                 stderr=output,
                 env=dict(environment),
                 start_new_session=True,
             )
+        self._started.append(process)
 
     def pids(self) -> list[int]:
         """Return the processes that run there."""
@@ -48,9 +50,10 @@ class Machine:
             for pid in pids:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-            for pid in pids:  # our own children leave zombies, which have no namespace any more
-                with contextlib.suppress(ChildProcessError):
-                    os.waitpid(pid, 0)
+            time.sleep(0.05)
+        for process in self._started:
+            process.wait()
+        self._started.clear()
 
 
 @contextlib.contextmanager

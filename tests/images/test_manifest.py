@@ -14,6 +14,8 @@ from evaljobs.config import Images
 from evaljobs.errors import UsageError
 from evaljobs.images import manifest
 from evaljobs.images.listing import list_images
+from evaljobs.images.looking import KNOWN, look
+from tests.image_containers import png, write_tar
 
 CSV = Images(manifest="m.csv")
 
@@ -200,3 +202,18 @@ def test_a_uri_beside_a_manifest_on_s3_stays_in_its_bucket(uri, found):
             manifest._absolute(uri, "s3://bucket/sets", "m.csv")
     else:
         assert manifest._absolute(uri, "s3://bucket/sets", "m.csv") == found
+
+
+def test_image_inside_a_container_may_be_named(tmp_path):
+    """It has its own size and the version of its container: the next run does not read it again."""
+    tar = write_tar(tmp_path / "a.tar", {"x/1.png": png(1), "x/2.png": png(2)})
+    listed = list_images(Images(tar=str(tar)), tmp_path, "main")
+    rows = zip(listed["sample_id"].to_pylist(), listed["label"].to_pylist(), listed["uri"].to_pylist(), strict=True)
+    lines = ["id,label,uri", *(f'{sample},{label},"{uri}"' for sample, label, uri in rows)]
+    (tmp_path / "list.csv").write_text("\n".join(lines))
+    found = list_images(Images(manifest=str(tmp_path / "list.csv"), id_column="id"), tmp_path, "main")
+    same = ["sample_id", "label", "uri", "size", "mtime_ns"]
+    assert found.select(same) == listed.select(same)
+    first = look(found, None, threads=1).samples
+    assert look(found, first.select(KNOWN.names), threads=1).fresh.num_rows == 0
+    assert first["image_digest"].null_count == 0

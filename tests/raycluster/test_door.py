@@ -6,7 +6,7 @@ import pytest
 
 import raycluster
 
-NAMES = ["down", "jobs", "logs", "start_head", "status", "stop", "stop_head", "submit", "up"]
+NAMES = ["down", "list_jobs", "logs", "start_head", "status", "stop", "stop_head", "submit", "up"]
 
 
 def test_public_names_are_pinned() -> None:

@@ -20,8 +20,10 @@ from evaljobs.report.kinds import sections
 from evaljobs.report.text.markdown import to_markdown_page
 from evaljobs.report.text.terminal import render_results
 from evaljobs.report.writing import write_results
-from evaljobs.uncertainty.judging import Asked, Labels, conclude, judged_parts, prepare_scores
+from evaljobs.uncertainty.concluding import Asked, conclude
+from evaljobs.uncertainty.judging import Labels, judged_parts
 from evaljobs.uncertainty.measures import ABOUT, OF_SCORES
+from evaljobs.uncertainty.scored import prepare_scores
 
 SETS = {"set": "digits", "corrupted 1": "noisy", "foreign 1": "clothes"}
 SIZES = {"set": 400, "corrupted 1": 200, "foreign 1": 300}

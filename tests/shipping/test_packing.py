@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import re
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -212,6 +213,16 @@ def test_digest_is_that_of_what_is_computed(local: Bench) -> None:
         change()
         seen.add(pack(local.write()).digest)
     assert len(seen) == 5
+
+
+@pytest.mark.parametrize("name", ["../../x", "a b\n", "名前", "..", "-" * 50])
+def test_results_lie_where_results_lie(local: Bench, name: str) -> None:
+    """A run may be called anything; its folder is one below `runs`."""
+    local.config["name"] = name
+    results = pack(local.write()).results
+    folder = results.removeprefix(f"{local.config['store']}/runs/")
+    assert folder != results
+    assert re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*-[0-9a-f]{12}", folder)
 
 
 def test_slots_are_workers(local: Bench) -> None:

@@ -19,7 +19,8 @@ from evaljobs.engine.spreading import Spread, Spreading
 from evaljobs.errors import InputError, NonFiniteError, UsageError
 from evaljobs.jobs import build_jobs
 from evaljobs.jobs.job import Job, ModelFacts, Outcome, Rows
-from evaljobs.jobs.uncertainty import MeasureName, UncertaintyJob
+from evaljobs.jobs.uncertainty import UncertaintyJob
+from evaljobs.jobs.uncertainty_keys import MeasureName
 from evaljobs.pairs.threads import run_rounds
 from evaljobs.uncertainty.measures import Measure
 from evaljobs.uncertainty.passes import Spread as PassSpread

@@ -195,3 +195,20 @@ def test_remarks_do_not_keep_a_cluster_from_being_started(project: dict[str, Any
     ]
     assert [any(words in remark for remark in remarks) for words in told] == [True] * len(told)
     assert len(remarks) == len(told)
+
+
+def test_versions_in_the_projects_file_are_those_of_the_project() -> None:
+    """One version of Ray on all machines, which the project is made for, and the release that this is."""
+    import re
+    import tomllib
+
+    from packaging.requirements import Requirement
+
+    import evaljobs
+
+    text = PROJECT.read_text(encoding="utf-8")
+    (pinned,) = set(re.findall(r"ray\[default\]==([\d.]+)", text))
+    wanted = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
+    (ray,) = [found for found in map(Requirement, wanted) if found.name == "ray"]
+    assert pinned in ray.specifier
+    assert set(re.findall(r"evaljobs\[cuda\]==([\d.]+)", text)) == {evaljobs.__version__}

@@ -114,6 +114,8 @@ def test_head_wants_the_token_that_was_made(here: Here, head: psutil.Process, mo
     path = Path(here.environment["RAY_AUTH_TOKEN_PATH"])
     token = path.read_text()
     assert path.stat().st_mode & 0o777 == 0o600
+    # Ray's sockets, by which every local user could read its memory, lie behind a door of our own.
+    assert Path(_remembered(here)["folder"]).stat().st_mode & 0o777 == 0o700
     lines = [word for process in _family(head) for word in process.cmdline()]
     assert lines
     assert not any(token in word for word in lines)

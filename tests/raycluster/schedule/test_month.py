@@ -27,7 +27,7 @@ SCHEDULES: dict[str, tuple[str, str, float, dict[str, Any]]] = {
     "tokyo": ("0 3 * * *", "Asia/Tokyo", 2 * HOUR, {"gpus": 2, "priority": 5, "no_overlap": True}),
     "berlin": ("30 2 * * *", "Europe/Berlin", HOUR, {"gpus": 2, "priority": 3, "team": "vision"}),
     "newyork": ("30 2 * * *", "America/New_York", HOUR, {"team": "vision", "catch_up": CatchUp.ALL}),
-    "quarters": ("0 0,6,12,18 * * *", "UTC", 2 * HOUR, {"team": "vision", "no_overlap": True}),
+    "halves": ("0 0,12 * * *", "UTC", 2 * HOUR, {"team": "vision", "no_overlap": True}),
     "weekly": ("0 12 * * 1", "UTC", 30 * HOUR, {"gpus": 3, "catch_up": CatchUp.ALL, "no_overlap": True}),
     "weekdays": ("15 9 * * 1-5", "Asia/Kolkata", HOUR, {"priority": 1, "catch_up": CatchUp.ALL}),
     "monthly": ("0 0 1,15 * *", "UTC", 5 * HOUR, {"gpus": 2, "catch_up": CatchUp.ALL}),
@@ -118,9 +118,9 @@ def test_calm_month(world: World, receiver: Receiver) -> None:
     """Every due time is run once, nothing is skipped; slots are used up to the quotas, and never beyond."""
     live_through(world, lambda: None)
     runs = check(world, receiver)
-    assert len(runs) > 300
+    assert len(runs) > 250
     assert [run for run in runs if run.outcome is Outcome.SKIPPED] == []
-    assert sum(run.preemptions for run in runs) > 10
+    assert sum(run.preemptions for run in runs) > 5
     assert {run.schedule for run in runs if run.preemptions} >= {"weekly"}
     assert (world.cluster.most["all"], world.cluster.most["vision"]) == (4, 2)
     assert len(receiver.bodies) == len({body["event_id"] for body in receiver.bodies})
