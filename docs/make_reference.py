@@ -157,9 +157,10 @@ def commands(program: click.Group) -> dict[str, click.Command]:
     """Return every command of a program by its name; one of a group by both names, such as ``store ls``."""
     found: dict[str, click.Command] = {}
     context = click.Context(program)
-    for name in sorted(program.list_commands(context)):
-        command = program.get_command(context, name)
-        assert command is not None
+    named = {name: program.get_command(context, name) for name in sorted(program.list_commands(context))}
+    for name, command in named.items():
+        if command is None:
+            continue
         if isinstance(command, click.Group):
             found |= {f"{name} {inner}": one for inner, one in sorted(command.commands.items())}
         else:
@@ -192,7 +193,8 @@ def _option_row(option: click.Option) -> str:
     value = "" if option.is_flag else f" {option.metavar or option.type.name.split()[0].upper()}"
     default = f"`{option.default}`" if option.show_default else "–"
     repeat = "" if option.multiple is False or "epeatable" in (option.help or "") else " May be repeated."
-    return f"| `{', '.join([*option.opts, *option.secondary_opts])}{value}` | {_one_line(option.help)}{repeat} | {default} |"
+    names = ", ".join([*option.opts, *option.secondary_opts])
+    return f"| `{names}{value}` | {_one_line(option.help)}{repeat} | {default} |"
 
 
 def _one_line(text: str | None) -> str:

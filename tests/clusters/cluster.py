@@ -44,6 +44,8 @@ class NetworkCluster:
     def __init__(self, head: Machine, workers: list[Machine], folder: Path) -> None:
         self._head = head
         self._folder = folder
+        # Where each node keeps its own files; on one path for all, one deletes what another needs.
+        self._own = folder / "r"
         token = folder / "token"
         token.touch(mode=0o600)
         token.write_text(secrets.token_hex(32))
@@ -67,8 +69,7 @@ class NetworkCluster:
             "include-dashboard": "true",
             "dashboard-host": self._head.address,
             "dashboard-port": _DASHBOARD,
-            # Short: sockets lie in it, whose paths the kernel limits.
-            "temp-dir": self._folder / "r",
+            "temp-dir": self._own,
         }
         self._start(self._head, "--head", *(f"--{name}={value}" for name, value in options.items()))
         self._until(self._serves, "the head")
@@ -87,7 +88,7 @@ class NetworkCluster:
     def _start(self, machine: Machine, *options: str) -> None:
         command = ["ray", "start", "--block", "--disable-usage-stats", f"--node-ip-address={machine.address}"]
         size = [f"--object-store-memory={_MEMORY}", *options]
-        machine.start([*command, *size], self._folder / f"{machine.name}.log", self.environment)
+        machine.start([*command, *size], self._own, self._folder / f"{machine.name}.log", self.environment)
 
     def _ask(self, path: str) -> bytes:
         token = Path(self.environment["RAY_AUTH_TOKEN_PATH"]).read_text()

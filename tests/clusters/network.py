@@ -1,6 +1,6 @@
-"""Machines with addresses of their own on this one: network namespaces on a bridge. They share its files.
+"""Machines with addresses of their own on this one: network namespaces on a bridge.
 
-Needs root. What has run in a machine is killed with it; nothing is left of the network.
+They share its files, but for a folder that each has of its own. Needs root. What has run in a machine is killed with it; nothing is left of the network.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import shlex
 import signal
 import subprocess
 import time
@@ -27,11 +28,13 @@ class Machine:
         self.address = address
         self._started: list[subprocess.Popen[bytes]] = []
 
-    def start(self, command: Sequence[str], log: Path, environment: Mapping[str, str]) -> None:
-        """Start a process there."""
+    def start(self, command: Sequence[str], own: Path, log: Path, environment: Mapping[str, str]) -> None:
+        """Start a process there, for which a folder is a disk of its own, empty and gone with the process."""
+        own.mkdir(exist_ok=True)
+        mounted = f"mount -t tmpfs none {own} && exec {shlex.join(command)}"
         with log.open("ab") as output:
             process = subprocess.Popen(
-                ["ip", "netns", "exec", self.name, *command],
+                ["ip", "netns", "exec", self.name, "sh", "-c", mounted],  # `ip` has given it its own mounts
                 stdout=output,
                 stderr=output,
                 env=dict(environment),

@@ -83,6 +83,8 @@ def serving(jobs: Jobs) -> Iterator[Jobs]:
         jobs.url = f"http://127.0.0.1:{server.server_port}"
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
-        yield jobs
-        server.shutdown()
-        thread.join()
+        try:
+            yield jobs
+        finally:
+            server.shutdown()
+            thread.join()

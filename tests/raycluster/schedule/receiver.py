@@ -42,6 +42,8 @@ def receiving() -> Iterator[Receiver]:
         found = Receiver(f"http://127.0.0.1:{server.server_port}/hook/key-of-the-team")
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
-        yield found
-        server.shutdown()
-        thread.join()
+        try:
+            yield found
+        finally:
+            server.shutdown()
+            thread.join()

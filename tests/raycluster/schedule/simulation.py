@@ -89,7 +89,9 @@ class Cluster:
         self.make_work: Callable[[tuple[str, str]], Work] = lambda _run: Work()
         self._jobs: dict[str, _Live] = {}
         self.work: dict[tuple[str, str], Work] = {}
+        # Every job that was begun, and those that a head has forgotten.
         self.ids: list[str] = []
+        self.forgotten: list[str] = []
         self.silent_until = 0.0
         self.lost_answers = 0  # to what is asked to be done
         self.quotas: dict[str, int] = {}
@@ -101,7 +103,6 @@ class Cluster:
     def submit(self, submission: Submission) -> Job:
         with self._called("submit"):
             if submission.id not in self._jobs:
-                assert submission.id not in self.ids, f"{submission.id} was submitted once before"
                 self.ids.append(submission.id)
                 self._jobs[submission.id] = _Live(submission, self._clock())
                 self.check()
@@ -135,6 +136,7 @@ class Cluster:
     def restart_head(self) -> None:
         """Forget all jobs, whose drivers die with the head; what they have computed stays."""
         self.advance()
+        self.forgotten += self._jobs
         self._jobs.clear()
 
     def advance(self) -> None:

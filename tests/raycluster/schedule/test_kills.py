@@ -52,6 +52,7 @@ def check(world: World, receiver: Receiver) -> None:
     runs = world.runs()
     assert {run.schedule: (run.outcome, run.exit_code) for run in runs} == EXPECTED
     assert len(runs) == len(EXPECTED)
+    assert len(world.cluster.ids) == len(set(world.cluster.ids))
     low = next(run for run in runs if run.schedule == "low")
     assert low.preemptions == 1
     for (schedule, _), work in world.cluster.work.items():
