@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import sysconfig
@@ -76,14 +77,13 @@ class NetworkCluster:
 
     def add(self, worker: Machine) -> None:
         """Start a node on a machine, and wait until the head knows it."""
-        before = self.alive()
         self._start(worker, f"--address={self._head.address}:{_GCS}", "--num-cpus=1")
-        self._until(lambda: self.alive() > before, worker.name)
+        self._until(lambda: worker.address in self.alive(), worker.name)
 
-    def alive(self) -> int:
-        """Return how many nodes are alive, the head included."""
-        answer = self._ask("/api/v0/nodes")
-        return answer.count(b'"state": "ALIVE"') + answer.count(b'"state":"ALIVE"')
+    def alive(self) -> set[str]:
+        """Return the addresses of the nodes that are alive, the head's included."""
+        nodes = json.loads(self._ask("/api/v0/nodes"))["data"]["result"]["result"]
+        return {node["node_ip"] for node in nodes if node["state"] == "ALIVE"}
 
     def _start(self, machine: Machine, *options: str) -> None:
         command = ["ray", "start", "--block", "--disable-usage-stats", f"--node-ip-address={machine.address}"]

@@ -1,6 +1,8 @@
 """Machines with addresses of their own on this one: network namespaces on a bridge.
 
-They share its files, but for a folder that each has of its own. Needs root. What has run in a machine is killed with it; nothing is left of the network.
+They share its files, but for a folder that each has of its own. Needs root.
+
+What has run in a machine is killed with it; nothing is left of the network.
 """
 
 from __future__ import annotations

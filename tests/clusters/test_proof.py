@@ -52,6 +52,7 @@ def test_a_submitted_sweep_survives_its_machines(
     until(lambda: len(parts(store)) >= tenth)
     site.workers[0].power_off()
     site.cluster.add(site.spare)
+    assert "results.json" not in {path.name for path in workload.parent.glob("results/*")}, "it ended before that"
     until(lambda: len(parts(store)) >= 3 * tenth)
 
     for machine in (site.head, site.workers[1], site.spare):  # nodes end when their head has gone
