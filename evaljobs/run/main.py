@@ -92,7 +92,7 @@ def run(
     with contextlib.ExitStack() as stack:
         out = stack.enter_context(output.claimed(place, config.digest(), overwrite=options.overwrite))
         address = options.address or config.cluster.address
-        cluster = _connected(stack, config, address) if address else None
+        cluster = _connected(stack, config, address, progress) if address else None
         device = choose_device(config.cluster.device, None if cluster is None else cluster.gpus)
         for note in device.notes:
             progress.say(note)
@@ -107,7 +107,7 @@ def run(
         stack.enter_context(uses.marked(tables | smaller, results, progress.say))
         evaluations, wanted = _to_do(prepared, exclusion)
         if wanted:
-            cluster = cluster or _connected(stack, config, None)
+            cluster = cluster or _connected(stack, config, None, progress)
         watch = stack.enter_context(contextlib.closing(Watch(prepared, record, progress)))
         watch.begin(evaluations, wanted)
         if wanted and cluster is not None:
@@ -171,9 +171,9 @@ def _used(prepared: Prepared, evaluations: Iterable[todo.Evaluation]) -> tuple[s
     return tables, {key_digest(evaluation.key) for evaluation in evaluations}
 
 
-def _connected(stack: contextlib.ExitStack, config: Config, address: str | None) -> Cluster:
+def _connected(stack: contextlib.ExitStack, config: Config, address: str | None, progress: Progress) -> Cluster:
     try:
-        return stack.enter_context(connect(address, cpus=config.cluster.cpus))
+        return stack.enter_context(connect(address, cpus=config.cluster.cpus, say=progress.say))
     except ClusterError as error:
         if address:
             raise UsageError(str(error)) from error

@@ -14,12 +14,18 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 
 from raycluster.connection import auth
 from raycluster.errors import ClusterError
 
 _KNOCK_S = 5.0
+# For a first node to join a head that does no work.
+_WORKER_S = 60.0
+_LOOK_S = 0.5
+
+_log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +42,11 @@ class Cluster:
 
 @contextlib.contextmanager
 def connect(
-    address: str | None = None, *, cpus: int | None = None, object_store_mb: int | None = None
+    address: str | None = None,
+    *,
+    cpus: int | None = None,
+    object_store_mb: int | None = None,
+    say: Callable[[str], None] = _log.info,
 ) -> Iterator[Cluster]:
     """Yield a connected cluster; on leaving, end what was started here, and nothing else.
 
@@ -48,6 +58,8 @@ def connect(
         Cores of the embedded Ray; all by default.
     object_store_mb
         Memory of the embedded Ray's object store; Ray's own choice by default.
+    say
+        Told what is waited for.
 
     Raises
     ------
@@ -75,6 +87,8 @@ def connect(
     except Exception as error:  # Ray raises this very class where a node does not come up in time
         raise ClusterError(_explain(address, error)) from error
     try:
+        if address is not None:
+            _await_worker(say)
         yield _describe(address or "embedded", embedded=address is None)
     finally:
         ray.shutdown()
@@ -107,6 +121,21 @@ def _knock(address: str) -> None:
         socket.create_connection((host.strip("[]"), int(port)), timeout=_KNOCK_S).close()
     except (OSError, OverflowError) as error:
         raise ClusterError(_explain(address, error)) from error
+
+
+def _await_worker(say: Callable[[str], None]) -> None:
+    """Wait a while for a node that works: a head that was just started again has none yet."""
+    import ray
+
+    from raycluster.connection.autoscaler import may_grow
+
+    deadline = time.monotonic() + _WORKER_S
+    told = False
+    while not {"CPU", "GPU"} & ray.cluster_resources().keys() and time.monotonic() < deadline and not may_grow():
+        if not told:
+            say(f"the cluster has no node that works; waiting up to {_WORKER_S:.0f} s for one")
+        told = True
+        time.sleep(_LOOK_S)
 
 
 @contextlib.contextmanager

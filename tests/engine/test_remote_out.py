@@ -137,8 +137,8 @@ def test_run_that_was_submitted_again_waits_for_the_claim_of_the_killed_one(
     began = time.monotonic()
     with claimed(location):
         assert time.monotonic() - began > 0.2
+        monkeypatch.setenv("EVALJOBS_CLAIM_PATIENCE_S", "0.5")
         with pytest.raises(UsageError, match="another run is writing"):
-            monkeypatch.setenv("EVALJOBS_CLAIM_PATIENCE_S", "0.5")
             claimed(location).__enter__()
 
 

@@ -90,7 +90,7 @@ class MultiNode:
 
     @contextlib.contextmanager
     def blind_node(self, folder: Path) -> Iterator[None]:
-        """Have one more node, in a mount namespace of its own in which a folder is empty: a disk that is not mounted."""
+        """Have one more node, in a mount namespace in which a folder is empty: a disk that is not mounted."""
         ray = Path(sys.executable).with_name("ray")
         start = f"{ray} start --address={self.address} --num-cpus=1 --object-store-memory={NODE_MEMORY} --block"
         node = subprocess.Popen(
