@@ -46,6 +46,34 @@ def settled(scores: Scores, guess: Scale | None) -> tuple[Scale | None, tuple[st
     return guess, ()
 
 
+def known_scale(scores: Scores, scores_are: str | None, *, told: bool, need: str) -> Scale:
+    """Return what scores are, for what cannot do without.
+
+    Parameters
+    ----------
+    scores
+        ``[n, k]`` float32, finite.
+    scores_are
+        What they are; `told`, whether somebody says so. What was guessed is checked.
+    need
+        What depends on it, for the message.
+
+    Raises
+    ------
+    InputError
+        If they are not that, or it is not known what they are.
+    """
+    guess = None if scores_are is None else Scale(scores_are)
+    scale = guess if told else settled(scores, guess)[0]
+    if scale is None:
+        raise InputError(
+            f"it is not known whether the class scores are logits or probabilities, and {need} depends on it; say "
+            "`scores_are` in the model's entry"
+        )
+    refuse_other_than(scale, scores)
+    return scale
+
+
 def refuse_non_finite(scores: Scores) -> None:
     """Refuse scores that are not finite.
 

@@ -39,6 +39,8 @@ class Members:
         Pairs of them that are listed in a file of the job, if it names one.
     changed
         ``[n]`` bool: the images that a view has changed; None for a set that is no view. It follows from the digests.
+    files
+        ``[n]`` digests of the files of those images; None for a set that is no view. They follow from the digests too.
     uris, changes
         ``[n]`` places of the images, and what views do to some of them, by digest; for jobs that look at them again.
     """
@@ -50,6 +52,7 @@ class Members:
     changed: np.ndarray[tuple[int], np.dtype[np.bool_]] | None = None
     uris: pa.Array | None = None
     changes: Mapping[bytes, Change] = dataclasses.field(default_factory=dict)
+    files: pa.Array | None = None
 
     def digest(self, *, with_ids: bool = False) -> str:
         """Return the sha256 of the ordered (image digest, label) pairs: what a result is a function of.
@@ -205,6 +208,7 @@ def _rows(store: Store, assignment: Assignment, members: Mapping[str, Members]) 
             before,
             changed=m.changed,
             sight=_sight(assignment, m),
+            files=m.files,
         )
         for role, m in members.items()
     }

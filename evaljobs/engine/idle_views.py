@@ -16,7 +16,7 @@ from evaljobs.images.reading import digest_of, read_images
 from evaljobs.images.views.chain import Chain, Change, Step
 from evaljobs.models.model import Model
 
-# Images that are tried, before it is said that a view changes nothing.
+# Images that are tried at most, before it is said that a view changes nothing.
 _TRIED = 64
 
 
@@ -30,12 +30,12 @@ def refuse_idle(sets: Mapping[str, ImageSet], models: Iterable[Model]) -> list[s
 
     Returns
     -------
-    Sentences that name the models for which a view changes nothing.
+    Sentences that name the models for which a view changes nothing, as far as was tried.
 
     Raises
     ------
     UsageError
-        If a view changes nothing for any model.
+        If a view changes nothing for any model, and each of its images was tried.
     RemoteError
         If S3 denies an image or does not answer.
     """
@@ -47,15 +47,18 @@ def refuse_idle(sets: Mapping[str, ImageSet], models: Iterable[Model]) -> list[s
     for name, view in seen.items():
         tried = {geometry: _tried(view, geometry) for geometry in geometries}
         idle = [geometry for geometry, (n, differs) in tried.items() if n and not differs]
-        if idle and len(idle) == len(geometries):
+        n_changed = int(view.by_itself.sum())
+        # What was not tried may differ: then it is said, and no run is refused that makes sense.
+        if idle and len(idle) == len(geometries) and n_changed <= _TRIED:
             raise UsageError(
-                f"sets.{name}.view changes nothing: {max(n for n, _ in tried.values()):,} image(s) of "
-                f"{int(view.changed.sum()):,} were tried, and the pixels that models get are those of {view.of!r}; "
+                f"sets.{name}.view changes nothing: {max(n for n, _ in tried.values()):,} image(s) of {n_changed:,} "
+                f"were tried, and the pixels that models get are those of {view.of!r}; "
                 f"leave it out, or change it more ({'; '.join(map(str, view.own))})"
             )
         for geometry in idle:
             whose = ", ".join(geometries[geometry])
-            notes.append(f"set {name}: the view changes nothing for {whose}, on {tried[geometry][0]:,} images tried")
+            n = f"{tried[geometry][0]:,} of {n_changed:,}"
+            notes.append(f"set {name}: the view changes nothing for {whose}, on {n} images tried")
     return notes
 
 

@@ -301,6 +301,8 @@ def _takes_part(samples: pa.Table, excluded: pa.Array) -> pa.ChunkedArray:
 def _members(image_set: ImageSet, excluded: pa.Array) -> Members:
     takes_part = _takes_part(image_set.samples, excluded)
     rows = image_set.samples.filter(takes_part)
-    changed = None if image_set.seen is None else image_set.seen.changed[takes_part.to_numpy()]
     sample_ids, labels, digests = (rows[name].combine_chunks() for name in ("sample_id", "label", "image_digest"))
-    return Members(sample_ids, labels, digests, changed=changed)
+    if image_set.seen is None:
+        return Members(sample_ids, labels, digests)
+    changed = image_set.seen.changed[takes_part.to_numpy()]
+    return Members(sample_ids, labels, digests, changed=changed, files=rows["file_digest"].combine_chunks())

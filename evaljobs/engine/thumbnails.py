@@ -18,7 +18,7 @@ from evaljobs.images.places import reading_order
 from evaljobs.images.reading import digest_of, read_images
 from evaljobs.images.thumbnail import SIDE, thumbnail
 from evaljobs.images.views.chain import Change
-from evaljobs.progress import Progress
+from evaljobs.progress import Passes, Progress
 from evaljobs.report.atomic import write_atomic
 from evaljobs.report.figures.thumbnails import FILE, Tables, wanted
 from evaljobs.schemas import DIGEST, THUMBNAILS
@@ -71,6 +71,7 @@ def thumbnails_of(
     if len(some) < len(digests):
         progress.say(f"thumbnails: {len(some):,} of {len(digests):,} images have one; the others show as empty boxes")
     known: dict[bytes, bytes | None] = {}
+    progress = Passes(progress)  # a stage for all sources, one after the other
     for source, here in _by_source(prepared, some).items():
         stored = prepared.store.listing(source, THUMBNAILS)
         pairs = zip(*(stored[name].to_pylist() for name in THUMBNAILS.names), strict=True)

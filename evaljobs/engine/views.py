@@ -36,7 +36,7 @@ class Seen:
     samples
         schemas.SAMPLES: those of the images, with the image digests that they have here.
     chains
-        What is done to images.
+        What is done to images; the last ends with the steps of this view.
     numbers
         ``[n]``: which of the chains is done to a sample; -1 for those that are as in their file.
     by_itself
@@ -82,12 +82,23 @@ def see(name: str, sets: Mapping[str, DeclaredSet], samples: Mapping[str, pa.Tab
     seen = _as_they_are(samples[root])
     for depth, view in enumerate(views):
         seen = _through(seen, view, depth)
-    if views[-1].share is not None and not seen.by_itself.any():
-        raise UsageError(
-            f"sets.{name}.view: the share {views[-1].share} holds none of the {len(seen.by_itself):,} images of "
-            f"{sets[name].of!r}; take a larger one, another `seed`, or `first: 1`"
-        )
+    readable = seen.samples.num_rows - seen.samples["image_digest"].null_count
+    # Where no image at all can be read, the run says why of each.
+    if readable and not seen.by_itself.any():
+        raise UsageError(f"sets.{name}.view: {_changes_none(views[-1], str(sets[name].of), readable)}")
     return dataclasses.replace(seen, of=str(sets[name].of))
+
+
+def _changes_none(view: View, of: str, readable: int) -> str:
+    if view.share is None:
+        return (
+            f"none of the first {view.first:,} images of {of!r} can be read, and only those would be changed; mend "
+            "their files, or take a larger `first`"
+        )
+    return (
+        f"the share {view.share} holds none of the {readable:,} images of {of!r} that can be read; take a larger one, "
+        "another `seed`, or `first: 1`"
+    )
 
 
 def _as_they_are(samples: pa.Table) -> Seen:
@@ -99,17 +110,24 @@ def _through(seen: Seen, view: View, depth: int) -> Seen:
     """Return the same seen through one more view."""
     own = tuple(_step(step, f"{view.seed}/{depth}/{place}") for place, step in enumerate(view.steps))
     digests = seen.samples["image_digest"]
-    mask = _selected(view, digests)
+    mask = _selected(view, digests, depth)
     before: list[Chain | None] = [*seen.chains, None]
     after = [Chain((*(() if chain is None else chain.steps), *own)) for chain in before]
     chains = (*seen.chains, *after)
     # The last one before is that of images as they are, by the number -1.
     following = len(seen.chains) + np.arange(len(after), dtype=np.int32)
-    numbers = np.where(mask, following[seen.numbers], seen.numbers)
+    chains, numbers = _used(chains, np.where(mask, following[seen.numbers], seen.numbers))
     changed = _digests(digests, seen.samples["file_digest"], numbers, mask, chains)
     place = seen.samples.schema.get_field_index("image_digest")
     samples = seen.samples.set_column(place, seen.samples.schema.field(place), changed)
     return Seen(seen.of, (*seen.views, view), samples, chains, numbers, mask)
+
+
+def _used(chains: Sequence[Chain], numbers: Numbers) -> tuple[tuple[Chain, ...], Numbers]:
+    """Leave out the chains that no image has, since views of views would double them; the last has the view's steps."""
+    used = np.union1d(numbers[numbers >= 0], [len(chains) - 1])
+    places = np.searchsorted(used, numbers).astype(np.int32)
+    return tuple(chains[number] for number in used.tolist()), np.where(numbers >= 0, places, np.int32(-1))
 
 
 def _step(step: DeclaredStep, seed: str) -> Step:
@@ -117,18 +135,20 @@ def _step(step: DeclaredStep, seed: str) -> Step:
     return Step(step.kind, step.point, tuple(sorted(values.items())), seed if step.noise is not None else "")
 
 
-def _selected(view: View, digests: pa.ChunkedArray) -> Mask:
+def _selected(view: View, digests: pa.ChunkedArray, depth: int) -> Mask:
     """Return the readable images that a view changes."""
     mask: Mask = digests.is_valid().to_numpy().copy()
     if view.first is not None:
         mask[view.first :] = False
     if view.share is not None:
-        mask &= np.concatenate([_chosen(view, some) for some in _pieces(digests)] or [np.empty(0, bool)])
+        # An image that the views before left alone has the digest that it had there: of one seed it is drawn anew.
+        seed = f"{view.seed}/{depth}" if depth else str(view.seed)
+        mask &= np.concatenate([_chosen(seed, some, view.share) for some in _pieces(digests)] or [np.empty(0, bool)])
     return mask
 
 
-def _chosen(view: View, digests: pa.ChunkedArray) -> Mask:
-    return chosen(view.seed, [digest or b"" for digest in digests.to_pylist()], view.share or 1.0)
+def _chosen(seed: str, digests: pa.ChunkedArray, share: float) -> Mask:
+    return chosen(seed, [digest or b"" for digest in digests.to_pylist()], share)
 
 
 def _digests(

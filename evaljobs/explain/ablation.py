@@ -72,7 +72,8 @@ def ablation_cam(halved: Halved, pixels: Pixels, target: Target) -> Cam:
     size = max(1, _MEMORY // values.nbytes)
     for start in range(0, len(active), size):
         some = active[start : start + size]
-        weights[some] = score - target.of(halved.head(halved.layer.without_channels(values, some)))
+        without = halved.head(halved.layer.without_channels(values, some), whole=False)
+        weights[some] = score - target.of(without)
     signed = np.tensordot(weights, grid, axes=1)
     return Cam(positive(signed), signed, weights, score, row[0])
 

@@ -8,24 +8,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from evaljobs.explain.faithful import RANDOM_MAPS
-from evaljobs.explain.looking import Seen, Task
+from evaljobs.explain.looking import Looking, Seen, Task
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 
-def result_of(task: Task, seen: Sequence[Seen], steps: int) -> dict[str, Any]:
+def result_of(task: Task, seen: Sequence[Seen], work: Looking) -> dict[str, Any]:
     """Return how many maps there are, of which layer, and whether they can be believed; as JSON.
 
     Parameters
     ----------
     task, seen
         What was asked for, and what was found, in the same order.
-    steps
-        Of the curves.
+    work
+        Which checks were made.
     """
     layer = task.layer
-    correlations = [one.shuffled for one in seen if one.shuffled is not None]
     return {
         "n_images": len({item.row for item in task.items}),
         "n_maps": len(seen),
@@ -38,11 +37,14 @@ def result_of(task: Task, seen: Sequence[Seen], steps: int) -> dict[str, Any]:
             "width": layer.width,
             "skipped": layer.skipped,
         },
-        "faithfulness": _faithfulness(seen, steps),
-        "shuffled_weights": {"rank_correlation": float(np.mean(correlations)), "n_maps": len(correlations)}
-        if correlations
-        else None,
+        "faithfulness": _faithfulness(seen, work.steps),
+        "shuffled_weights": _shuffled(seen) if work.shuffled else None,
     }
+
+
+def _shuffled(seen: Sequence[Seen]) -> dict[str, Any]:
+    found = [one.shuffled for one in seen if one.shuffled is not None]
+    return {"rank_correlation": float(np.mean(found)) if found else None, "n_maps": len(found)}
 
 
 def _faithfulness(seen: Sequence[Seen], steps: int) -> dict[str, Any] | None:

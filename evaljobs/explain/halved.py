@@ -78,20 +78,28 @@ class Halved:
         ]
         return np.concatenate(parts)
 
-    def head(self, values: NDArray[Any]) -> Rows:
+    def head(self, values: NDArray[Any], *, whole: bool = True) -> Rows:
         """Return the output's rows, float32 [n, d], of the layer's values.
+
+        Parameters
+        ----------
+        whole
+            Whether they are those of images, or some channels were removed.
 
         Raises
         ------
         ModelError
-            NON_FINITE, if a row is not finite.
+            FAILED, if a row is not finite.
         """
         rows = np.concatenate([self._rows(batch)[:kept] for batch, kept in self._batches(values)])
         if not np.isfinite(rows).all():
+            name = repr(self.layer.tensor)
             raise ModelError(
                 ModelErrorKind.FAILED,
-                f"without some of the channels of {self.layer.tensor!r} its output is NaN or infinite; name an "
-                "earlier or a later `layer`",
+                f"cut at {name}, its output for an image, or one whose pixels are taken away, is NaN or infinite"
+                if whole
+                else f"without some of the channels of {name} its output is NaN or infinite; name an earlier or a "
+                "later `layer`",
             )
         return rows
 
@@ -154,7 +162,7 @@ def _places_count(model: Model, role: str, layer: Layer) -> bool:
         0, 256, (1, geometry.height, geometry.width, geometry.channels), dtype=np.uint8
     )
     values = halved.trunk(noise)
-    seen, blank = halved.head(values), halved.head(layer.without_places(values))
+    seen, blank = halved.head(values), halved.head(layer.without_places(values), whole=False)
     return bool(np.abs(seen - blank).max() > _SAME * max(np.abs(seen).max(), np.abs(blank).max()))
 
 

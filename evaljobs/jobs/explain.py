@@ -65,7 +65,7 @@ class ExplainJob(Job):
     """Where a model looks: Ablation-CAM maps of the hardest pairs or of single images, checked by deletion curves."""
 
     kind: ClassVar[str] = "explain"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     uses_images: ClassVar[bool] = True
     compares: ClassVar[bool] = False
     Parameters: ClassVar[type[Section]] = ExplainParameters
@@ -95,20 +95,29 @@ class ExplainJob(Job):
     def passes(self, rows: Mapping[str, Rows]) -> Passes:
         """Choose the images and find the layer."""
         # The runtime of models is wanted where they run, not where a configuration is checked.
-        from evaljobs.explain.halved import find_layer
-        from evaljobs.explain.looking import Task
+        from evaljobs.explain.halved import can_shuffle, find_layer
+        from evaljobs.explain.looking import Looking, Task
 
-        side = rows["set"]
+        given, side = self._given, rows["set"]
         if side.sight is None:
             raise UsageError(f"job {self.name!r} looks at images; vectors alone cannot be explained")
         asked = self._asked(side)
         (role,) = self.outputs
-        layer = find_layer(side.sight.model, role, self._given.layer)
+        layer = find_layer(side.sight.model, role, given.layer)
         task = Task(side.sight.of([item.row for item in asked.items]), tuple(asked.items), role, layer)
-        return Passes(task, self._rounds(task, side, asked.notes))
+        shuffled = given.shuffled and can_shuffle(side.sight.model)
+        large = [] if shuffled or not given.shuffled else [_TOO_LARGE]
+        work = Looking(len(task.items), given.steps, shuffled, given.seed)
+        return Passes(task, self._rounds(task, side, work, [*asked.notes, *large]))
 
     def _asked(self, side: Rows) -> Asked:
-        """Return what is explained."""
+        """Return what is explained.
+
+        Raises
+        ------
+        InputError, NonFiniteError
+            If it cannot be: of what the model gave, or for want of such images.
+        """
         from evaljobs.explain.choosing import (
             Classes,
             How,
@@ -122,29 +131,41 @@ class ExplainJob(Job):
 
         given = self._given
         images = Images(side.digests.to_pylist(), side.labels, side.outputs[self.outputs[0]])
+        are = self._checked(images.rows, side.model)
         how = How(given.images, given.choose, given.seed)
         if given.target == "pairs":
             found = None if side.before is None else side.before.tables.get("hardest")
             return hardest_pairs(found, images, given.images)
         if given.target == "prototype":
             return prototypes(images, how)
-        classes = Classes(side.model.classes, side.model.scores_are or "logits", given.label_map)
+        classes = Classes(side.model.classes, are, given.label_map)
         if given.class_name is not None:
             return of_class(images, classes, given.class_name, how)
         return (labelled if given.target == "label" else predicted)(images, classes, how)
 
-    def _rounds(self, task: Task, side: Rows, notes: list[str]) -> Generator[Any, Any, Outcome]:
+    def _checked(self, rows: Matrix, model: ModelFacts) -> ScoresAre:
+        """Refuse what cannot be explained of what a model gave; return what class scores are."""
+        from evaljobs.classification.scale import known_scale, refuse_non_finite
+        from evaljobs.pairs import score
+        from evaljobs.pairs.samples import refuse_unusable
+
+        if self.outputs == ("embedding",):
+            refuse_unusable(score.norms(rows), None)
+            return "logits"
+        refuse_non_finite(rows)
+        return known_scale(rows, model.scores_are, told=model.scores_told, need="what is explained").value
+
+    def _rounds(self, task: Task, side: Rows, work: Looking, notes: list[str]) -> Generator[Any, Any, Outcome]:
         from evaljobs.explain.found import result_of, table_of
-        from evaljobs.explain.looking import Looking
 
         given = self._given
-        found: All = yield Looking(len(task.items), given.steps, given.shuffled, given.seed)
+        found: All = yield work
         result = {
             "n_samples": len(side.labels),
             "target": given.target,
             "class": given.class_name,
             "choose": "pairs" if given.target == "pairs" else given.choose,
-            **result_of(task, found.in_order, given.steps),
+            **result_of(task, found.in_order, work),
             "notes": notes,
         }
         labels = [side.labels[item.row] for item in task.items]

@@ -72,6 +72,9 @@ class Rows:
         (`Job.uses_before`).
     changed
         ``[n]`` bool: the images that a view has changed; None for a set that is no view.
+    files
+        ``[n]`` digests of the files that the images are made of (schemas.DIGEST); None for a set that is no view: those
+        are `digests`.
     """
 
     digests: pa.Array
@@ -83,6 +86,12 @@ class Rows:
     before: Outcome | None = None
     changed: np.ndarray[tuple[int], np.dtype[np.bool_]] | None = None
     sight: Sight | None = None
+    files: pa.Array | None = None
+
+    @property
+    def originals(self) -> pa.Array:
+        """``[n]`` digests that an image and what a view makes of it have in common."""
+        return self.digests if self.files is None else self.files
 
 
 @dataclasses.dataclass(frozen=True)

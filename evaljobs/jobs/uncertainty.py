@@ -23,7 +23,7 @@ class UncertaintyJob(Job):
     """Softmax entropy, Monte Carlo dropout, or distance to known images; what it tells of errors and foreign images."""
 
     kind: ClassVar[str] = "uncertainty"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     Parameters: ClassVar[type[Section]] = UncertaintyParameters
     places: ClassVar[frozenset[str]] = frozenset({"set", "corrupted", "foreign", "reference"})
 
@@ -146,9 +146,10 @@ def _by_distance(rows: Mapping[str, Rows], asked: Asked, given: UncertaintyParam
     from evaljobs.uncertainty.neighbours import Near, Searching, prepare
 
     measured = [role for role in rows if role != "reference"]
+    # What a view makes of an image has that image next to it, as near as its own copy: it is no neighbour either.
     codes: dict[bytes, int] = {}
     keys = {
-        role: np.array([codes.setdefault(digest, len(codes)) for digest in side.digests.to_pylist()], np.int64)
+        role: np.array([codes.setdefault(digest, len(codes)) for digest in side.originals.to_pylist()], np.int64)
         for role, side in rows.items()
     }
     queries = np.concatenate([rows[role].outputs["embedding"] for role in measured])

@@ -72,7 +72,9 @@ class UncertaintyParameters(Section):
         "`reference` `distance` or `farthest`. All of them are computed",
     )
     threshold: float | None = Field(
-        None, description="of that measure: images at least so uncertain are unsure; chosen by `share` where left out"
+        None,
+        allow_inf_nan=False,
+        description="of that measure: images at least so uncertain are unsure; chosen by `share` where left out",
     )
     share: float = Field(
         0.1,

@@ -53,7 +53,7 @@ def place_of(drop: Drop, shapes: Sequence[tuple[int, ...]], sizes: Sequence[int]
     """
     fit = [axis for axis in range(len(shapes[0])) if all(s[axis] == n for s, n in zip(shapes, sizes, strict=True))]
     if len(sizes) == 1:  # which of several axes of that length it is, is not to be seen: by custom the first
-        fit = [axis for axis in fit if axis == 0]
+        fit = fit[:1] if sizes[0] == 1 else [axis for axis in fit if axis == 0]
     if len(fit) != 1 or len({len(s) for s in shapes}) > 1:
         raise ModelError(
             ModelErrorKind.UNSUPPORTED_OUTPUT,

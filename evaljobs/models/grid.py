@@ -41,6 +41,20 @@ def grid_of(tokens: int, image: tuple[int, int]) -> Grid | None:
     return None
 
 
+def has_one_stride(height: int, width: int, image: tuple[int, int]) -> bool:
+    """Say whether one stride makes that grid of an image, both axes rounded down or both rounded up.
+
+    Parameters
+    ----------
+    height, width
+        Places, 2 or more of each.
+    image
+        Its height and width.
+    """
+    least, exact, most = ([n / (g - d) for n, g in zip(image, (height, width), strict=True)] for d in (-1, 0, 1))
+    return max(least) < min(exact) or max(exact) < min(most)
+
+
 @dataclass(frozen=True)
 class Layer:
     """A tensor with a value of each channel at each place of a grid.

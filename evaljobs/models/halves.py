@@ -10,6 +10,7 @@ import onnx
 import onnx.inliner
 from onnx import TensorProto, helper, numpy_helper
 
+from evaljobs.models.dropout import silence_dropout
 from evaljobs.models.graph import cut, elements, embed_shapes, follow_links, is_external, tensors
 from evaljobs.models.grid import Layer
 from evaljobs.models.inspect import read_proto
@@ -23,8 +24,10 @@ _WEIGHTS = frozenset(
         *(TensorProto.INT8, TensorProto.UINT8),  # quantised
     )
 )
-# A serialised model may have 2 GiB; both halves are made of one that holds all.
+# Weights of any number of elements.
 _ALL = 2**40
+# A serialised model has less than 2 GiB, and one whose weights are shuffled holds them all.
+_MOST_SHUFFLED = 2**31 - 2**24
 
 
 class Halves(NamedTuple):
@@ -44,8 +47,13 @@ class Halves(NamedTuple):
     needs_image: bool
 
 
+def can_shuffle(model: Model) -> bool:
+    """Say whether a model is small enough to be cut in two with shuffled weights, none of which lies outside then."""
+    return model.size_bytes <= _MOST_SHUFFLED
+
+
 def halves(model: Model, layer: Layer, output: str, shuffled: int | None = None) -> Halves:
-    """Cut a model in two.
+    """Cut a model in two, without dropout.
 
     Parameters
     ----------
@@ -55,7 +63,7 @@ def halves(model: Model, layer: Layer, output: str, shuffled: int | None = None)
         That `output` follows from alone (`evaljobs.models.spatial.follows_from`), and is not.
     shuffled
         Shuffle the values of each weight within it, seeded by this number: what the network was taught is lost, and
-        the distribution of its weights is kept.
+        the distribution of its weights is kept. `can_shuffle` says whether that can be done.
 
     Raises
     ------
@@ -68,6 +76,8 @@ def halves(model: Model, layer: Layer, output: str, shuffled: int | None = None)
     folder = model.path.parent
     embed_shapes(whole, folder, *([_ALL] if shuffled is not None else []))
     folder = follow_links(whole, folder)
+    if model.dropout.active:
+        silence_dropout(whole)
     if whole.functions:
         whole = onnx.inliner.inline_local_functions(whole)
     if shuffled is not None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection
+from collections.abc import Collection, Sized
 
-from evaljobs.errors import ModelErrorKind
+from evaljobs.errors import ModelError, ModelErrorKind
 from evaljobs.models.model import PASSES, SCORES, Dropout, Lack, Model, Output, Passes
 
 
@@ -39,9 +39,25 @@ def lacking_dropout(dropout: Dropout, needs: Collection[str]) -> dict[str, Lack]
         found = f"none of its {dropout.nodes} Dropout node(s) is in training mode: they drop nothing"
     else:
         found = "it has no Dropout node: exporters leave dropout out"
-    message = (
+    return {PASSES: Lack(ModelErrorKind.NO_DROPOUT, _same(found))}
+
+
+def refuse_without_drops(drops: Sized) -> None:
+    """Refuse a graph, cut to its class scores, in which nothing is dropped, though some Dropout is in training mode.
+
+    Raises
+    ------
+    ModelError
+        NO_DROPOUT.
+    """
+    if not len(drops):
+        found = "its live Dropout nodes have the ratio 0, or do not lie on the way to the class scores"
+        raise ModelError(ModelErrorKind.NO_DROPOUT, _same(found))
+
+
+def _same(found: str) -> str:
+    return (
         f"a job needs passes with dropout, and every pass of this model would be the same: {found}. Export it with its "
         "dropout, `evaljobs export --keep-dropout` (with torch.onnx.export: training=TrainingMode.TRAINING), or leave "
         "`passes` out"
     )
-    return {PASSES: Lack(ModelErrorKind.NO_DROPOUT, message)}

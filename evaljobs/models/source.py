@@ -11,6 +11,7 @@ from evaljobs.models.dropout_graph import Drop, feed_masks
 from evaljobs.models.graph import cut, embed_shapes, follow_links
 from evaljobs.models.inspect import read_proto
 from evaljobs.models.model import Model
+from evaljobs.models.passes import refuse_without_drops
 
 
 class Source(NamedTuple):
@@ -35,7 +36,8 @@ def source_of(model: Model, also: Sequence[str] = ()) -> Source:
     Raises
     ------
     ModelError
-        CORRUPT, if the file cannot be read; UNSUPPORTED_OUTPUT, if no mask can be fed to some dropout.
+        CORRUPT, if the file cannot be read; UNSUPPORTED_OUTPUT, if no mask can be fed to some dropout; NO_DROPOUT, if
+        passes are wanted and none lies on the way to what is kept.
     """
     folder = model.path.parent
     wanted = list(dict.fromkeys([*(output.tensor for output in model.outputs), *also]))
@@ -46,6 +48,7 @@ def source_of(model: Model, also: Sequence[str] = ()) -> Source:
     drops: tuple[Drop, ...] = ()
     if model.passes is not None:
         proto, drops = feed_masks(proto)
+        refuse_without_drops(drops)
     elif model.dropout.active:
         silence_dropout(proto)
     embed_shapes(proto, folder)

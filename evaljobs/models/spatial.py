@@ -12,7 +12,7 @@ import onnx.inliner
 
 from evaljobs.errors import ModelError, ModelErrorKind
 from evaljobs.models.graph import cut, drop_values, embed_shapes, used_names
-from evaljobs.models.grid import Form, Layer, grid_of
+from evaljobs.models.grid import Form, Layer, grid_of, has_one_stride
 from evaljobs.models.inspect import read_proto
 from evaljobs.models.model import Model
 from evaljobs.models.shapes import Shape, Shapes, walk
@@ -30,6 +30,7 @@ _LAST = frozenset({"Gemm", "LayerNormalization", "MatMul", "SkipLayerNormalizati
 _MOVES = frozenset({"Expand", "Flatten", "Reshape", "Squeeze", "Unsqueeze"})
 _FORMS: dict[tuple[int, ...], Form] = {(0, 2, 3, 1): "nhwc", (0, 3, 1, 2): "nchw"}
 _JOINED: dict[int, Form] = {1: "nchw", -3: "nchw", 3: "nhwc", -1: "nhwc"}
+_EITHER: tuple[Form, ...] = ("nchw", "nhwc")
 _LISTED = 6
 
 
@@ -69,9 +70,11 @@ def outline_of(model: Model, output: str) -> Outline:
 
 
 def spatial_layers(known: Outline) -> Iterator[Layer]:
-    """Yield the layers that the output follows from alone, the last one first."""
+    """Yield the layers that the output follows from alone, the last one first; of dropout what it is given."""
     makers = _makers(known)
     for node in reversed(known.proto.graph.node):
+        if node.op_type == "Dropout":
+            continue
         for name in node.output:
             layer = _layer(known, name, makers) if name in known.shapes.variable else None
             if layer is not None and follows_from(known.proto.graph, known.output, name, known.image):
@@ -98,7 +101,8 @@ def named_layer(known: Outline, name: str) -> Layer:
         found = "has a shape that is not known" if shape is None else f"has the shape {list(shape)}"
         raise _unusable(
             f"the tensor {name!r} {found}; expected places: [N, C, H, W] or [N, H, W, C] with H, W > 1, or "
-            f"[N, T, C] with T tokens in a grid. {_advice(known)}"
+            f"[N, T, C] with T tokens in a grid, in the proportions of the image, {known.places[0]} x "
+            f"{known.places[1]}. {_advice(known)}"
         )
     if not follows_from(known.proto.graph, known.output, name, known.image):
         raise _unusable(
@@ -150,11 +154,14 @@ def _layer(known: Outline, name: str, makers: Mapping[str, onnx.NodeProto]) -> L
         return None
     if len(shape) == 3:
         return _tokens(known, name, shape, makers)
-    form = _form(known, name, makers) or ("nhwc" if shape[1] == shape[2] != shape[3] else "nchw")
-    channels, height, width = shape[1:] if form == "nchw" else (shape[3], *shape[1:3])
-    if min(channels, height, width) < 2:
-        return None
-    return Layer(name, form, channels, height, width, dtype=_dtype(known, name))
+    node = _source(known, name, makers)
+    sure = node is not None and node.op_type in _FIRST
+    for form in _forms(known, node):
+        channels, height, width = shape[1:] if form == "nchw" else (shape[3], *shape[1:3])
+        # Four axes may be the heads of an attention as well; what convolves has places, whatever their proportions.
+        if min(channels, height, width) > 1 and (sure or has_one_stride(height, width, known.places)):
+            return Layer(name, form, channels, height, width, dtype=_dtype(known, name))
+    return None
 
 
 def _dtype(known: Outline, name: str) -> int:
@@ -172,21 +179,25 @@ def _tokens(known: Outline, name: str, shape: Shape, makers: Mapping[str, onnx.N
     return Layer(name, "tokens", shape[2], grid.height, grid.width, grid.skipped, _dtype(known, name))
 
 
-def _form(known: Outline, name: str, makers: Mapping[str, onnx.NodeProto]) -> Form | None:
-    """Return where a tensor of four axes has its channels, by the last operator that says so."""
-    node = _source(known, name, makers)
+def _forms(known: Outline, node: onnx.NodeProto | None) -> tuple[Form, ...]:
+    """Return where a tensor of four axes may have its channels, by the operator that its axes come from."""
     if node is None:
-        return None
+        return _EITHER
     if node.op_type in _FIRST:
-        return "nchw"
+        return ("nchw",)
     given = {attribute.name: attribute for attribute in node.attribute}
     if node.op_type == "Transpose":
-        return _FORMS.get(tuple(given["perm"].ints)) if "perm" in given else None
+        # Others exchange height and width, or tokens and heads.
+        form = _FORMS.get(tuple(given["perm"].ints)) if "perm" in given else None
+        return () if form is None else (form,)
     if node.op_type == "Concat":
-        return _JOINED.get(given["axis"].i)
+        joined = _JOINED.get(given["axis"].i)
+        return _EITHER if joined is None else (joined,)
     if node.op_type == "LayerNormalization":
-        return "nhwc" if "axis" not in given or given["axis"].i in {-1, 3} else None
-    return "nhwc" if node.op_type in _LAST else None
+        return ("nhwc",) if "axis" not in given or given["axis"].i in {-1, 3} else _EITHER
+    if node.op_type == "MatMul" and all(name in known.shapes.variable for name in node.input):
+        return ()  # of an attention
+    return ("nhwc",) if node.op_type in _LAST else _EITHER
 
 
 def _source(known: Outline, name: str, makers: Mapping[str, onnx.NodeProto]) -> onnx.NodeProto | None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from evaljobs.config import Config, to_yaml
 from evaljobs.engine import execution, output, todo
-from evaljobs.engine.device import choose_device, runtime_of
+from evaljobs.engine.device import Found, choose_device, runtime_of
 from evaljobs.engine.exclusion import Exclusion
 from evaljobs.engine.output import Output
 from evaljobs.engine.prepare import Prepared, output_folder, prepare, refuse_inside_images
@@ -93,7 +93,8 @@ def run(
         out = stack.enter_context(output.claimed(place, config.digest(), overwrite=options.overwrite))
         address = options.address or config.cluster.address
         cluster = _connected(stack, config, address, progress) if address else None
-        device = choose_device(config.cluster.device, None if cluster is None else cluster.gpus)
+        found = None if cluster is None else Found(cluster.gpus, cluster.nodes, cluster.grows)
+        device = choose_device(config.cluster.device, found)
         for note in device.notes:
             progress.say(note)
         prepared = prepare(config, path, progress, runtime_of(config.cluster, device))

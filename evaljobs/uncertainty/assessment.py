@@ -142,14 +142,14 @@ def assess_uncertainty(  # noqa: PLR0913 - the public signature
     Raises
     ------
     InputError
-        If values are not finite numbers, or there is not one for each image.
+        If values or the threshold are not finite numbers, or there is not one for each image.
     """
     if not 0 < share < 1:
         raise InputError(f"found a share of {share}; expected one above 0 and below 1")
     if groups != 0 and groups < 2:
         raise InputError(f"found groups={groups}; expected at least 2, or 0 for no intervals")
     base = _Checked.of(known, "in-distribution images", groups)
-    cut = at_share(base.values, Fraction(repr(share))) if threshold is None else given(threshold)
+    cut = at_share(base.values, Fraction(repr(float(share)))) if threshold is None else given(threshold)
     return Uncertainty(
         threshold=cut,
         known=_of_set(base, cut),

@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from evaljobs.classification.asked import digest_of
 from evaljobs.classification.groups import Keys
 from evaljobs.uncertainty.assessment import UncertainImages, Uncertainty, assess_uncertainty
 from evaljobs.uncertainty.measures import Measure
@@ -60,7 +61,12 @@ def conclude(
         "measure": str(asked.leading),
         "positive": "foreign",
         "measures": {str(measure): one.to_json() for measure, one in found.items()},
-        "notes": list(parts.notes),
+        "excluded": {
+            "n_samples": sum(parts.excluded.values()),
+            "n_labels": len(parts.excluded),
+            "digest": digest_of(sorted(parts.excluded)) if parts.excluded else None,
+        },
+        "notes": [*parts.notes, *_without_intervals(found[asked.leading], asked.groups)],
     }
     tables = {
         "images": _images(parts, changed, asked),
@@ -69,6 +75,17 @@ def conclude(
         "roc": roc_table(values, KNOWN, foreign),
     }
     return result, tables
+
+
+def _without_intervals(found: Uncertainty, groups: int) -> list[str]:
+    """Return which sets have no intervals though some were asked for, and why."""
+    if not groups:
+        return []
+    corrupted = [role for role, one in found.corrupted.items() if one.coverage and not one.coverage.replicates]
+    foreign = [role for role, one in found.foreign.items() if one.detection and not one.detection.replicates]
+    lacking = [*corrupted, *foreign] if found.n_groups else [KNOWN, *corrupted]
+    why = f"fewer than {2 * groups} different images, two for each of the {groups} groups"
+    return [f"no interval for the set {role!r}: it has {why}" for role in lacking]
 
 
 def _assess(

@@ -155,10 +155,10 @@ def roc_points(blocks: Blocks, most: int) -> tuple[Float64, Int64, Int64]:
         ``[m]`` each, by falling threshold: at each, whatever is at least as uncertain is flagged.
     """
     true, false = np.cumsum(blocks.positive), np.cumsum(blocks.negative)
-    # Corners of the curve alone; then evenly along the path, so that no part of it is left out.
-    step = np.flatnonzero(
-        np.append((np.diff(true) == 0) != (np.diff(false) == 0), [True]) | (np.diff(true, prepend=0) > 0)
-    )
+    # Corners of the curve alone: where the steps before and behind are parallel, the line between the others is the
+    # curve. Then evenly along the path, so that no part of it is left out.
+    bends = blocks.positive[:-1] * blocks.negative[1:] != blocks.negative[:-1] * blocks.positive[1:]
+    step = np.flatnonzero(np.append(bends, [True]))
     if len(step) > most:
         path = (true / max(1, true[-1]) + false / max(1, false[-1]))[step]
         chosen = np.unique(np.searchsorted(path, np.linspace(0, 2, most)).clip(max=len(step) - 1))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -56,19 +57,22 @@ def judged_parts(
         by_measure |= dict.fromkeys(OF_PASSES, together.predicted)
     made: dict[str, Part] = {}
     notes: dict[str, None] = {}
+    excluded: Counter[str] = Counter()
     names = how.classes or tuple(str(number) for number in range(samples.n_classes))
     for role, place in samples.places.items():
         truth, said = _truth(labels[role], samples.n_classes, how) if not role.startswith("foreign") else (None, ())
         notes |= dict.fromkeys(said)
         n = place.stop - place.start
         kept = np.arange(n) if truth is None else np.flatnonzero(truth >= 0)
+        if len(kept) < n and truth is not None:
+            excluded.update(labels[role][row] for row in np.flatnonzero(truth < 0).tolist())
         made[role] = Part(
             kept,
             [labels[role][row] for row in kept.tolist()],
             {measure: column[place][kept] for measure, column in of.items()},
             _answers(by_measure, place, kept, truth, names),
         )
-    return Parts(made, tuple(notes))
+    return Parts(made, tuple(notes), excluded)
 
 
 def _answers(

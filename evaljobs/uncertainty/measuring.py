@@ -9,7 +9,7 @@ from evaljobs.classification.measure import Scale
 from evaljobs.classification.samples import as_scores
 from evaljobs.classification.scale import refuse_non_finite, refuse_other_than
 from evaljobs.errors import UsageError
-from evaljobs.uncertainty.passes import summarise
+from evaljobs.uncertainty.passes import as_passes, summarise
 from evaljobs.uncertainty.softmax import judge
 
 Float64 = NDArray[np.float64]
@@ -45,7 +45,7 @@ def dropout_uncertainty(passes: object, *, scores_are: str) -> dict[str, Float64
     Parameters
     ----------
     passes
-        ``[t, n, k]`` finite class scores: t passes, at least 2, over the same n images.
+        ``[t, n, k]`` finite class scores: t passes, at least 2, over the same n images, at least 1.
     scores_are
         `logits` or `probabilities`.
 
@@ -54,7 +54,10 @@ def dropout_uncertainty(passes: object, *, scores_are: str) -> dict[str, Float64
     InputError, UsageError
         If they are not that.
     """
-    found = summarise(np.asarray(passes), scale_of(scores_are))
+    scale, given = scale_of(scores_are), as_passes(passes)
+    for scores in given:
+        refuse_other_than(scale, scores)
+    found = summarise(given, scale)
     return {
         **{str(measure): values for measure, values in found.of.items()},
         "predicted": found.predicted.astype(float),

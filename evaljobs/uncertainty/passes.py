@@ -84,30 +84,37 @@ def measures_of(rows: NDArray[np.float32]) -> PassMeasures:
     return PassMeasures(rows[:, :width].argmax(axis=1).astype(np.int64), of)
 
 
+def as_passes(passes: object) -> NDArray[np.floating]:
+    """Return class scores ``[t, n, k]`` of t passes over the same n images, as they are.
+
+    Raises
+    ------
+    InputError
+        If they are not of that shape, of fewer than 2 passes or no image, or not finite.
+    """
+    given = np.asarray(passes)
+    few = given.ndim != 3 or given.shape[0] < LEAST_PASSES or given.shape[1] < 1 or given.shape[2] < 2
+    if few or given.dtype.kind != "f":
+        raise InputError(
+            f"found passes of {given.dtype} with shape {given.shape}; expected floating [t, n, k]: at least "
+            f"{LEAST_PASSES} passes over n images, at least one, with scores of at least two classes"
+        )
+    if not np.isfinite(given).all():
+        raise InputError("the passes hold NaN or infinite scores; expected finite numbers")
+    return given
+
+
 def summarise(passes: NDArray[np.floating], scale: Scale) -> PassMeasures:
     """Return the measures of passes that somebody already has.
 
     Parameters
     ----------
     passes
-        ``[t, n, k]`` class scores: t passes over the same n images, t at least 2.
+        As `as_passes` returns them.
     scale
         What the scores are.
-
-    Raises
-    ------
-    InputError
-        If they are not of that shape, or not finite.
     """
-    given = np.asarray(passes)
-    if given.ndim != 3 or given.shape[0] < LEAST_PASSES or given.shape[2] < 2 or given.dtype.kind != "f":
-        raise InputError(
-            f"found passes of {given.dtype} with shape {given.shape}; expected floating [t, n, k]: at least "
-            f"{LEAST_PASSES} passes over n images, with scores of at least two classes"
-        )
-    if not np.isfinite(given).all():
-        raise InputError("the passes hold NaN or infinite scores; expected finite numbers")
     spread = Spread(scale)
-    for scores in given:
+    for scores in passes:
         spread.add(scores)
     return measures_of(spread.rows())

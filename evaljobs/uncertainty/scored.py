@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from evaljobs.classification.measure import Scale
 from evaljobs.classification.samples import as_scores
-from evaljobs.classification.scale import refuse_non_finite, refuse_other_than, settled
-from evaljobs.errors import InputError
+from evaljobs.classification.scale import known_scale, refuse_non_finite
 from evaljobs.uncertainty.placed import Placed, cut
 from evaljobs.uncertainty.sets import cut_at
 from evaljobs.uncertainty.softmax import judge
@@ -93,14 +92,7 @@ def prepare_scores(
     """
     scores = as_scores(np.concatenate([of_role for of_role, _ in scored.values()]))[0]
     refuse_non_finite(scores)
-    guess = None if scores_are is None else Scale(scores_are)
-    scale = guess if told else settled(scores, guess)[0]
-    if scale is None:
-        raise InputError(
-            "it is not known whether the class scores are logits or probabilities, and uncertainty depends on it; say "
-            "`scores_are` in the model's entry"
-        )
-    refuse_other_than(scale, scores)
+    scale = known_scale(scores, scores_are, told=told, need="uncertainty")
     passes = [several for _, several in scored.values() if several is not None]
     kept = np.concatenate(passes) if passes else None
     if kept is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -44,10 +45,11 @@ class Part(NamedTuple):
 
 
 class Parts(NamedTuple):
-    """All sets by role, the in-distribution one first, and what was assumed or left out."""
+    """All sets by role, the in-distribution one first; what was assumed; how many images are left out, by label."""
 
     of: Mapping[str, Part]
     notes: tuple[str, ...]
+    excluded: Mapping[str, int] = MappingProxyType({})
 
 
 def cut_at(lengths: Mapping[str, int]) -> dict[str, slice]:

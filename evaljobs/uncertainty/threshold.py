@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import enum
+import math
 from fractions import Fraction
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from evaljobs.errors import InputError
 from evaljobs.uncertainty.blocks import Float64
 
 
@@ -60,8 +62,16 @@ class Split(NamedTuple):
 
 
 def given(value: float) -> Threshold:
-    """Return a threshold that somebody chose."""
-    return Threshold(value, ChosenBy.GIVEN, None)
+    """Return a threshold that somebody chose.
+
+    Raises
+    ------
+    InputError
+        If it is no finite number.
+    """
+    if not math.isfinite(value):
+        raise InputError(f"found the threshold {value}; expected a finite number")
+    return Threshold(float(value), ChosenBy.GIVEN, None)
 
 
 def at_share(values: Float64, share: Fraction) -> Threshold:

@@ -17,9 +17,9 @@ import psutil
 from raycluster.errors import ClusterError
 
 VERSION = 1
+# How the name of a head's folder begins: whatever is ended or removed has to do with such a folder.
+FOLDER_PREFIX = "raycluster-"
 _NAME = "local-head.json"
-# Two readings of one process's start may differ by a tick of the clock.
-_SAME_S = 0.1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,17 +28,16 @@ class LocalHead:
 
     Attributes
     ----------
-    pid, started
-        Of the process that holds it: the number, and when it started (Unix seconds), so that another process that got
-        the number later is not taken for it.
+    pid
+        Of the process that holds it.
     address, dashboard
         ``127.0.0.1:6379`` for drivers on this machine, ``http://127.0.0.1:8265`` for jobs.
     folder
-        Where it keeps its sockets and logs; gone with it.
+        Where it keeps its sockets and logs; gone with it. Its processes were started there: another process that got
+        the number later is not taken for it, whatever happens to the clock.
     """
 
     pid: int
-    started: float
     address: str
     dashboard: str
     folder: str
@@ -46,9 +45,15 @@ class LocalHead:
     def alive(self) -> bool:
         """Whether it still runs."""
         try:
-            process = psutil.Process(self.pid)
-            return abs(process.create_time() - self.started) < _SAME_S and process.status() != psutil.STATUS_ZOMBIE
+            return self.holds(psutil.Process(self.pid))
         except psutil.Error:
+            return False
+
+    def holds(self, process: psutil.Process) -> bool:
+        """Whether a process of this user was started in the head's folder."""
+        try:
+            return Path(process.cwd()).is_relative_to(Path(self.folder).resolve())
+        except (psutil.Error, OSError):  # somebody else's, or gone
             return False
 
 
@@ -103,7 +108,10 @@ def remembered_head() -> LocalHead | None:
                 f"{path} has version {version}, this program knows {VERSION}: another release wrote it; delete it if "
                 "no head runs on this machine"
             )
-        return LocalHead(**found)
+        head = LocalHead(**found)
+        if not Path(head.folder).name.startswith(FOLDER_PREFIX):
+            raise ValueError(f"{head.folder} is no folder of a head")
+        return head
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:

@@ -58,11 +58,27 @@ def find_token() -> Token | None:
         return Token(_checked(os.environ[_VALUE], f"the variable {_VALUE}"), f"the variable {_VALUE}")
     path = token_file()
     try:
-        text = path.read_text(encoding="utf-8")
+        return token_in(path)
     except FileNotFoundError:
         if _PATH not in os.environ:
             return None
         raise ClusterError(f"{_PATH} names {path}, and there is no such file") from None
+
+
+def token_in(path: Path) -> Token:
+    """Return the token that stands in a file.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ClusterError
+        If it cannot be read or can be no token.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise
     except (OSError, UnicodeDecodeError) as error:
         raise ClusterError(f"the token in {path} cannot be read: {error}") from None
     return Token(_checked(text, str(path)), str(path))
@@ -78,12 +94,14 @@ def ensure_token() -> Token:
     ClusterError
         If there is one that cannot be used, or none can be made.
     """
+    if switched_off():
+        raise ClusterError(f"{MODE}=disabled in the environment: nobody would need a token; unset it")
     path = token_file()
     if not os.environ.get(_VALUE) and not path.exists():
         _make(path)
     token = find_token()
     if token is None:
-        raise ClusterError(f"{MODE}=disabled in the environment: nobody would need a token; unset it")
+        raise ClusterError(f"the token in {path} was removed as soon as it was made")
     if token.source == str(path):
         with contextlib.suppress(OSError):
             if path.stat().st_mode & ~_PRIVATE & 0o777:

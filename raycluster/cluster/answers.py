@@ -79,7 +79,11 @@ def used_by_report(status: Mapping[str, Any]) -> dict[str, dict[str, float]]:
 
 
 def demands(
-    tasks: Iterable[Mapping[str, Any]], actors: Iterable[Mapping[str, Any]], names: Mapping[str, str]
+    tasks: Iterable[Mapping[str, Any]],
+    actors: Iterable[Mapping[str, Any]],
+    names: Mapping[str, str],
+    *,
+    more: bool = False,
 ) -> list[Demand]:
     """Return what waits for a node, equal calls together, those of most calls first.
 
@@ -89,6 +93,8 @@ def demands(
         Of the state API, those that wait. Calls of actors wait for their actor, and are left out.
     names
         Ids of jobs by Ray's numbers of their drivers.
+    more
+        Whether more wait than are handed in.
     """
     wanted = [(_job(one, names), str(one.get("name")), one) for one in tasks if one.get("type") == _NORMAL_TASK]
     for one in actors:
@@ -99,7 +105,7 @@ def demands(
     counted = collections.Counter(
         (job, what, tuple(sorted(_resources(one.get("required_resources")).items()))) for job, what, one in wanted
     )
-    found = [Demand(job, what, count, dict(resources)) for (job, what, resources), count in counted.items()]
+    found = [Demand(job, what, count, dict(resources), more) for (job, what, resources), count in counted.items()]
     return sorted(found, key=lambda demand: (-demand.count, demand.job, demand.what))
 
 

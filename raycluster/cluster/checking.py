@@ -37,6 +37,7 @@ REMARKS: tuple[Rule, ...] = (
     rules.work_on_the_head,
     rules.workers_that_always_run,
     rules.versions_left_open,
+    rules.boto3_by_itself,
     aws_rules.unheard_of,
 )
 
@@ -53,11 +54,14 @@ class Checked:
         Of the cluster.
     remarks
         What people should know.
+    token
+        The local file that the machines get as their token; None where it reaches them in another way.
     """
 
     path: Path
     name: str
     remarks: tuple[str, ...]
+    token: Path | None = None
 
 
 def check_cluster_file(path: Path) -> Checked:
@@ -73,7 +77,7 @@ def check_cluster_file(path: Path) -> Checked:
     if problems:
         raise ClusterError(_listed(path, problems))
     remarks = tuple(text for rule in REMARKS for text in rule(written))
-    return Checked(path, str(written.config["cluster_name"]), remarks)
+    return Checked(path, str(written.config["cluster_name"]), remarks, rules.copied_token(written))
 
 
 def read_cluster_file(path: Path) -> Written:

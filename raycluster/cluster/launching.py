@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from raycluster.access.tokens import ensure_token
+from raycluster.access.tokens import Token, ensure_token, token_in
 from raycluster.cluster.checking import Checked, check_cluster_file
 from raycluster.errors import ClusterError
 
@@ -47,7 +47,7 @@ def launch(checked: Checked, *, yes: bool = False, restart: bool = True) -> None
         If something that is needed is not here, or Ray fails.
     """
     _must_be_here(checked.path)
-    ensure_token()
+    _must_be_copied(ensure_token(), checked.token)
     code = _ray("up", checked.path, *(["--yes"] if yes else []), *([] if restart else ["--no-restart"]))
     if code != 0:
         raise ClusterError(
@@ -70,6 +70,22 @@ def down(file: Path = Path("cluster.yaml"), *, yes: bool = False) -> None:
     code = _ray("down", file, *(["--yes"] if yes else []))
     if code != 0:
         raise ClusterError(f"`ray down` ended with exit code {code}; look in your cloud whether its machines still run")
+
+
+def _must_be_copied(token: Token, path: Path | None) -> None:
+    """Refuse to give the machines another token than the one that is shown to them afterwards."""
+    if path is None:
+        return
+    try:
+        copied = token_in(path).value
+    except FileNotFoundError:
+        copied = ""
+    if copied != token.value:
+        found = "another one" if copied else "no such file"
+        raise ClusterError(
+            f"the token in use here is that of {token.source}; file_mounts copies {path} to the machines, and there is "
+            f"{found}. Name its file there, or unset RAY_AUTH_TOKEN and RAY_AUTH_TOKEN_PATH; nothing was started"
+        )
 
 
 def _must_be_here(path: Path) -> None:

@@ -22,7 +22,15 @@ from typing import NamedTuple
 import psutil
 from filelock import FileLock, Timeout
 
-from raycluster.access.remembered import LocalHead, forget, local_head, remember, remembered_head, state_folder
+from raycluster.access.remembered import (
+    FOLDER_PREFIX,
+    LocalHead,
+    forget,
+    local_head,
+    remember,
+    remembered_head,
+    state_folder,
+)
 from raycluster.access.servers import Server, find_server
 from raycluster.access.tokens import MODE, ensure_token
 from raycluster.access.web import get_json
@@ -46,7 +54,7 @@ _POLL_S = 0.2
 _LOG = "head.log"
 _TOLD_LINES = 5
 # Of the socket's path, which the kernel limits: a folder of its own, short, and closed to others.
-_FOLDERS, _PREFIX = "/tmp", "raycluster-"  # noqa: S108 - private folders in it
+_FOLDERS = "/tmp"  # noqa: S108 - private folders in it
 
 
 class Size(NamedTuple):
@@ -85,18 +93,17 @@ def start_head(size: Size = Size(), ports: Ports = Ports()) -> Started:  # noqa:
         ensure_token()
         for port in ports:
             _must_be_free(port)
-        folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=_FOLDERS))
+        folder = Path(tempfile.mkdtemp(prefix=FOLDER_PREFIX, dir=_FOLDERS))
         process = _launch(_command(size, ports, folder), folder)
         head = LocalHead(
             pid=process.pid,
-            started=psutil.Process(process.pid).create_time(),
             address=f"{HOST}:{ports.gcs}",
             dashboard=f"http://{HOST}:{ports.dashboard}",
             folder=str(folder),
         )
-        # Before it is ready: whoever is killed in between can still end it by `down`.
-        remember(head)
         try:
+            # Before it is ready: whoever is killed in between can still end it by `down`.
+            remember(head)
             _wait_until_up(head, process)
         except BaseException:
             _end(head)
@@ -131,6 +138,8 @@ def _alone() -> Iterator[None]:
             yield
     except Timeout:
         raise ClusterError("another raycluster command is starting or ending the head on this machine") from None
+    except OSError as error:
+        raise ClusterError(f"no head can be started or ended on this machine: {error}; state lies in {folder}") from error
 
 
 def _must_be_free(port: int) -> None:
@@ -237,7 +246,7 @@ def _end(head: LocalHead) -> None:
             os.kill(head.pid, signal.SIGTERM)
         psutil.wait_procs(family, timeout=_DOWN_S)
     # What its own process has not ended, or left behind when it was killed.
-    left = [process for process in {*family, *_holders(head.folder)} if process.is_running()]
+    left = [process for process in {*family, *_holders(head)} if process.is_running()]
     for process in left:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
@@ -245,9 +254,8 @@ def _end(head: LocalHead) -> None:
     if left:
         names = ", ".join(str(process.pid) for process in left)
         raise ClusterError(f"process(es) {names} of the head on this machine do not end, not even by SIGKILL")
+    shutil.rmtree(head.folder, ignore_errors=True)
     forget()
-    if Path(head.folder).name.startswith(_PREFIX):
-        shutil.rmtree(head.folder, ignore_errors=True)
 
 
 def _family(head: LocalHead) -> list[psutil.Process]:
@@ -257,13 +265,18 @@ def _family(head: LocalHead) -> list[psutil.Process]:
     return [root, *root.children(recursive=True)]
 
 
-def _holders(folder: str) -> list[psutil.Process]:
-    """Return the processes of a head by its folder, in which all of them were started; nothing else knows its name."""
-    return [process for process in psutil.process_iter() if process.pid != os.getpid() and _is_inside(process, folder)]
+def _holders(head: LocalHead) -> list[psutil.Process]:
+    """Return the processes of a head by its folder, in which all of them were started; nothing else knows its name.
+
+    None has a terminal: a shell that looks at the log there is not the head's, nor is whoever called this.
+    """
+    own = {os.getpid(), *(process.pid for process in psutil.Process().parents())}
+    found = [process for process in psutil.process_iter() if process.pid not in own and head.holds(process)]
+    return [process for process in found if not _has_terminal(process)]
 
 
-def _is_inside(process: psutil.Process, folder: str) -> bool:
+def _has_terminal(process: psutil.Process) -> bool:
     try:
-        return Path(process.cwd()).is_relative_to(folder)
-    except (psutil.Error, OSError):  # somebody else's, or gone
-        return False
+        return process.terminal() is not None
+    except psutil.Error:  # gone
+        return True

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from raycluster.access.servers import Server, find_server
@@ -35,8 +36,9 @@ def status(address: str | None = None, *, insecure: bool = False) -> ClusterStat
         If it does not answer, or refuses.
     """
     server = find_server(address, insecure=insecure)
-    nodes = _nodes(server)
-    return ClusterState(server.url, nodes, _jobs(server), _waiting(server, nodes), _events(server))
+    with _rays_own(server):
+        nodes = _nodes(server)
+        return ClusterState(server.url, nodes, _jobs(server), _waiting(server, nodes), _events(server))
 
 
 def waiting_for(server: Server, job_id: str) -> list[Waiting]:
@@ -47,7 +49,20 @@ def waiting_for(server: Server, job_id: str) -> list[Waiting]:
     ClusterError
         If the cluster does not answer, or refuses.
     """
-    return [waiting for waiting in _waiting(server, _nodes(server)) if waiting.demand.job == job_id]
+    with _rays_own(server):
+        return [waiting for waiting in _waiting(server, _nodes(server)) if waiting.demand.job == job_id]
+
+
+@contextlib.contextmanager
+def _rays_own(server: Server) -> Iterator[None]:
+    """Say so where answers are of another form than Ray's."""
+    try:
+        yield
+    except (TypeError, KeyError, AttributeError, ValueError) as error:
+        raise ClusterError(
+            f"{server.url} answers something that is not Ray's dashboard, or that of another version; expected the "
+            f"head's dashboard (found no usable {error})"
+        ) from error
 
 
 def _nodes(server: Server) -> list[Node]:
@@ -77,7 +92,8 @@ def _used(server: Server, seen: Mapping[str, Any]) -> dict[str, dict[str, float]
 
 def _demands(server: Server, names: dict[str, str]) -> list[Demand]:
     tasks = _states(server, "tasks", state="PENDING_NODE_ASSIGNMENT")
-    return answers.demands(tasks, _states(server, "actors", state="PENDING_CREATION"), names)
+    actors = _states(server, "actors", state="PENDING_CREATION")
+    return answers.demands(tasks, actors, names, more=max(len(tasks), len(actors)) >= _LIMIT)
 
 
 def _jobs(server: Server) -> list[JobState]:

@@ -124,6 +124,13 @@ def missing_files(written: Written) -> Iterator[str]:
         yield f"auth.ssh_private_key names {key}, and there is no such file"
 
 
+def copied_token(written: Written) -> Path | None:
+    """Return the local file that every machine gets as its token; None where no such file is copied."""
+    mounts = written.completed.get("file_mounts") or {}
+    found = [local for remote, local in mounts.items() if str(remote).endswith(_IN_HOME)]
+    return written.folder / Path(str(found[0])).expanduser() if found else None
+
+
 def work_on_the_head(written: Written) -> Iterator[str]:
     """Say where work would run on the head."""
     name = written.completed.get("head_node_type")
@@ -137,6 +144,16 @@ def workers_that_always_run(written: Written) -> Iterator[str]:
     for name, one in written.workers().items():
         if one.get("min_workers", 0) > 0:
             yield f"available_node_types.{name} keeps {one['min_workers']} machine(s) running all the time"
+
+
+def boto3_by_itself(written: Written) -> Iterator[str]:
+    """Say where boto3 is installed apart from the rest: the botocore that it brings breaks what else needs another."""
+    for command in dict.fromkeys(written.commands(*_SETUPS)):
+        if "pip" in command and "evaljobs" not in command.replace("evaljobs-python", "") and re.search(r"\binstall\b.*[\s'\"]boto3\b", command):
+            yield (
+                f"`{command}` installs boto3 by itself, whose botocore may break the access to S3: install "
+                "'evaljobs[aws]' in one call with the rest, and write head_setup_commands: [] if this is Ray's default"
+            )
 
 
 def versions_left_open(written: Written) -> Iterator[str]:

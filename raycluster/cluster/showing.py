@@ -31,7 +31,7 @@ def render_status(state: ClusterState) -> RenderableType:
             parts.append(Text(f"and {len(state.waiting) - _WAITING:,} more that wait; --json lists all"))
     if state.events:
         parts.append(Text())
-        parts += _lines([f"{event.time}  autoscaler: {visible(event.message)}" for event in state.events])
+        parts += _lines([f"{visible(event.time)}  autoscaler: {visible(event.message)}" for event in state.events])
     return Group(*parts)
 
 
@@ -65,8 +65,12 @@ def _nodes(nodes: Sequence[Node]) -> Table:
             memory = amount("memory", node.total.get("memory", 0.0))
             others = {k: v for k, v in node.total.items() if k not in {*_SLOTS, "memory", "object_store_memory"}}
             rest = ", ".join(f"{visible(name)} {amount(name, value)}" for name, value in sorted(others.items()))
-            _add(table, f"{node.address} ({node.id[:_ID]})", visible(kind), *slots, memory, rest)
+            _add(table, _named(node), visible(kind), *slots, memory, rest)
     return table
+
+
+def _named(node: Node) -> str:
+    return visible(f"{node.address} ({node.id[:_ID]})")
 
 
 def _slots(node: Node, name: str) -> str:
@@ -75,7 +79,7 @@ def _slots(node: Node, name: str) -> str:
 
 
 def _gone(node: Node) -> str:
-    return f"gone: {node.address} ({node.id[:_ID]}){': ' if node.message else ''}{visible(node.message)}"
+    return f"gone: {_named(node)}{': ' if node.message else ''}{visible(node.message)}"
 
 
 def _jobs(jobs: Sequence[JobState]) -> list[RenderableType]:
@@ -86,7 +90,7 @@ def _jobs(jobs: Sequence[JobState]) -> list[RenderableType]:
     table = _table("job", "status", "since", "exit code")
     for one in [*open_, *ended[:_ENDED]]:
         code = "" if one.job.exit_code is None else str(one.job.exit_code)
-        _add(table, visible(one.job.id), one.job.status, _time(one.job.ended or one.job.started), code)
+        _add(table, visible(one.job.id), visible(one.job.status), _time(one.job.ended or one.job.started), code)
     parts: list[RenderableType] = [table]
     if len(ended) > _ENDED:
         parts.append(Text(f"and {len(ended) - _ENDED:,} that have ended; `raycluster jobs` lists all"))
@@ -107,5 +111,5 @@ def _waiting(waiting: Sequence[Waiting]) -> Table:
     for one in waiting:
         demand = one.demand
         what = f"{visible(demand.what)} of {visible(demand.job)}"
-        _add(table, what, f"{demand.count:,}", amounts(demand.resources), visible(one.reason))
+        _add(table, what, f"{'at least ' if demand.at_least else ''}{demand.count:,}", amounts(demand.resources), visible(one.reason))
     return table

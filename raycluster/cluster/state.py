@@ -46,12 +46,15 @@ class Demand:
         The id of its job, or Ray's number of a driver that was not submitted.
     what
         The function, or the class of an actor.
+    at_least
+        Whether there may be more of them: a cluster lists so many at most.
     """
 
     job: str
     what: str
     count: int
     resources: Mapping[str, float]
+    at_least: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

@@ -30,7 +30,19 @@ _log = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True)
 class Cluster:
-    """What a connection found."""
+    """What a connection found.
+
+    Attributes
+    ----------
+    nodes, cpus, gpus
+        Of this moment.
+    object_store_bytes
+        Of all nodes together.
+    embedded
+        Whether it was started here, and ends with this process.
+    grows
+        Whether it starts nodes by itself: then those of this moment say little.
+    """
 
     address: str
     nodes: int
@@ -38,6 +50,7 @@ class Cluster:
     gpus: int
     object_store_bytes: int
     embedded: bool
+    grows: bool = False
 
 
 @contextlib.contextmanager
@@ -170,6 +183,8 @@ def _start(cpus: int | None, object_store_mb: int | None) -> None:
 def _describe(address: str, *, embedded: bool) -> Cluster:
     import ray
 
+    from raycluster.connection.autoscaler import may_grow
+
     total = ray.cluster_resources()
     return Cluster(
         address=address,
@@ -178,6 +193,7 @@ def _describe(address: str, *, embedded: bool) -> Cluster:
         gpus=int(total.get("GPU", 0)),
         object_store_bytes=int(total.get("object_store_memory", 0)),
         embedded=embedded,
+        grows=not embedded and may_grow(),
     )
 
 

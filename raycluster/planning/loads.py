@@ -25,10 +25,16 @@ class Loads:
     ----------
     undone
         For each load, how many blocks it must process.
+
+    Attributes
+    ----------
+    undone
+        How many all of them must still process.
     """
 
     def __init__(self, undone: Mapping[int, int]) -> None:
         self._loads = {load: _Load(count) for load, count in undone.items()}
+        self.undone = sum(undone.values())
         self._ranking = Ranking(self._rank)
 
     def __contains__(self, load: int) -> bool:
@@ -66,6 +72,7 @@ class Loads:
         state = self._loads[load]
         state.open.discard(block)
         state.undone -= 1
+        self.undone -= 1
         if state.undone:
             return False
         del self._loads[load]
@@ -73,7 +80,7 @@ class Loads:
 
     def remove(self, load: int) -> None:
         """Take a load out."""
-        del self._loads[load]
+        self.undone -= self._loads.pop(load).undone
 
     def change(self, old: int | None, new: int | None) -> None:
         """Take in that a worker goes from one load to another."""

@@ -83,6 +83,11 @@ class Plan:
         return bool(self._loads)
 
     @property
+    def cells_left(self) -> int:
+        """How many cells are left to do, those that workers have in hand included."""
+        return self._loads.undone
+
+    @property
     def all_made(self) -> bool:
         """Whether no block is being made or will be."""
         return self._blocks.all_made

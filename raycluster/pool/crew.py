@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import dataclasses
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from typing import Any
 
 import ray
@@ -22,6 +23,8 @@ _START_ATTEMPTS = 3
 _LOOK_EVERY_S = 2.0
 # By which Ray tells nodes apart when it is told where an actor may be.
 _NODE_ID_LABEL = "ray.io/node-id"
+# What an actor has in hand at a time: more of them than half the cells would find nothing to do.
+_IN_HAND = 2
 # Ray's words for an actor that went away with its machine; the error says it in no other way.
 _NODE_DIED = "node has died"
 
@@ -40,6 +43,8 @@ class Crew:
     def __init__(self, actors: Actors) -> None:
         self._actors = actors
         self._handles: dict[int, Any] = {}
+        # Those of them that wait for machines which are not there yet.
+        self._ahead: set[int] = set()
         self.joined: dict[int, str] = {}
         self._started = 0
         self._failed_starts = 0
@@ -92,10 +97,22 @@ class Crew:
 
     @property
     def count(self) -> int:
-        """How many actors there may be now; where nodes come by themselves, what waits is what they come for."""
+        """How many actors there may be now; one at least where nodes come by themselves, which do so for what waits."""
         wanted = self._fit if self._actors.count is None else self._actors.count
-        allowed = max(1, wanted) if self._grows else min(self._fit, wanted)
+        allowed = min(max(1, self._fit) if self._grows else self._fit, max(1, wanted))
         return max(0, (allowed if self._most is None else min(allowed, self._most)) - self._yielded)
+
+    def _more(self, cells: int) -> int:
+        """Return how many actors wait for machines to come: those that were asked for, else as many again as fit."""
+        if not self._grows or self._most is not None:
+            return 0
+        wanted = 2 * self._fit if self._actors.count is None else self._actors.count
+        return max(0, min(wanted, cells // _IN_HAND) - max(1, self._fit))
+
+    def _full(self) -> set[str]:
+        """Return the nodes that hold as many actors as they have room for: in Ray's books, tasks' halves look free."""
+        held = collections.Counter(self.joined.values())
+        return {node for node in self._alive if held[node] >= self._rooms[node]}
 
     def others(self, node: str) -> bool:
         """Whether a node other than this one, and than those to be avoided, has room for an actor."""
@@ -109,8 +126,16 @@ class Crew:
 
     @property
     def lost(self) -> list[int]:
-        """Actors that have answered, and whose node is not alive any more, or is to be avoided."""
-        return [worker for worker, node in self.joined.items() if node not in self._alive - self._avoid]
+        """Actors that have answered, and whose node is not alive any more, or is to be avoided, or has no room for them."""
+        return [worker for worker, node in self.joined.items() if node not in self._alive - self._avoid] + self._surplus
+
+    @property
+    def _surplus(self) -> list[int]:
+        """Actors on new nodes, which had not been seen when they were started, beyond those that these have room for."""
+        on: dict[str, list[int]] = {}
+        for worker, node in self.joined.items() if self._grows else ():
+            on.setdefault(node, []).append(worker)
+        return [worker for node in on.keys() & self._alive for worker in on[node][self._rooms[node] :]]
 
     @property
     def note(self) -> str | None:
@@ -126,33 +151,49 @@ class Crew:
 
     # Coming and going
 
-    def fill(self) -> Iterator[tuple[int, Any]]:
-        """Start what is missing, or end what is too much and has not come up; yield each new one and its first call."""
-        for worker in [w for w in self._handles if w not in self.joined][: max(0, len(self._handles) - self.count)]:
+    def fill(self, cells: int) -> Iterator[tuple[int, Any]]:
+        """Start what is missing, or end what is too much and has not come up; yield each new one and its first call.
+
+        Parameters
+        ----------
+        cells
+            How many are left to do.
+        """
+        more = self._more(cells)
+        here = [worker for worker in self._handles if worker not in self._ahead]
+        surplus = [worker for worker in here if worker not in self.joined][: max(0, len(here) - self.count)]
+        for worker in surplus + sorted(self._ahead)[more:]:
             self.end(worker)
-        while len(self._handles) < self.count:
-            worker, self._started = self._started, self._started + 1
-            actor = ray.remote(_Worker).options(
-                num_cpus=self._actors.cpus * room.CPU_SHARE,
-                num_gpus=self._actors.gpus,
-                max_restarts=0,
-                scheduling_strategy="SPREAD",
-                label_selector={_NODE_ID_LABEL: f"!in({', '.join(sorted(self._avoid))})"} if self._avoid else {},
-            )
-            self._handles[worker] = actor.remote(self._actors.build)
-            yield worker, self._handles[worker].ready.remote()
+        while len(self._handles) - len(self._ahead) < self.count:
+            yield self._start(self._avoid | self._full() if self._grows else self._avoid)
+        while len(self._ahead) < more:
+            self._ahead.add(self._started)
+            yield self._start(self._avoid | self._alive)
+
+    def _start(self, barred: Set[str]) -> tuple[int, Any]:
+        worker, self._started = self._started, self._started + 1
+        actor = ray.remote(_Worker).options(
+            num_cpus=self._actors.cpus * room.CPU_SHARE,
+            num_gpus=self._actors.gpus,
+            max_restarts=0,
+            scheduling_strategy="SPREAD",
+            label_selector={_NODE_ID_LABEL: f"!in({', '.join(sorted(barred))})"} if barred else {},
+        )
+        self._handles[worker] = actor.remote(self._actors.build)
+        return worker, self._handles[worker].ready.remote()
 
     def process(self, worker: int, load_argument: Any, block: Any) -> Any:
         """Hand a block to an actor; return the reference of its answer."""
         return self._handles[worker].process.remote(load_argument, block)
 
     def came_up(self, worker: int, node: str) -> bool:
-        """Take in that an actor has answered; False where it was ended meanwhile."""
+        """Take in that an actor has answered; False where it was ended meanwhile, or its node has no room for it."""
         if worker not in self._handles:
             return False
         self._failed_starts = 0
+        self._ahead.discard(worker)
         self.joined[worker] = node
-        return True
+        return worker not in self._surplus or not self.end(worker)
 
     def not_started(self, worker: int, error: RayActorError | OutOfMemoryError) -> None:
         """Take in that an actor died before it answered: try again a few times, then do with those that there are.
@@ -173,13 +214,15 @@ class Crew:
         self._failed_starts += 1
         if self._failed_starts < _START_ATTEMPTS:
             return
-        if not self._handles:
+        here = len(self._handles) - len(self._ahead)
+        if not here:
             raise ClusterError(f"no actor comes up, {self._failed_starts} died at once: {line(error)}") from error
-        self._most = len(self._handles)
+        self._most = here
 
     def end(self, worker: int) -> bool:
         """End an actor, also one that is only out of reach; False where it was ended before."""
         self.joined.pop(worker, None)
+        self._ahead.discard(worker)
         handle = self._handles.pop(worker, None)
         if handle is not None:
             with contextlib.suppress(RayError):

@@ -182,7 +182,7 @@ class Pool:
         if not self._plan.needs_workers:
             self._end_actors()
         elif self._head.answers:
-            for worker, ref in self._crew.fill():
+            for worker, ref in self._crew.fill(self._plan.cells_left):
                 # It joins when it answers: cells given to one that finds no place would wait with it.
                 self._pending[ref] = Starting(worker)
         while (block := self._plan.next_block()) is not None:

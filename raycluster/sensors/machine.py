@@ -13,6 +13,8 @@ from raycluster.sensors.readings import Kind, Limits, Quantity, Readings
 
 # Shorter, and a moment is taken for the whole.
 _LEAST_S = 0.5
+# Of looks that somebody is busy: own processes that come and go meanwhile can spoil so many of them in a row.
+_LOOKS = 4
 # Names that Linux drivers give to the sensors of processors; those of boards and disks are others.
 _CHIPS = ("coretemp", "k10temp", "zenpower", "cpu_thermal", "cpu-thermal", "soc_thermal", "x86_pkg_temp")
 
@@ -29,7 +31,8 @@ class _Times(NamedTuple):
 class MachineSensor:
     """Reads what others do to the machine: what the cluster's own processes use counts as free.
 
-    A utilisation is the mean since the last look, and of half a second at the first.
+    A utilisation is the mean since the last look, and of half a second at the first. What an own process did that has
+    ended meanwhile is nowhere to be read: then it is the mean of half a second in which none ended.
 
     Parameters
     ----------

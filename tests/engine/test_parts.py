@@ -84,13 +84,26 @@ def test_file_that_changed_since_it_was_looked_at_is_not_stored_as_the_old_one(t
 
 def test_cuda_where_there_is_none_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """Never a silent fall to the CPU: not here, not on a cluster."""
+    found = device.Found
     monkeypatch.setattr(device, "_DEVICE_FILES", ())
     assert device.choose_device("auto", None).name == "cpu"
-    assert device.choose_device("cpu", 8).name == "cpu"
-    assert device.choose_device("auto", 8).name == "cuda"
-    assert device.choose_device("auto", 0).name == "cpu"
+    assert device.choose_device("cpu", found(8)).name == "cpu"
+    assert device.choose_device("auto", found(8)).name == "cuda"
+    assert device.choose_device("auto", found(0)) == device.Device("cpu")
+    (note,) = device.choose_device("auto", found(0, nodes=3)).notes
+    assert note == "The cluster's 3 nodes have no GPUs now: running on their CPUs."
     with pytest.raises(UsageError, match="the cluster has no GPUs"):
-        device.choose_device("cuda", 0)
+        device.choose_device("cuda", found(0))
+
+
+def test_device_of_a_cluster_that_grows_is_said_by_the_user() -> None:
+    """Keys hold the provider: whether an idle GPU node happens to run still must not decide what is computed again."""
+    idle, busy = device.Found(0, grows=True), device.Found(2, nodes=3, grows=True)
+    assert device.choose_device("cuda", idle) == device.choose_device("cuda", busy) == device.Device("cuda")
+    assert device.choose_device("cpu", idle) == device.choose_device("cpu", busy) == device.Device("cpu")
+    assert device.choose_device("auto", busy).name == "cuda"
+    with pytest.raises(UsageError, match="set `cluster.device: cuda`, or `cpu`"):
+        device.choose_device("auto", idle)
 
 
 def test_gpu_that_cannot_be_used_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

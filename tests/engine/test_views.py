@@ -15,10 +15,11 @@ import pytest
 from PIL import Image
 
 import evaljobs
-from evaljobs.config import load
+from evaljobs.config import Config, load, validate
 from evaljobs.engine.evaluation import Assignment, evaluate
 from evaljobs.engine.forecast import forecast
 from evaljobs.engine.prepare import Prepared, prepare
+from evaljobs.engine.views import see
 from evaljobs.errors import ExitCode, UsageError
 from evaljobs.images.reading import digest_of
 from evaljobs.images.views.drawing import chosen
@@ -27,6 +28,7 @@ from evaljobs.jobs.verification import VerificationJob
 from evaljobs.models.options import Runtime
 from evaljobs.progress import Quiet
 from evaljobs.report.text.remarks import remarks
+from evaljobs.schemas import DIGEST
 from tests.engine.conftest import Bench
 
 LABELS, EACH = 5, 6
@@ -92,7 +94,7 @@ def test_noise_is_that_of_the_definition(bench: Any) -> None:
     assert bench.run().exit_code == ExitCode.OK
     files = sorted((bench.folder / "images").rglob("*.png"))
     digests = [digest_of(path.read_bytes()) for path in files]
-    picked = chosen(11, digests, 0.5)
+    picked = chosen("11", digests, 0.5)
     assert 5 < picked.sum() < 25
     pixels = []
     for path, digest, noisy in zip(files, digests, picked, strict=True):
@@ -163,7 +165,7 @@ def test_a_view_of_a_view_adds_its_steps(bench: Any) -> None:
     both = [row["image_digest"] for row in samples(bench, "both")]
     assert [row["image_digest"] for row in samples(bench, "main")] == files
     assert [a != b for a, b in zip(blurred, files, strict=True)] == [n < 10 for n in range(N)]
-    again = chosen(4, blurred, 0.5).tolist()
+    again = chosen("4/1", blurred, 0.5).tolist()
     assert [a != b for a, b in zip(both, blurred, strict=True)] == again
     assert len({any(again[:10]), any(again[10:]), not all(again[:10]), not all(again[10:])}) == 1
     assert bench.computed()[0] == N + 10 + sum(again)
@@ -282,28 +284,29 @@ def test_a_changed_image_that_cannot_be_made_is_excluded_from_the_view_alone(ben
         ([{"grayscale": True}], r"sets.seen.view changes nothing: 12 image\(s\) of 12 were tried"),
         ([{"resize": 6}], "the pixels that models get are those of 'main'"),
         ([{"rotate": 180}, {"rotate": 180}], "changes nothing"),
-        ({"steps": {"blur": 2}, "share": "1e-9"}, "the share 1e-09 holds none of the 12 images of 'main'"),
+        ({"steps": {"blur": 2}, "share": "1e-9"}, "the share 1e-09 holds none of the 12 images of 'main' that can be read"),
     ],
 )
 def test_a_view_that_changes_nothing_is_refused(bench: Any, view: Any, expected: str) -> None:
     """Nobody believes in a robustness that was never tested: it is measured on images before the start."""
-    shutil.rmtree(bench.folder / "images")
-    for number in range(12):
-        path = bench.folder / "images" / str(number % 3) / f"{number}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(bench.pixels(number % 3, number)[..., 0]).save(path)
+    grey(bench, 12)
     add_view(bench, "seen", view)
     with pytest.raises(UsageError, match=expected):
         bench.run()
     assert not (bench.folder / "out" / "results.json").exists()
 
 
-def test_a_view_that_changes_nothing_for_some_models_is_said(bench: Any) -> None:
-    """A model of 3 x 3 pixels, nearest, sees no difference in pictures that are scaled so first: it is named."""
-    Bench(bench.folder, side=3).model("small")
-    small = {"size": [3, 3], "interpolation": "nearest"}
-    bench.config["models"] = ["models/a.onnx", {"path": "models/small.onnx", "preprocessing": small}]
-    add_view(bench, "seen", {"steps": {"resize": {"size": 3, "interpolation": "nearest"}}, "first": 9})
+def grey(bench: Any, n: int) -> None:
+    """Replace the images by grey ones."""
+    shutil.rmtree(bench.folder / "images")
+    for number in range(n):
+        path = bench.folder / "images" / str(number % 3) / f"{number:03}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(bench.pixels(number % 3, number)[..., 0]).save(path)
+
+
+def said_by(bench: Any) -> list[str]:
+    """Return what is said when a run is prepared."""
     said: list[str] = []
 
     class Listening(Quiet):
@@ -312,5 +315,69 @@ def test_a_view_that_changes_nothing_for_some_models_is_said(bench: Any) -> None
 
     path = bench.write()
     prepare(load(path), path, Listening(), Runtime())
-    notes = [line for line in said if "changes nothing" in line]
-    assert notes == ["set seen: the view changes nothing for small, on 9 images tried"]
+    return said
+
+
+def test_images_that_were_not_tried_are_no_reason_to_refuse(bench: Any) -> None:
+    """Of many images 64 are tried: if those are as they were, the others may not be. It is said, and the run goes on."""
+    grey(bench, 150)
+    add_view(bench, "seen", [{"grayscale": True}])
+    notes = [line for line in said_by(bench) if "changes nothing" in line]
+    assert notes == ["set seen: the view changes nothing for a, on 64 of 150 images tried"]
+
+
+def test_first_images_that_cannot_be_read_change_nothing(bench: Any) -> None:
+    """A view of two damaged files is the set itself under another name: refused, as a share that holds no image is."""
+    for path in sorted((bench.folder / "images").rglob("*.png"))[:2]:
+        path.write_bytes(b"")
+    add_view(bench, "seen", {"steps": {"blur": 2}, "first": 2})
+    with pytest.raises(UsageError, match="none of the first 2 images of 'main' can be read.*a larger `first`"):
+        bench.run()
+    bench.config["sets"]["seen"]["view"]["first"] = 3
+    assert len(said_by(bench)) == 0
+
+
+def test_shares_of_one_seed_in_a_view_of_a_view_are_drawn_anew() -> None:
+    """A tenth of what a tenth left alone is a tenth of it again, not none: an image is not drawn by one number twice."""
+    n = 10_000
+    digests = [hashlib.sha256(str(number).encode()).digest() for number in range(n)]
+    columns = {"image_digest": pa.array(digests, DIGEST), "file_digest": pa.array(digests, DIGEST)}
+    view = {"steps": {"blur": 1}, "share": 0.1}
+    sets = {
+        "main": {"images": {"folder": "images"}},
+        "first": {"of": "main", "view": view},
+        "second": {"of": "first", "view": view},
+    }
+    declared = validate(Config, {"models": ["m.onnx"], "sets": sets}, "config").named_sets()
+    samples = {"main": pa.table(columns)}
+    first, second = (see(name, declared, samples).by_itself for name in ("first", "second"))
+    # Each of the four kinds is as frequent as chance has it, within five standard deviations.
+    for mask, share in ((first & second, 0.01), (first & ~second, 0.09), (~first & second, 0.09)):
+        assert abs(mask.mean() - share) < 5 * (share / n) ** 0.5
+
+
+def test_views_of_views_keep_the_chains_that_are_used() -> None:
+    """Twenty-five of them, one in the other, have a chain for each kind of image, and not millions."""
+    digests = pa.array([hashlib.sha256(str(number).encode()).digest() for number in range(40)], DIGEST)
+    samples = {"main": pa.table({"image_digest": digests, "file_digest": digests})}
+    sets: dict[str, Any] = {"main": {"images": {"folder": "images"}}}
+    for depth in range(25):
+        of = f"v{depth - 1}" if depth else "main"
+        sets[f"v{depth}"] = {"of": of, "view": {"steps": {"rotate": 90}, "first": 1 + depth}}
+    declared = validate(Config, {"models": ["m.onnx"], "sets": sets}, "config").named_sets()
+    seen = see("v24", declared, samples)
+    assert len(seen.chains) == 25
+    # The first image goes through all, the last of those that are changed through the last view alone.
+    assert [len(seen.chains[number].steps) for number in seen.numbers[:25]] == list(range(25, 0, -1))
+    assert seen.numbers[25:].tolist() == [-1] * 15
+    assert len(seen.own) == 1
+
+
+def test_a_view_that_changes_nothing_for_some_models_is_said(bench: Any) -> None:
+    """A model of 3 x 3 pixels, nearest, sees no difference in pictures that are scaled so first: it is named."""
+    Bench(bench.folder, side=3).model("small")
+    small = {"size": [3, 3], "interpolation": "nearest"}
+    bench.config["models"] = ["models/a.onnx", {"path": "models/small.onnx", "preprocessing": small}]
+    add_view(bench, "seen", {"steps": {"resize": {"size": 3, "interpolation": "nearest"}}, "first": 9})
+    notes = [line for line in said_by(bench) if "changes nothing" in line]
+    assert notes == ["set seen: the view changes nothing for small, on 9 of 9 images tried"]

@@ -124,7 +124,7 @@ def test_what_is_drawn_is_even_and_depends_on_seed_and_image_alone() -> None:
 def test_what_is_drawn_is_pinned() -> None:
     """Another stream under the same name would mix rows of two kinds in one table: then a version must be raised."""
     assert next(draws("7/0/0", b"image", 4)).tolist() == PINNED_NOISE
-    assert chosen(3, [bytes([n]) * 32 for n in range(12)], 0.4).tolist() == PINNED_SHARE
+    assert chosen("3", [bytes([n]) * 32 for n in range(12)], 0.4).tolist() == PINNED_SHARE
     assert Chain((step({"noise": 0.7}), step({"contrast": 2, "at": "input"}))).digest.hex() == PINNED_CHAIN
 
 
@@ -141,13 +141,13 @@ def test_a_shared_pattern_is_one_for_all() -> None:
 def test_a_share_is_about_as_large_as_it_says_and_grows_by_adding() -> None:
     """A larger share of the same seed holds the smaller one; images that are added move none; another seed does."""
     digests = [digest_of(bytes([n % 256, n // 256])) for n in range(20_000)]
-    tenth, half = (chosen(0, digests, share) for share in (0.1, 0.5))
+    tenth, half = (chosen("0", digests, share) for share in (0.1, 0.5))
     # Four standard deviations.
     assert abs(tenth.mean() - 0.1) < 4 * (0.09 / 20_000) ** 0.5
     assert not (tenth & ~half).any()
-    assert np.array_equal(chosen(0, digests[5000:], 0.1), tenth[5000:])
-    assert (chosen(1, digests, 0.1) & tenth).mean() < 0.02
-    assert chosen(0, digests, 1.0).all()
+    assert np.array_equal(chosen("0", digests[5000:], 0.1), tenth[5000:])
+    assert (chosen("1", digests, 0.1) & tenth).mean() < 0.02
+    assert chosen("0", digests, 1.0).all()
 
 
 def test_steps_are_done_in_order(picture: Image.Image) -> None:

@@ -25,7 +25,7 @@ def crew() -> Iterator[Crew]:
 def fail_starts(crew: Crew, error: RayActorError | OutOfMemoryError, times: int) -> None:
     """Have actors die before they answer, and others take their place."""
     for _ in range(times):
-        worker, _ready = next(crew.fill())
+        worker, _ready = next(crew.fill(9))
         crew.not_started(worker, error)
 
 
@@ -40,7 +40,7 @@ def fail_starts(crew: Crew, error: RayActorError | OutOfMemoryError, times: int)
 def test_actors_that_go_away_with_their_node_are_not_counted(crew: Crew, error: RayActorError) -> None:
     """A node with many actors that is taken away while they come up: those of other nodes come up all the same."""
     fail_starts(crew, error, 4)
-    assert len(list(crew.fill())) == crew.count == 2
+    assert len(list(crew.fill(9))) == crew.count == 2
 
 
 @pytest.mark.parametrize("error", [RayActorError(None, "its process died"), OutOfMemoryError("the node is full")])

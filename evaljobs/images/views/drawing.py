@@ -35,13 +35,13 @@ def draws(seed: str, image: bytes, n: int) -> Iterator[npt.NDArray[np.uint16]]:
         yield words.view("<u2")[:some]
 
 
-def chosen(seed: int, digests: Sequence[bytes], share: float) -> npt.NDArray[np.bool_]:
+def chosen(seed: str, digests: Sequence[bytes], share: float) -> npt.NDArray[np.bool_]:
     """Return which images belong to a share: ``[n]`` bool. Whether one does depends on no other.
 
     Parameters
     ----------
     seed
-        Another number is another choice.
+        Another text is another choice.
     digests
         Of the images.
     share

@@ -110,8 +110,9 @@ def difference_of(first: Mapping[str, Any], second: Mapping[str, Any]) -> Differ
     In the AUROC of the only foreign set, else in the area under the risk-coverage curve (turned round, since less is
     better).
     """
-    if first["result"]["n_samples"] != second["result"]["n_samples"]:
-        return None  # not judged on the same images
+    judged = [(row["result"]["n_samples"], row["result"].get("excluded")) for row in (first, second)]
+    if judged[0] != judged[1]:
+        return None  # not judged on the same images: other labels are left out
     sides: Sequence[Document] = [first["found"], second["found"]]
     several = [[one["detection"] for one in foreign_of(side).values()] for side in sides]
     if len(several[0]) == len(several[1]) == 1:

@@ -91,7 +91,14 @@ def _findings(row: Row) -> Iterator[Finding]:
             "do not read anything into them; an earlier `layer` has more places",
         )
     shuffled = result["shuffled_weights"]
-    if shuffled and abs(shuffled["rank_correlation"]) >= _ALIKE:
+    if shuffled and not shuffled["n_maps"]:
+        yield Finding(
+            Level.WARNING,
+            f"{name}: whether its maps show what was learned is not known: each is the same everywhere, or is so with "
+            "shuffled weights",
+            "name another `layer`",
+        )
+    elif shuffled and abs(shuffled["rank_correlation"]) >= _ALIKE:
         yield Finding(
             Level.WARNING,
             f"{name}: the same network with shuffled weights gives nearly the same maps (rank correlation "
