@@ -15,7 +15,7 @@ class ClusterError(Exception):
 
 
 class UnreachableError(ClusterError):
-    """Nobody answers: the cluster has not started, is gone, or the network is down."""
+    """Nobody answers: the cluster (or the store of its program) has not started, is gone, or the network is down."""
 
 
 class DeniedError(ClusterError):

@@ -153,6 +153,8 @@ class Program(Protocol):
 
         Raises
         ------
+        UnreachableError
+            If what it names does not answer now: it may later.
         ClusterError
             If it is wrong, or needs local files that the cluster would not find.
         """
@@ -167,7 +169,7 @@ class Program(Protocol):
         """
 
     def upload(self, parcel: Parcel, say: Callable[[str], None]) -> None:
-        """Bring all that the parcel needs to its place, or raise: never half."""
+        """Bring all that the parcel needs to its place, or raise: never half; UnreachableError as `pack` does."""
 
     def fetch(self, results: str, out: Path, say: Callable[[str], None]) -> None:
         """Bring results into a local folder, whole or not at all."""

@@ -119,8 +119,9 @@ ALLOWED: dict[str, set[str]] = {
     # Results in MLflow.
     "evaljobs.tracking": {"evaljobs.errors", "evaljobs.remote", "evaljobs.report"},
     "evaljobs": {"evaljobs.classification", "evaljobs.pairs", "evaljobs.uncertainty"},
-    # Where models look: they are run, on pixels.
+    # Where models look: they are run, on pixels. Of classification, the check of what scores are.
     "evaljobs.explain": {
+        "evaljobs.classification",
         "evaljobs.config",
         "evaljobs.errors",
         "evaljobs.images",

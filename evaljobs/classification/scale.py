@@ -68,7 +68,7 @@ def known_scale(scores: Scores, scores_are: str | None, *, told: bool, need: str
     if scale is None:
         raise InputError(
             f"it is not known whether the class scores are logits or probabilities, and {need} depends on it; say "
-            "`scores_are` in the model's entry"
+            "`scores_are` of the model"
         )
     refuse_other_than(scale, scores)
     return scale

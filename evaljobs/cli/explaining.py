@@ -28,6 +28,11 @@ if TYPE_CHECKING:
 @click.option("--layer", metavar="NAME", help="Tensor, or submodule, whose channels are weighed; found by itself.")
 @click.option("--output", metavar="TENSOR", help="Of an ONNX file: the embedding.")
 @click.option("--scores", metavar="TENSOR", help="Of an ONNX file: the class scores.")
+@click.option(
+    "--scores-are",
+    type=click.Choice(["logits", "probabilities"]),
+    help="Of an ONNX file: what they are; as its metadata or a softmax at its end say where left out.",
+)
 @click.option("--classes", type=LOCAL_FILE, help="Text file with a class a line, in the order of the scores.")
 @click.option(
     "--preprocessing", type=LOCAL_FILE, help="YAML or JSON file with the configuration's keys; else as the model says."
@@ -104,7 +109,7 @@ def _settings(rest: dict[str, Any]) -> dict[str, Any]:
     """Return the keys of a model's entry in the configuration that were given."""
     from evaljobs.export import read_preprocessing
 
-    found = {key: rest[key] for key in ("output", "scores") if rest[key] is not None}
+    found = {key: rest[key] for key in ("output", "scores", "scores_are") if rest[key] is not None}
     if rest["classes"] is not None:
         found["classes"] = str(rest["classes"].absolute())
     if rest["preprocessing"] is not None:

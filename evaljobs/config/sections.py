@@ -200,8 +200,15 @@ class Cluster(Section):
 
     address: str | None = Field(None, description="a Ray cluster; none: an embedded Ray on this machine's cores")
     cpus: int | None = Field(None, gt=0, description="cores of the embedded Ray; all where left out")
-    workers: int | None = Field(None, gt=0, description="embedding actors; one per core or GPU where left out. A cluster that starts its nodes on demand is asked for all at once; where left out, for as many again as it has, while there is work for them")
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: cuda where the cluster has GPUs; one that starts its nodes on demand must be told")
+    workers: int | None = Field(
+        None,
+        gt=0,
+        description="embedding actors; one per core or GPU where left out. A cluster that starts nodes on demand is "
+        "asked for all at once; where left out, for as many again as it has, while there is work for them",
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="auto: cuda where the cluster has GPUs; one that starts its nodes on demand must be told"
+    )
     threads: int = Field(1, gt=0, le=256, description="threads of one onnxruntime session on the CPU")
     gpu: Gpu = Field(Gpu(), description="how GPUs are used")
     memory_mb: int | None = Field(

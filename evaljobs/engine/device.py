@@ -81,8 +81,8 @@ def _on_cluster(wanted: str, cluster: Found) -> Device:
         )
     if cluster.grows:
         raise UsageError(
-            "the cluster has no GPUs now and starts nodes when they are asked for, so `cluster.device: auto` cannot tell "
-            "which are meant: set `cluster.device: cuda`, or `cpu`"
+            "the cluster has no GPUs now and starts nodes when they are asked for, so `cluster.device: auto` cannot "
+            "tell which are meant: set `cluster.device: cuda`, or `cpu`"
         )
     if cluster.nodes == 1:
         return Device("cpu")

@@ -35,7 +35,7 @@ def refuse_idle(sets: Mapping[str, ImageSet], models: Iterable[Model]) -> list[s
     Raises
     ------
     UsageError
-        If a view changes nothing for any model, and each of its images was tried.
+        If a view changes nothing for any model, and each of its images was tried, or none of them can be decoded.
     RemoteError
         If S3 denies an image or does not answer.
     """
@@ -48,6 +48,11 @@ def refuse_idle(sets: Mapping[str, ImageSet], models: Iterable[Model]) -> list[s
         tried = {geometry: _tried(view, geometry) for geometry in geometries}
         idle = [geometry for geometry, (n, differs) in tried.items() if n and not differs]
         n_changed = int(view.by_itself.sum())
+        if n_changed <= _TRIED and n_changed < len(view.by_itself) and not any(n for n, _ in tried.values()):
+            raise UsageError(
+                f"sets.{name}.view changes nothing: none of the {n_changed:,} image(s) that it changes can be decoded; "
+                "mend their files, or change more images"
+            )
         # What was not tried may differ: then it is said, and no run is refused that makes sense.
         if idle and len(idle) == len(geometries) and n_changed <= _TRIED:
             raise UsageError(

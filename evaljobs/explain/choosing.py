@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from evaljobs.errors import InputError
 from evaljobs.explain.targets import ClassScore, Similarity, Target
 from evaljobs.projection.choosing import Sampling, choose
+from evaljobs.projection.methods import lengths
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -127,8 +128,10 @@ def prototypes(images: Images, how: How) -> Asked:
     ------
     InputError
         If no label has two images.
+    NonFiniteError
+        If a row is not finite, or all zero.
     """
-    unit = images.rows / np.linalg.norm(images.rows.astype(np.float64), axis=1, keepdims=True)
+    unit = images.rows / lengths(images.rows)[:, None]
     names, label = np.unique(np.asarray(images.labels, dtype=object).astype(str), return_inverse=True)
     sums = np.zeros((len(names), unit.shape[1]))
     np.add.at(sums, label, unit)
@@ -136,8 +139,8 @@ def prototypes(images: Images, how: How) -> Asked:
     if not len(others):
         raise InputError("no label has two images, so there is no mean of the others; choose another `target`")
     to = sums[label[others]] - unit[others]
-    lengths = np.linalg.norm(to, axis=1)
-    cosine = np.divide((to * unit[others]).sum(axis=1), lengths, out=np.zeros(len(others)), where=lengths > 0)
+    long = np.linalg.norm(to, axis=1)
+    cosine = np.divide((to * unit[others]).sum(axis=1), long, out=np.zeros(len(others)), where=long > 0)
     some = _chosen(images, others, cosine, how)
     places = {int(row): place for place, row in enumerate(others)}
     items = [Item(r, Similarity(to[places[r]]), str(images.labels[r]), images.rows[r]) for r in some]

@@ -31,6 +31,8 @@ _TRIED = 12
 _SAME = 1e-6
 # Sessions that a process keeps: a model, and the same one with shuffled weights.
 _KEPT = 2
+# A serialised model has less than 2 GiB, and one whose weights are shuffled holds them all.
+_MOST_SHUFFLED = 2**31 - 2**24
 
 
 class Halved:
@@ -126,6 +128,11 @@ class Halved:
             if self.model.input.batch is not None and kept < size:
                 batch = np.concatenate([batch, np.repeat(batch[-1:], size - kept, axis=0)])
             yield batch, kept
+
+
+def can_shuffle(model: Model) -> bool:
+    """Say whether a model is small enough to be run with shuffled weights."""
+    return model.size_bytes <= _MOST_SHUFFLED
 
 
 def find_layer(model: Model, role: str, name: str | None = None) -> Layer:

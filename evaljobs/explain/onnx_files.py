@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaljobs import config
+from evaljobs.classification.scale import known_scale
 from evaljobs.errors import ImageError, ModelError, UsageError
 from evaljobs.explain.ablation import ablation_cam
 from evaljobs.explain.choosing import Classes
@@ -18,7 +19,7 @@ from evaljobs.explain.targets import ClassScore, Similarity, Target
 from evaljobs.images.decode import decode
 from evaljobs.images.geometry import Geometry
 from evaljobs.images.picture import picture_of
-from evaljobs.models.model import EMBEDDING, SCORES, Model
+from evaljobs.models.model import EMBEDDING, SCORES, TOLD, Model
 from evaljobs.models.resolve import resolve
 
 Pixels = NDArray[np.uint8]
@@ -87,7 +88,8 @@ def explain_onnx(
     layer
         A tensor of its graph; found where left out.
     settings
-        Keys of a model's entry in the configuration, such as ``output``, ``scores``, ``classes``, ``preprocessing``.
+        Keys of a model's entry in the configuration, such as ``output``, ``scores``, ``scores_are``, ``classes``,
+        ``preprocessing``.
 
     Raises
     ------
@@ -95,12 +97,15 @@ def explain_onnx(
         If an image, the class or the settings cannot be used.
     ModelError
         If the model cannot be used, or has no such layer.
+    InputError
+        If it is not known what class scores are, or they are not what they are said to be.
     """
     model = _resolved(path, {**(settings or {})}, towards.role)
     halved = Halved(model, towards.role, find_layer(model, towards.role, layer))
     found = []
-    for file, pixels in decoded(images, model.pixels.geometry).items():
-        target, said = _target(halved, model, pixels, towards)
+    seen = decoded(images, model.pixels.geometry)
+    targets = _targets(halved, model, seen, towards)
+    for (file, pixels), (target, said) in zip(seen.items(), targets, strict=True):
         cam = ablation_cam(halved, pixels, target)
         score = float(target.shown(cam.row[None])[0])
         shown = in_rgb(pixels, model.pixels.geometry)
@@ -131,16 +136,19 @@ def decoded(files: Sequence[Path], geometry: Geometry) -> dict[Path, Pixels]:
     return found
 
 
-def _target(halved: Halved, model: Model, pixels: Pixels, towards: Towards) -> tuple[Target, str]:
-    """Return what is explained of an image, and how it is called."""
+def _targets(
+    halved: Halved, model: Model, seen: Mapping[Path, Pixels], towards: Towards
+) -> Sequence[tuple[Target, str]]:
+    """Return what is explained of each image, and how it is called."""
     if towards.like is not None:
         (other,) = decoded([towards.like], model.pixels.geometry).values()
-        return Similarity(halved.rows(other[None])[0]), f"similarity to {towards.like.name}"
-    row = halved.rows(pixels[None])[0]
+        return [(Similarity(halved.rows(other[None])[0]), f"similarity to {towards.like.name}")] * len(seen)
+    rows = halved.rows(np.stack(list(seen.values())))
     scores = model.scores
     names = None if scores is None or scores.classes is None else scores.classes.names
-    classes = Classes(names, "logits" if scores is None else scores.are, {})
-    return class_target(classes, row, towards.of_class)
+    are, told = (None, False) if scores is None else (scores.are, scores.source in TOLD)
+    scale = known_scale(rows, are, told=told, need="what is explained")
+    return [class_target(Classes(names, scale.value, {}), row, towards.of_class) for row in rows]
 
 
 def class_target(classes: Classes, row: NDArray[np.float32], name: str | None) -> tuple[ClassScore, str]:

@@ -15,9 +15,10 @@ from evaljobs.pairs_file import ListedPairs
 
 if TYPE_CHECKING:
     from evaljobs.explain.choosing import Asked
-    from evaljobs.explain.looking import All, Task
+    from evaljobs.explain.looking import All, Looking, Task
 
 MAX_IMAGES = 1000
+_TOO_LARGE = "maps are not compared with those of shuffled weights: the model is too large to be held as a whole"
 
 TargetName = Literal["pairs", "prototype", "predicted", "label", "class"]
 
@@ -118,6 +119,7 @@ class ExplainJob(Job):
         InputError, NonFiniteError
             If it cannot be: of what the model gave, or for want of such images.
         """
+        from evaljobs.classification.scale import known_scale, refuse_non_finite
         from evaljobs.explain.choosing import (
             Classes,
             How,
@@ -131,29 +133,19 @@ class ExplainJob(Job):
 
         given = self._given
         images = Images(side.digests.to_pylist(), side.labels, side.outputs[self.outputs[0]])
-        are = self._checked(images.rows, side.model)
         how = How(given.images, given.choose, given.seed)
         if given.target == "pairs":
             found = None if side.before is None else side.before.tables.get("hardest")
             return hardest_pairs(found, images, given.images)
         if given.target == "prototype":
             return prototypes(images, how)
-        classes = Classes(side.model.classes, are, given.label_map)
+        refuse_non_finite(images.rows)
+        model = side.model
+        scale = known_scale(images.rows, model.scores_are, told=model.scores_told, need="what is explained")
+        classes = Classes(model.classes, scale.value, given.label_map)
         if given.class_name is not None:
             return of_class(images, classes, given.class_name, how)
         return (labelled if given.target == "label" else predicted)(images, classes, how)
-
-    def _checked(self, rows: Matrix, model: ModelFacts) -> ScoresAre:
-        """Refuse what cannot be explained of what a model gave; return what class scores are."""
-        from evaljobs.classification.scale import known_scale, refuse_non_finite
-        from evaljobs.pairs import score
-        from evaljobs.pairs.samples import refuse_unusable
-
-        if self.outputs == ("embedding",):
-            refuse_unusable(score.norms(rows), None)
-            return "logits"
-        refuse_non_finite(rows)
-        return known_scale(rows, model.scores_are, told=model.scores_told, need="what is explained").value
 
     def _rounds(self, task: Task, side: Rows, work: Looking, notes: list[str]) -> Generator[Any, Any, Outcome]:
         from evaljobs.explain.found import result_of, table_of

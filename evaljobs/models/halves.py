@@ -26,8 +26,6 @@ _WEIGHTS = frozenset(
 )
 # Weights of any number of elements.
 _ALL = 2**40
-# A serialised model has less than 2 GiB, and one whose weights are shuffled holds them all.
-_MOST_SHUFFLED = 2**31 - 2**24
 
 
 class Halves(NamedTuple):
@@ -47,11 +45,6 @@ class Halves(NamedTuple):
     needs_image: bool
 
 
-def can_shuffle(model: Model) -> bool:
-    """Say whether a model is small enough to be cut in two with shuffled weights, none of which lies outside then."""
-    return model.size_bytes <= _MOST_SHUFFLED
-
-
 def halves(model: Model, layer: Layer, output: str, shuffled: int | None = None) -> Halves:
     """Cut a model in two, without dropout.
 
@@ -63,7 +56,7 @@ def halves(model: Model, layer: Layer, output: str, shuffled: int | None = None)
         That `output` follows from alone (`evaljobs.models.spatial.follows_from`), and is not.
     shuffled
         Shuffle the values of each weight within it, seeded by this number: what the network was taught is lost, and
-        the distribution of its weights is kept. `can_shuffle` says whether that can be done.
+        the distribution of its weights is kept. Then they all lie in both halves.
 
     Raises
     ------

@@ -181,23 +181,24 @@ def _tokens(known: Outline, name: str, shape: Shape, makers: Mapping[str, onnx.N
 
 def _forms(known: Outline, node: onnx.NodeProto | None) -> tuple[Form, ...]:
     """Return where a tensor of four axes may have its channels, by the operator that its axes come from."""
-    if node is None:
-        return _EITHER
-    if node.op_type in _FIRST:
-        return ("nchw",)
-    given = {attribute.name: attribute for attribute in node.attribute}
-    if node.op_type == "Transpose":
-        # Others exchange height and width, or tokens and heads.
-        form = _FORMS.get(tuple(given["perm"].ints)) if "perm" in given else None
-        return () if form is None else (form,)
-    if node.op_type == "Concat":
-        joined = _JOINED.get(given["axis"].i)
-        return _EITHER if joined is None else (joined,)
-    if node.op_type == "LayerNormalization":
-        return ("nhwc",) if "axis" not in given or given["axis"].i in {-1, 3} else _EITHER
-    if node.op_type == "MatMul" and all(name in known.shapes.variable for name in node.input):
+    kind = "" if node is None else node.op_type
+    given = {} if node is None else {attribute.name: attribute for attribute in node.attribute}
+    found: Form | None = None
+    if kind in _FIRST:
+        found = "nchw"
+    elif kind == "Transpose":
+        # Other orders exchange height and width, or tokens and heads.
+        found = _FORMS.get(tuple(given["perm"].ints)) if "perm" in given else None
+        return () if found is None else (found,)
+    elif kind == "Concat":
+        found = _JOINED.get(given["axis"].i)
+    elif kind == "LayerNormalization":
+        found = "nhwc" if "axis" not in given or given["axis"].i in {-1, 3} else None
+    elif kind == "MatMul" and node is not None and all(name in known.shapes.variable for name in node.input):
         return ()  # of an attention
-    return ("nhwc",) if node.op_type in _LAST else _EITHER
+    elif kind in _LAST:
+        found = "nhwc"
+    return _EITHER if found is None else (found,)
 
 
 def _source(known: Outline, name: str, makers: Mapping[str, onnx.NodeProto]) -> onnx.NodeProto | None:

@@ -97,6 +97,8 @@ class Comparing:
         for number in ready:
             if self.evaluations[number].model.load in self._record.lost:
                 self._unfinished -= 1
+                self._progress.advance("evaluations")
+                self._advance(number, self.evaluations[number].compared)
             elif self._sharing.large(self.evaluations[number].pairs):
                 self._large.append(number)
             else:

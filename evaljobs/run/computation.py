@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Sequence
 
 import pyarrow as pa
@@ -133,6 +134,8 @@ class Computation:
     def _pass(self, now: _Pass) -> None:
         """Carry one pass out."""
         prepared = self._prepared
+        for shard in now.shards:
+            now.rows.update(dict.fromkeys(shard.models, len(shard.images)))
         now.embedding = {prepared.models[number].load for shard in now.shards for number in shard.models}
         if now.shards:
             self._progress.start("decoding", sum(len(shard.images) for shard in now.shards))
@@ -150,7 +153,7 @@ class Computation:
         match event:
             case BlockMade(block, report, again):
                 if not again:
-                    self._count_decoded(now.shards[block], report)
+                    self._count_decoded(now, now.shards[block], report)
                 self._exclude_failed(now.shards[block], report)
             case BlockLost(block):
                 self._block_lost(now, now.shards[block])
@@ -176,7 +179,7 @@ class Computation:
                 name = self._prepared.models[cell.load].load
                 self._record.embedded(name, embedded)
                 self._watch.embedded(name, embedded)
-                self._progress.advance("embedding", embedded.rows)
+                self._advance(now, cell.load, embedded.rows)
                 if finished:
                     now.embedding.discard(name)
             case LoadFinished(load):
@@ -185,11 +188,18 @@ class Computation:
                 kind = ModelErrorKind.OUT_OF_MEMORY if out_of_memory else ModelErrorKind.CRASHED
                 self._failed(now, load, EmbedFailed(kind, reason))
 
-    def _count_decoded(self, shard: Shard, report: DecodeReport) -> None:
+    def _count_decoded(self, now: _Pass, shard: Shard, report: DecodeReport) -> None:
         self._record.decoded(report)
         self._watch.decoded(report, (self._prepared.models[number].load for number in shard.models))
         self._progress.advance("decoding", len(shard.images))
-        self._progress.advance("embedding", (len(report.failures) + len(report.unreadable)) * len(shard.models))
+        for load in shard.models:
+            self._advance(now, load, len(report.failures) + len(report.unreadable))
+
+    def _advance(self, now: _Pass, load: int, rows: int) -> None:
+        """Say that rows of a model are done, as far as they have not been said to be."""
+        steps = min(rows, now.rows[load])
+        now.rows[load] -= steps
+        self._progress.advance("embedding", steps)
 
     def _exclude_failed(self, shard: Shard, report: DecodeReport) -> None:
         if report.failures or report.unreadable:
@@ -250,6 +260,8 @@ class Computation:
             self._watch.lost(name, kind)
             self._progress.say(f"{name}: {message}")
             now.pool.give_up(load)
+            # Nobody will embed the rest.
+            self._advance(now, load, now.rows[load])
 
     def _evaluate_ready(self, now: _Pass) -> None:
         """Evaluate every model that is embedded, as soon as it is known which images are excluded."""
@@ -288,6 +300,8 @@ class _Pass:
     plan: Plan
     shards: list[Shard]
     sharing: Sharing
+    # What each model has yet to embed, by its number.
+    rows: Counter[int] = dataclasses.field(default_factory=Counter)
     # Models that still lack rows, by name.
     embedding: set[str] = dataclasses.field(default_factory=set)
     # Once it is known which images are excluded.

@@ -21,8 +21,10 @@ from evaljobs.report.runs.reading import NAME
 from evaljobs.report.writing import named_files
 
 _THREADS = 16
-# What a run leaves in its folder itself, beside what its results name.
-_OWN = re.compile(r"report\.html|(results|differences)\.\w+|(samples|thumbnails)\.arrow|failures\.csv")
+# What a run leaves in its folder itself, beside what its results name; its claim, which is no result, among it.
+_OWN = re.compile(
+    r"report\.html|(results|differences)\.\w+|(samples|thumbnails)\.arrow|failures\.csv|\.evaljobs\.(lock|lease)"
+)
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 
 
@@ -102,12 +104,21 @@ def _copy(results: str, folder: Path) -> None:
         ignored = shutil.ignore_patterns(".*")
         shutil.copytree(results, folder, ignore=ignored, dirs_exist_ok=True)
     else:
-        names = [found.uri[len(results) + 1 :] for found in objects.find(results)]
+        found = [one.uri[len(results) + 1 :] for one in objects.find(results)]
+        # Consoles make objects in the place of folders.
+        names = [_inside(name, results) for name in found if name and not name.endswith("/")]
         with ThreadPoolExecutor(_THREADS, thread_name_prefix="fetch") as threads:
             wanted = [name for name in names if not name.rpartition("/")[2].startswith(".")]
             list(threads.map(lambda name: objects.download(f"{results}/{name}", folder / name), wanted))
     if not (folder / NAME).is_file():
         raise UsageError(f"there are no results in {results}: it holds no {NAME}")
+
+
+def _inside(name: str, results: str) -> str:
+    """Return a relative name; one that would lead elsewhere on this machine is no name of a result."""
+    if not {"", ".", ".."}.isdisjoint(name.split("/")):
+        raise UsageError(f"{results} holds an object named {name!r}, which is no name of results; nothing was changed")
+    return name
 
 
 def _put_in_place(folder: Path, out: Path) -> None:
@@ -121,9 +132,14 @@ def _put_in_place(folder: Path, out: Path) -> None:
         raise UsageError(f"the {NAME} there is no result of evaljobs; {out} was not changed")
     check(out, digest)
     with claimed(out, digest, overwrite=True):
-        before = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
+        # Links of any kind, and folders with nothing in them, are somebody's too.
+        before = {
+            path.relative_to(out).as_posix()
+            for path in out.rglob("*")
+            if path.is_symlink() or not path.is_dir() or not any(path.iterdir())
+        }
         named = named_files((out / NAME).read_bytes() if NAME in before else None)
-        strange = {name for name in before - named if not name.startswith(".") and not _OWN.fullmatch(name)}
+        strange = {name for name in before - named if not _OWN.fullmatch(name)}
         if strange or not _exchanged(folder, out):
             _replace_files(folder, out, named)
 
@@ -135,6 +151,8 @@ def _replace_files(folder: Path, out: Path, before: set[str]) -> None:
         (folder / name).replace(out / name)
     for name in before - new - {NAME}:
         (out / name).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # something else lies there
+            os.removedirs((out / name).parent)
 
 
 def _exchanged(a: Path, b: Path) -> bool:

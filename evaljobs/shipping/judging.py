@@ -12,11 +12,13 @@ from evaljobs.report.comparing.gate import Gate, Judgement, parse_gate
 from evaljobs.report.comparing.gate_table import gate_lines
 from evaljobs.report.comparing.matching import Wanted
 from evaljobs.report.results import Document
-from evaljobs.report.runs.reading import read_results
+from evaljobs.report.runs.places import read_bytes
+from evaljobs.report.runs.reading import read_results, results_file
 from raycluster.errors import ClusterError
 from raycluster.program import Verdict
 
 _NO_BASELINE = "not judged: {}: there is no earlier good run to hold it against; this one is the first"
+_GONE = "failed: {}: the last good run is gone from {}; where this one is good, `raycluster schedule accept` takes it"
 
 
 def read_gates(texts: Sequence[str]) -> list[Gate]:
@@ -38,7 +40,8 @@ def judge(results: str, baseline: str | None, gates: Sequence[str]) -> Verdict:
     Parameters
     ----------
     results, baseline
-        Folders of runs, here or on S3. Without a baseline, gates that speak of one are not judged, and do not fail.
+        Folders of runs, here or on S3. Without a baseline, gates that speak of one are not judged, and do not fail;
+        where it is gone, they fail: else no run would ever be judged again, and nobody would know.
     gates
         As in ``tpr@1e-4 >= baseline - 0.005``.
 
@@ -55,15 +58,30 @@ def judge(results: str, baseline: str | None, gates: Sequence[str]) -> Verdict:
     try:
         read = read_gates(gates)
         candidate = read_results(results)
-        if baseline is not None:
+        if baseline is not None and _is_there(baseline):
             rows = _compared(read_results(baseline), candidate, read)
             return Verdict(_passed(rows), "\n".join(gate_lines(rows)))
         absolute = [gate for gate in read if not gate.relative]
         rows = compare(candidate, candidate, Wanted(), absolute).gates if absolute else []
-        unjudged = [_NO_BASELINE.format(gate.text) for gate in read if gate.relative]
-        return Verdict(_passed(rows), "\n".join(unjudged + gate_lines(rows)))
+        relative = [gate.text for gate in read if gate.relative]
+        if baseline is None:
+            unjudged = [_NO_BASELINE.format(text) for text in relative]
+            return Verdict(_passed(rows), "\n".join(unjudged + gate_lines(rows)))
+        gone = [_GONE.format(text, baseline) for text in relative]
+        return Verdict(False if gone else _passed(rows), "\n".join(gate_lines(rows) + gone))
     except EvaljobsError as error:
         raise ClusterError(str(error)) from error
+
+
+def _is_there(run: str) -> bool:
+    """Whether a run has results; not that they are good ones."""
+    try:
+        read_bytes(results_file(run))
+    except FileNotFoundError:
+        return False
+    except OSError:  # it cannot be read: `read_results` says so
+        return True
+    return True
 
 
 def _compared(baseline: Document, candidate: Document, gates: Sequence[Gate]) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from evaljobs.config import Models
@@ -60,12 +60,19 @@ def _placed(found: FoundModel, folder: str) -> tuple[str, list[Upload]]:
     path, digest = found.path, model_version(found)
     if path is None:
         return f"{folder}/missing-{sha256(found.candidate.name.encode(errors='surrogateescape'))}.onnx", []
-    own = f"{folder}/{digest}"
-    place = f"{own}/{_ODD.sub('_', path.name)}"
     external = found.resolved.external_files if isinstance(found.resolved, Model) else ()
-    data = {f"{own}/{file.relative_to(path.parent).as_posix()}": file for file in external}
-    uploads = [Upload(place, path.stat().st_size, path, digest="" if external else digest)]
-    return place, uploads + [Upload(other, file.stat().st_size, file) for other, file in data.items()]
+    # The digest of a model of several files is that of no file.
+    digests = {file: _file_digest(file) for file in (path, *external)} if external else {path: digest}
+    own = f"{folder}/{_of_all(digests, path) if external else digest}"
+    place = f"{own}/{_ODD.sub('_', path.name)}"
+    places = {path: place} | {file: f"{own}/{file.relative_to(path.parent).as_posix()}" for file in external}
+    return place, [Upload(places[file], file.stat().st_size, file, digest=digests[file]) for file in places]
+
+
+def _of_all(digests: Mapping[Path, str], path: Path) -> str:
+    """Return a digest of a model's files as they are at this moment, their names among it."""
+    lines = (f"{file.relative_to(path.parent).as_posix()} {digest}" for file, digest in sorted(digests.items()))
+    return sha256("\n".join(lines).encode(errors="surrogateescape"))
 
 
 def _entry(found: FoundModel, place: str) -> Models:

@@ -130,6 +130,8 @@ def _digest(config: Config, store: str, inputs: Inputs, places: _Places) -> str:
         "sets": {one.name: _set_version(one, places.sets.get(one.name)) for one in inputs.sets},
         "models": [[one.candidate.name, model_version(one)] for one in inputs.models],
         "files": {written: sha256(data) for written, data in inputs.files.items()},
+        # Not computed, but wanted: a page is missing where a run was asked for none.
+        "report": config.report,
     }
     return hashlib.sha256(canonical_json(content).encode(errors="surrogateescape")).hexdigest()
 

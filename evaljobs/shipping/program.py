@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import evaljobs
-from evaljobs.errors import EvaljobsError
-from raycluster.errors import ClusterError
+from evaljobs.errors import EvaljobsError, RemoteError, RemoteErrorKind
+from raycluster.errors import ClusterError, UnreachableError
 from raycluster.program import Parcel, Program, Stage, Verdict
 
 _VERSION = re.compile(r"evaljobs (\S+)")
@@ -87,10 +87,13 @@ class EvaljobsProgram:
 
 @contextlib.contextmanager
 def _explained() -> Iterator[None]:
-    """Raise our own errors as those that `raycluster` shows."""
+    """Raise our own errors as those that `raycluster` shows: apart what may go well in a while."""
     try:
         yield
     except EvaljobsError as error:
+        remote = [one for one in (error, error.__cause__) if isinstance(one, RemoteError)]
+        if any(one.kind is RemoteErrorKind.UNREACHABLE for one in remote):
+            raise UnreachableError(str(error)) from error
         raise ClusterError(str(error)) from error
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import ipaddress
+import re
 import socket
 import urllib.parse
 
@@ -69,28 +70,28 @@ def parse_address(text: str, *, insecure: bool = False) -> Address:
 
 def _split(text: str) -> urllib.parse.SplitResult:
     if "://" not in text or text.startswith("ray://"):
-        raise ClusterError(f"{_without_user(text)!r} is no address of a job server: {_hint(text)}")
+        raise ClusterError(f"{_without_secrets(text)!r} is no address of a job server: {_hint(text)}")
     try:
         parts = urllib.parse.urlsplit(text)
         port = parts.port
-    except ValueError as error:
-        raise ClusterError(f"{_without_user(text)!r} is no address of a job server: {error}; {_EXPECTED}") from None
+    except ValueError:  # its text may quote a password
+        raise ClusterError(f"{_without_secrets(text)!r} is no address of a job server; {_EXPECTED}") from None
     if parts.scheme not in _PORTS or not parts.hostname or port == 0:
-        raise ClusterError(f"{_without_user(text)!r} is no address of a job server; {_EXPECTED}")
+        raise ClusterError(f"{_without_secrets(text)!r} is no address of a job server; {_EXPECTED}")
     if parts.username is not None or parts.password is not None or parts.query or parts.fragment:
         raise ClusterError(
             f"the address of {parts.hostname} holds a user, a password or a query, which would end in logs; found more "
             "than scheme, host, port and path. The token comes from a file or the environment, never from the address"
         )
     if any(ord(letter) <= 32 or ord(letter) >= 127 for letter in text):
-        raise ClusterError(f"{_without_user(text)!r} holds a character that no address has; {_EXPECTED}")
+        raise ClusterError(f"{_without_secrets(text)!r} holds a character that no address has; {_EXPECTED}")
     return parts
 
 
-def _without_user(text: str) -> str:
-    """Drop what might be a password, for messages."""
+def _without_secrets(text: str) -> str:
+    """Drop what might be a password or a token, for messages."""
     head, at, tail = text.rpartition("@")
-    return tail if at and head else text
+    return re.split(r"[?#]", tail if at and head else text, maxsplit=1)[0]
 
 
 def _hint(text: str) -> str:

@@ -12,11 +12,20 @@ _SHORTEST = 6
 _SECRET_NAMES = re.compile(r"(TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL|ACCESS_KEY|API_KEY|WEBHOOK)", re.IGNORECASE)
 # Names of files and modes, not of secrets.
 _HARMLESS = re.compile(r"(_PATH|_FILE|_MODE|_DIR)$", re.IGNORECASE)
+# Each is tried where a fixed word or mark begins, so that no text takes time by its square.
 _PATTERNS = (
     (re.compile(r"(?i)\b(bearer|basic)\s+[\w.~+/=-]+"), rf"\1 {HIDDEN}"),
-    (re.compile(r"(?i)(\w+://)[^\s/@]+@"), rf"\1{HIDDEN}@"),
-    (re.compile(r"(?i)([?&](?:x-amz-[\w-]*|signature|token|key|secret|password|sig)=)[^&\s\"']+"), rf"\1{HIDDEN}"),
+    (re.compile(r"(?i)\b(authorization[\"']?\s*[:=]\s*[\"']?)(?!bearer\b|basic\b)[^\s\"',]+"), rf"\1{HIDDEN}"),
+    (
+        re.compile(
+            r"(?i)([?&#](?:x-amz-[\w-]*|signature|(?:access_|id_|refresh_|auth_)?token|(?:api_?)?key|(?:client_)?secret"
+            r"|password|sig)=)[^&\s\"']+"
+        ),
+        rf"\1{HIDDEN}",
+    ),
 )
+_ADDRESS = re.compile(r"://\S+")
+_AUTHORITY_END = re.compile(r"[/?#]")
 
 
 def redact(text: str, *secrets: str | None) -> str:
@@ -32,9 +41,23 @@ def redact(text: str, *secrets: str | None) -> str:
     values = [value for value in (*secrets, *_of_environment()) if value and len(value) >= _SHORTEST]
     for value in sorted(values, key=len, reverse=True):
         text = text.replace(value, HIDDEN)
+    text = _ADDRESS.sub(_without_user, text)
     for pattern, shown in _PATTERNS:
         text = pattern.sub(shown, text)
     return text
+
+
+def _without_user(address: re.Match[str]) -> str:
+    """Hide user and password, up to the last @ of the word: a password may hold a slash, a quote or an @ itself."""
+    head, at, host = address[0].rpartition("@")
+    if not at:
+        return address[0]
+    if ":" in head[3:]:
+        return f"://{HIDDEN}@{host}"
+    # Without a password: an @ that comes later is of the path.
+    authority = _AUTHORITY_END.split(address[0][3:], maxsplit=1)[0]
+    _, at, host = authority.rpartition("@")
+    return f"://{HIDDEN}@{host}{address[0][3 + len(authority) :]}" if at else address[0]
 
 
 def _of_environment() -> list[str]:

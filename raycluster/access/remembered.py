@@ -108,14 +108,17 @@ def remembered_head() -> LocalHead | None:
                 f"{path} has version {version}, this program knows {VERSION}: another release wrote it; delete it if "
                 "no head runs on this machine"
             )
-        head = LocalHead(**found)
-        if not Path(head.folder).name.startswith(FOLDER_PREFIX):
-            raise ValueError(f"{head.folder} is no folder of a head")
-        return head
+        return _checked(LocalHead(**found))
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise ClusterError(f"{path} cannot be read ({error}); delete it if no head runs on this machine") from error
+
+
+def _checked(head: LocalHead) -> LocalHead:
+    if not Path(head.folder).name.startswith(FOLDER_PREFIX):
+        raise ValueError(f"{head.folder} is no folder of a head")
+    return head
 
 
 def forget() -> None:

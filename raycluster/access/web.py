@@ -41,7 +41,7 @@ class Answer(NamedTuple):
     def text(self) -> str:
         """Return the body for people: its last lines, where the reason of an error stands; no secrets."""
         lines = [line.strip() for line in self.body.decode(errors="replace").splitlines() if line.strip()]
-        return redact(" ".join(lines[-_LAST_LINES:])[-_SHOWN:])
+        return redact(" ".join(lines[-_LAST_LINES:]))[-_SHOWN:]
 
 
 def ask(server: Server, method: str, path: str, *, body: object = None, timeout_s: float = TIMEOUT_S) -> Answer:
@@ -100,7 +100,9 @@ def expect(server: Server, answer: Answer) -> Any:
         raise ClusterError(f"{server.url} answers something that is no JSON: is that Ray's dashboard?") from None
 
 
-def get_json(server: Server, path: str, query: Mapping[str, str] | None = None, *, timeout_s: float = TIMEOUT_S) -> Any:
+def get_json(
+    server: Server, path: str, query: Mapping[str, str | list[str]] | None = None, *, timeout_s: float = TIMEOUT_S
+) -> Any:
     """Return what the server answers.
 
     Parameters
@@ -113,14 +115,14 @@ def get_json(server: Server, path: str, query: Mapping[str, str] | None = None, 
     ClusterError
         If it does not answer, refuses, or answers something else.
     """
-    asked = f"{path}?{urllib.parse.urlencode(query)}" if query else path
+    asked = f"{path}?{urllib.parse.urlencode(query, doseq=True)}" if query else path
     return expect(server, ask(server, "GET", asked, timeout_s=timeout_s))
 
 
 def no_answer(server: Server, error: Exception) -> str:
     """Return what to say where nobody answers."""
     reason = getattr(error, "reason", None) or error
-    words = redact(" ".join(str(reason).split())[:_SHOWN])
+    words = redact(" ".join(str(reason).split()))[:_SHOWN]
     return (
         f"no job server answers at {server.url}: {words or type(error).__name__}. Is the cluster up, and the tunnel to "
         "its dashboard open (`ray dashboard cluster.yaml`)?"

@@ -14,11 +14,20 @@ import click
 from raycluster.cli.options import LOCAL_FILE, address_options, duration
 
 if TYPE_CHECKING:
+    from raycluster.jobs.attending import Attended
     from raycluster.jobs.job import Job
     from raycluster.jobs.submitting import Submitted, Wish
     from raycluster.program import Parcel
 
-_MESSAGE = 200
+
+def _no_file(_context: click.Context, _option: click.Parameter, tree: Path | None) -> Path | None:
+    """Refuse what was meant as CONFIG: the word after the option is its folder."""
+    if tree is not None and tree.is_file():
+        raise click.BadParameter(
+            f"{tree} is a file, and taken for the project's folder; put CONFIG first "
+            f"(`raycluster submit {tree} --working-tree`), or name the folder (`--working-tree . {tree}`)"
+        )
+    return tree
 
 
 @click.command()
@@ -31,8 +40,10 @@ _MESSAGE = 200
     type=LOCAL_FILE,
     is_flag=False,
     flag_value=Path(),
+    callback=_no_file,
     metavar="[FOLDER]",
-    help="Run this folder's code in place of what the cluster has installed; files that git ignores stay here.",
+    help="Run this folder's code in place of what the cluster has installed; files that git ignores stay here, those "
+    "that are in no commit yet do not.",
 )
 @click.option("--shared-files", "shared", is_flag=True, help="The cluster sees this machine's files at their paths.")
 @click.option("--out", type=LOCAL_FILE, metavar="FOLDER", help="Local folder for the results.")
@@ -74,16 +85,14 @@ def submit(
     wish = Wish(overrides, shared, tree, out, again)
     if dry_run:
         return _dry_run(config, wish)
-    submitted = carry_out(config, wish, address=address, insecure=insecure, say=_say)
     where = [*(["--address", address] if address else []), *(["--insecure-http"] if insecure else [])]
-    _announce(submitted, where)
-    if not wait:
-        return 0
     try:
-        return _attended(submitted, Patience(retries, start_deadline))
+        submitted = carry_out(config, wish, address=address, insecure=insecure, say=_say)
     except KeyboardInterrupt:
-        _say_detached(submitted.job.id, where)
+        _say_unknown(where)
         raise
+    _announce(submitted, where)
+    return _attended(submitted, Patience(retries, start_deadline), where) if wait else 0
 
 
 @click.command()
@@ -154,15 +163,39 @@ def _say_detached(job_id: str, where: list[str]) -> None:
     )
 
 
-def _attended(submitted: Submitted, patience: Any) -> int:
-    from raycluster.jobs.attending import Attended, attend, fetched
+def _say_unknown(where: list[str]) -> None:
+    _say(
+        "\nWhether a job was submitted by then is not known here. To go on, repeat this command: it finds the job that "
+        f"is there. To look:\n  {shlex.join(['raycluster', 'jobs', *where])}"
+    )
+
+
+def _attended(submitted: Submitted, patience: Any, where: list[str]) -> int:
+    from raycluster.jobs.attending import fetched
+
+    attended = _ended(submitted, patience, where)
+    try:
+        fetched(attended, _say)
+    except KeyboardInterrupt:
+        _say(
+            f"\nThe run {attended.job.id} has ended; its results are in {attended.submitted.results}. Repeat this "
+            "command to get them"
+        )
+        raise
+    return attended.exit_code
+
+
+def _ended(submitted: Submitted, patience: Any, where: list[str]) -> Attended:
+    from raycluster.jobs.attending import Attended, attend
 
     if submitted.found and submitted.job.status == "succeeded":  # its log was shown when it ran
-        attended = Attended(submitted, submitted.job, 0)
-    else:
-        attended = attend(submitted, click.echo, _say, patience)
-    fetched(attended, _say)
-    return attended.exit_code
+        return Attended(submitted, submitted.job, 0)
+    latest = [submitted]
+    try:
+        return attend(submitted, click.echo, _say, patience, latest.append)
+    except KeyboardInterrupt:
+        _say_detached(latest[-1].job.id, where)
+        raise
 
 
 def _dry_run(config: Path, wish: Wish) -> int:
@@ -204,13 +237,17 @@ def _as_json(job: Job) -> dict[str, Any]:
 def _print_table(found: list[Job]) -> None:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
+
+    from raycluster.cluster.showing import visible
 
     table = Table(box=None, pad_edge=False)
     for column in ("job", "status", "exit code", "submitted", "took"):
         table.add_column(column, no_wrap=column == "job")
     for job in found:
         code = "" if job.exit_code is None else str(job.exit_code)
-        table.add_row(job.id, job.status, code, _time(job.started), _took(job))
+        # Anybody may submit jobs of any name: no words of a markup, nothing that a terminal would obey.
+        table.add_row(Text(visible(job.id)), job.status, code, _time(job.started), _took(job))
     Console(soft_wrap=not sys.stdout.isatty()).print(table)
 
 

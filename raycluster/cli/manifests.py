@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +32,13 @@ if TYPE_CHECKING:
 @click.option("--service-account", metavar="NAME", help="That the pods run as, for a role on S3; it must exist.")
 @click.option("--secret", metavar="NAME", help="A Secret whose keys become the pods' environment; it must exist.")
 @click.option("--deadline", callback=duration, metavar="TIME", help="Give a run up after so long, such as 4h.")
-@click.option("--retries", type=click.IntRange(min=0), default=2, show_default=True, help="When a run fails.")
+@click.option(
+    "--retries",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Of a run that fails; each has a cluster of its own.",
+)
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key of CONFIG.")
 @click.option("--shared-files", "shared", is_flag=True, help="The pods see this machine's files at their paths.")
 @click.option("--upload", is_flag=True, help="Bring local images and models to the store on S3 now.")
@@ -77,7 +84,7 @@ def _asked(**options: Any) -> Any:
     size = {key: options.pop(key) for key in ("gpus", "cpus", "memory")}
     asked = Asked(
         workers=Workers(count=options.pop("workers"), **size),
-        deadline_s=None if deadline is None else round(deadline),
+        deadline_s=None if deadline is None else math.ceil(deadline),
         schedule=None if cron is None else Schedule(cron, timezone, overlap=not no_overlap),
         **options,
     )

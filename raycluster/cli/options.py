@@ -10,7 +10,22 @@ import click
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-LOCAL_FILE = click.Path(path_type=Path)
+
+class _LocalFile(click.Path):
+    """A path on this machine; a place elsewhere is refused, not taken for a folder named ``s3:``."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if str(value).lower().startswith("s3:/"):
+            say = f"{value} is on S3; expected a path on this machine (a run's results go to S3 by --set out=s3://...)"
+            self.fail(say, param, ctx)
+        return super().convert(value, param, ctx)
+
+
+_LONGEST_S = 10 * 366 * 86400.0
+LOCAL_FILE = _LocalFile()
 
 
 def address_options(command: F) -> F:
@@ -39,6 +54,6 @@ def duration(_context: click.Context, _option: click.Parameter, text: str | None
         seconds = float(number) * unit
     except ValueError:
         seconds = -1.0
-    if not 0 < seconds < float("inf"):
-        raise click.BadParameter(f"found {text!r}, expected a time such as 90s, 15m, 4h or 1d")
+    if not 0 < seconds <= _LONGEST_S:
+        raise click.BadParameter(f"found {text!r}, expected a time such as 90s, 15m, 4h or 1d, at most ten years")
     return seconds

@@ -33,7 +33,7 @@ def scheduler(poll: float, once: bool, state: Path | None) -> None:
     from raycluster.schedule.places import hold
 
     path, book = open_state(state)
-    outside = Outside(_connect, find_program, time.time, _say)
+    outside = Outside(_connect, find_program, _waits_for, time.time, _say)
     with hold(path):
         _say(f"the scheduler works on {path}")
         hands = Hands(book, outside, path)
@@ -42,8 +42,9 @@ def scheduler(poll: float, once: bool, state: Path | None) -> None:
             while daemon.step():
                 pass
             return
-        with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as executor:
-            daemon = Daemon(book, hands, outside, executor)
+        pool = concurrent.futures.ThreadPoolExecutor
+        with pool(AT_ONCE) as executor, pool(AT_ONCE) as launcher:
+            daemon = Daemon(book, hands, outside, executor, launcher)
             _end_by_signals(daemon)
             daemon.run(poll)
             _say("ending; jobs go on, and the next scheduler takes them over. Once more ends at once")
@@ -53,6 +54,14 @@ def _connect(schedule: Schedule) -> JobServer:
     from raycluster.jobs.server import connect_jobs
 
     return connect_jobs(schedule.address, insecure=schedule.insecure)
+
+
+def _waits_for(schedule: Schedule, job_id: str) -> str:
+    from raycluster.access.servers import find_server
+    from raycluster.cluster.looking import waiting_for
+
+    found = waiting_for(find_server(schedule.address, insecure=schedule.insecure), job_id)
+    return "; ".join(f"{one.demand.calls} {one.demand.what}: {one.reason}" for one in found)
 
 
 def _say(text: str) -> None:

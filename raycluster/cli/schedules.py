@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from raycluster.schedule.records import Run
 
 F = TypeVar("F", bound=Callable[..., Any])
+# Of whatever is counted; more is a slip of the keys, and the state file holds no number of any size.
+_MOST = 1_000_000
 
 
 def state_option(command: F) -> F:
@@ -59,9 +61,15 @@ def schedule() -> None:
 @click.option("--cron", required=True, metavar="CRON", help="When: minute, hour, day of month, month, day of week.")
 @click.option("--timezone", default="UTC", show_default=True, metavar="NAME", help="Whose clock that is.")
 @click.option("--name", metavar="NAME", help="Of the schedule; the run's where it is left out.")
-@click.option("--gpus", type=click.IntRange(1), default=1, show_default=True, help="Slots that a run takes.")
+@click.option("--gpus", type=click.IntRange(1, _MOST), default=1, show_default=True, help="Slots that a run takes.")
 @click.option("--team", default="default", show_default=True, metavar="NAME", help="Whose quota they count against.")
-@click.option("--priority", type=int, default=0, show_default=True, help="Greater ones go first, and stop lower ones.")
+@click.option(
+    "--priority",
+    type=click.IntRange(-_MOST, _MOST),
+    default=0,
+    show_default=True,
+    help="Greater ones go first, and stop lower ones.",
+)
 @click.option(
     "--deadline",
     "deadline_s",
@@ -77,7 +85,7 @@ def schedule() -> None:
     show_default=True,
     help="Which missed runs are made up for.",
 )
-@click.option("--retries", type=click.IntRange(0), default=3, show_default=True, help="When its driver dies.")
+@click.option("--retries", type=click.IntRange(0, _MOST), default=3, show_default=True, help="When its driver dies.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key of CONFIG.")
 @click.option("--shared-files", "shared", is_flag=True, help="The cluster sees this machine's files at their paths.")
 @address_options
@@ -97,8 +105,10 @@ def add(state: Path | None, deadline_s: float | None, catch_up: str, **asked: An
         catch_up=CatchUp(catch_up),
         **asked,
     )
-    added = add_schedule(book, wanted, find_program, time.time())
-    click.echo(f"{added.name}: first due {_time(added.next_due, added.timezone)}")
+    plan, parcel = add_schedule(book, wanted, find_program, time.time())
+    click.echo(f"{plan.name}: first due {_time(plan.next_due, plan.timezone)}")
+    stay = "" if parcel.out is None else "; they stay there, nothing is brought here"
+    click.echo(f"  results of each run in a folder of its own below {parcel.results}{stay}")
     if not is_held(path):
         click.echo(f"  start the scheduler, which carries it out: {_command('scheduler', state)}")
 
@@ -157,7 +167,7 @@ def run_now(name: str, state: Path | None, wait: bool) -> int:
     if wait and not is_held(path):
         raise ClusterError(f"no scheduler runs; start it (`{_command('scheduler', state)}`). Nothing was queued")
     run = book.add_run(name, time.time())
-    click.echo(f"{name}: queued as {run.job_id.rpartition('-')[0]}", err=wait)
+    click.echo(f"{name}: queued as {run.id}", err=wait)
     if not wait:
         return 0
     ended = adding.wait(book, run.key, lambda: is_held(path), lambda line: click.echo(f"  {line}", err=True))
@@ -167,7 +177,7 @@ def run_now(name: str, state: Path | None, wait: bool) -> int:
 
 @schedule.command()
 @click.argument("name", required=False)
-@click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="So many runs.")
+@click.option("--limit", type=click.IntRange(1, _MOST), default=20, show_default=True, help="So many runs.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @state_option
 def history(name: str | None, state: Path | None, limit: int, as_json: bool) -> None:
@@ -211,7 +221,7 @@ def accept(name: str, state: Path | None) -> None:
 
 @schedule.command()
 @click.argument("team", required=False)
-@click.argument("gpus", type=click.IntRange(0), required=False)
+@click.argument("gpus", type=click.IntRange(0, _MOST), required=False)
 @click.option("--none", "unlimited", is_flag=True, help="Give TEAM no limit.")
 @state_option
 def quota(team: str | None, gpus: int | None, unlimited: bool, state: Path | None) -> None:

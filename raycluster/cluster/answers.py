@@ -19,7 +19,8 @@ _USED = re.compile(r"([\d.]+)/([\d.]+) (\S+)")
 _NORMAL_TASK = "NORMAL_TASK"
 # Ray's own label for the type of a machine.
 _GROUP = "ray.io/node-group"
-_SUPERVISOR = "_ray_internal_job_actor_"
+# Of the name of the actor that holds a submitted job's command; the job's id follows.
+SUPERVISOR = "_ray_internal_job_actor_"
 _AUTOSCALER = "AUTOSCALER"
 # What stands in the table of nodes anyway.
 _NO_NEWS = "Current cluster resources"
@@ -99,7 +100,7 @@ def demands(
     wanted = [(_job(one, names), str(one.get("name")), one) for one in tasks if one.get("type") == _NORMAL_TASK]
     for one in actors:
         # What holds a submitted job's command is an actor of Ray's own, with the job's id in its name.
-        submitted = str(one.get("name") or "").removeprefix(_SUPERVISOR)
+        submitted = str(one.get("name") or "").removeprefix(SUPERVISOR)
         own = submitted != one.get("name") and bool(submitted)
         wanted.append((submitted, "its command", one) if own else (_job(one, names), str(one.get("class_name")), one))
     counted = collections.Counter(

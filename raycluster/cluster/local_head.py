@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -107,6 +107,7 @@ def start_head(size: Size = Size(), ports: Ports = Ports()) -> Started:  # noqa:
             _wait_until_up(head, process)
         except BaseException:
             _end(head)
+            process.poll()  # it is this process's own: nobody else takes note of its end
             raise
     return Started(head, already=False)
 
@@ -139,7 +140,9 @@ def _alone() -> Iterator[None]:
     except Timeout:
         raise ClusterError("another raycluster command is starting or ending the head on this machine") from None
     except OSError as error:
-        raise ClusterError(f"no head can be started or ended on this machine: {error}; state lies in {folder}") from error
+        raise ClusterError(
+            f"no head can be started or ended on this machine: {error}; state lies in {folder}"
+        ) from error
 
 
 def _must_be_free(port: int) -> None:
@@ -244,18 +247,33 @@ def _end(head: LocalHead) -> None:
     if head.alive():
         with contextlib.suppress(ProcessLookupError):
             os.kill(head.pid, signal.SIGTERM)
-        psutil.wait_procs(family, timeout=_DOWN_S)
+        _left(family, _DOWN_S)
     # What its own process has not ended, or left behind when it was killed.
-    left = [process for process in {*family, *_holders(head)} if process.is_running()]
+    left = _left({*family, *_holders(head)}, 0)
     for process in left:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
-    _, left = psutil.wait_procs(left, timeout=_KILL_S)
-    if left:
+    if left := _left(left, _KILL_S):
         names = ", ".join(str(process.pid) for process in left)
         raise ClusterError(f"process(es) {names} of the head on this machine do not end, not even by SIGKILL")
     shutil.rmtree(head.folder, ignore_errors=True)
     forget()
+
+
+def _left(processes: Iterable[psutil.Process], timeout_s: float) -> list[psutil.Process]:
+    """Wait for processes, and return those that have not ended by then."""
+    deadline = time.monotonic() + timeout_s
+    while (left := [process for process in processes if _runs(process)]) and time.monotonic() < deadline:
+        time.sleep(_POLL_S)
+    return left
+
+
+def _runs(process: psutil.Process) -> bool:
+    """Whether a process runs: one that nobody has waited for, as in a container without an init process, does not."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _family(head: LocalHead) -> list[psutil.Process]:

@@ -20,6 +20,7 @@ from raycluster.program import Stage, find_program
 # Of each kind; the state API gives ten thousand at most, and people look at a few.
 _LIMIT = 1_000
 _EVENTS = 5
+_TASK_WAITS, _ACTOR_WAITS = "PENDING_NODE_ASSIGNMENT", "PENDING_CREATION"
 
 
 def status(address: str | None = None, *, insecure: bool = False) -> ClusterState:
@@ -50,7 +51,11 @@ def waiting_for(server: Server, job_id: str) -> list[Waiting]:
         If the cluster does not answer, or refuses.
     """
     with _rays_own(server):
-        return [waiting for waiting in _waiting(server, _nodes(server)) if waiting.demand.job == job_id]
+        listed = answers.job_names(get_json(server, "/api/jobs/") or [])
+        names = {number: name for number, name in listed.items() if name == job_id}
+        nodes = _nodes(server)
+        found = [explain(demand, nodes) for demand in _demands_of(server, job_id, names)]
+        return [waiting for waiting in found if waiting.demand.job == job_id]
 
 
 @contextlib.contextmanager
@@ -61,7 +66,7 @@ def _rays_own(server: Server) -> Iterator[None]:
     except (TypeError, KeyError, AttributeError, ValueError) as error:
         raise ClusterError(
             f"{server.url} answers something that is not Ray's dashboard, or that of another version; expected the "
-            f"head's dashboard (found no usable {error})"
+            "address of a head's dashboard"
         ) from error
 
 
@@ -76,10 +81,11 @@ def _waiting(server: Server, nodes: Sequence[Node]) -> list[Waiting]:
 
 
 def _states(server: Server, kind: str, **wanted: str) -> list[dict[str, Any]]:
-    """Return what the state API lists of a kind, in a state where one is named."""
-    query = {"detail": "true", "limit": str(_LIMIT)}
-    for key, value in wanted.items():
-        query |= {"filter_keys": key, "filter_predicates": "=", "filter_values": value}
+    """Return what the state API lists of a kind, of those that have all these values."""
+    query: dict[str, str | list[str]] = {"detail": "true", "limit": str(_LIMIT)}
+    if wanted:
+        predicates = ["="] * len(wanted)
+        query |= {"filter_keys": [*wanted], "filter_predicates": predicates, "filter_values": [*wanted.values()]}
     found = get_json(server, f"/api/v0/{kind}", query)
     return list(found["data"]["result"]["result"])
 
@@ -91,8 +97,17 @@ def _used(server: Server, seen: Mapping[str, Any]) -> dict[str, dict[str, float]
 
 
 def _demands(server: Server, names: dict[str, str]) -> list[Demand]:
-    tasks = _states(server, "tasks", state="PENDING_NODE_ASSIGNMENT")
-    actors = _states(server, "actors", state="PENDING_CREATION")
+    tasks = _states(server, "tasks", state=_TASK_WAITS)
+    actors = _states(server, "actors", state=_ACTOR_WAITS)
+    return answers.demands(tasks, actors, names, more=max(len(tasks), len(actors)) >= _LIMIT)
+
+
+def _demands_of(server: Server, job_id: str, names: dict[str, str]) -> list[Demand]:
+    """Return what waits of one job, however much of others does: the cluster lists so many at most."""
+    tasks, actors = [], _states(server, "actors", state=_ACTOR_WAITS, name=answers.SUPERVISOR + job_id)
+    for number in names:
+        tasks += _states(server, "tasks", state=_TASK_WAITS, job_id=number)
+        actors += _states(server, "actors", state=_ACTOR_WAITS, job_id=number)
     return answers.demands(tasks, actors, names, more=max(len(tasks), len(actors)) >= _LIMIT)
 
 

@@ -149,7 +149,11 @@ def workers_that_always_run(written: Written) -> Iterator[str]:
 def boto3_by_itself(written: Written) -> Iterator[str]:
     """Say where boto3 is installed apart from the rest: the botocore that it brings breaks what else needs another."""
     for command in dict.fromkeys(written.commands(*_SETUPS)):
-        if "pip" in command and "evaljobs" not in command.replace("evaljobs-python", "") and re.search(r"\binstall\b.*[\s'\"]boto3\b", command):
+        if (
+            "pip" in command
+            and "evaljobs" not in command.replace("evaljobs-python", "")
+            and re.search(r"\binstall\b.*[\s'\"]boto3\b", command)
+        ):
             yield (
                 f"`{command}` installs boto3 by itself, whose botocore may break the access to S3: install "
                 "'evaljobs[aws]' in one call with the rest, and write head_setup_commands: [] if this is Ray's default"

@@ -111,5 +111,5 @@ def _waiting(waiting: Sequence[Waiting]) -> Table:
     for one in waiting:
         demand = one.demand
         what = f"{visible(demand.what)} of {visible(demand.job)}"
-        _add(table, what, f"{'at least ' if demand.at_least else ''}{demand.count:,}", amounts(demand.resources), visible(one.reason))
+        _add(table, what, demand.calls, amounts(demand.resources), visible(one.reason))
     return table

@@ -56,6 +56,11 @@ class Demand:
     resources: Mapping[str, float]
     at_least: bool = False
 
+    @property
+    def calls(self) -> str:
+        """How many, for people."""
+        return f"{'at least ' if self.at_least else ''}{self.count:,}"
+
 
 @dataclasses.dataclass(frozen=True)
 class Waiting:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
 from raycluster.errors import ClusterError, ForgottenError, LostError, UnreachableError
 from raycluster.jobs.commands import stop_and_wait
@@ -16,6 +17,9 @@ from raycluster.jobs.following import PATIENCE_S, Follower
 from raycluster.jobs.job import Job
 from raycluster.jobs.submissions import died, never_began, shown
 from raycluster.jobs.submitting import Say, Submitted, send
+
+if TYPE_CHECKING:
+    from raycluster.cluster.state import Waiting
 
 RETRIES = 3
 START_DEADLINE_S = 900.0
@@ -36,7 +40,7 @@ class Patience:
     retries
         So often a job is submitted again whose driver died.
     start_s
-        A job that has not begun after so many seconds, and waits for what the cluster does not have, is stopped.
+        A job that has not begun after so many seconds, and waits for what no machine of the cluster has, is stopped.
     silence_s
         So long a cluster is waited for that does not answer.
     """
@@ -55,7 +59,13 @@ class Attended:
     exit_code: int
 
 
-def attend(submitted: Submitted, show: Say, say: Say, patience: Patience | None = None) -> Attended:
+def attend(
+    submitted: Submitted,
+    show: Say,
+    say: Say,
+    patience: Patience | None = None,
+    sent: Callable[[Submitted], None] = lambda _: None,
+) -> Attended:
     """Wait for a job, and for those that are submitted in its place.
 
     Parameters
@@ -64,13 +74,13 @@ def attend(submitted: Submitted, show: Say, say: Say, patience: Patience | None 
         Told each line of the log, as the program wants it shown.
     say
         Told what happens beside it.
+    sent
+        Told each job that is submitted in its place.
 
     Raises
     ------
     LostError
-        If it never begins, is killed time after time, or the cluster does not answer any more.
-    ClusterError
-        If the cluster refuses.
+        If it never begins, is killed time after time, or the cluster refuses or does not answer any more.
     """
     patience = patience or Patience()
     left = patience.retries
@@ -88,6 +98,7 @@ def attend(submitted: Submitted, show: Say, say: Say, patience: Patience | None 
             )
         left -= 1
         submitted = _sent_again(submitted, reason or "", say, patience)
+        sent(submitted)
 
 
 def fetched(attended: Attended, say: Say) -> None:
@@ -140,22 +151,38 @@ def _sent_again(submitted: Submitted, reason: str, say: Say, patience: Patience)
     """Submit the next attempt, as soon as the cluster answers."""
     number = submitted.number + 1
     say(f"{submitted.job.id}: {reason}; submitted again as attempt {number}")
-    for _ in _answered(patience.silence_s, say):
+    silence = _Silence(patience.silence_s, say)
+    while True:
         try:
             return send(submitted.errand, number, say)
         except UnreachableError as error:
-            last = error
-    raise LostError(f"{last}. {_KEPT}")
+            if not silence.waited():
+                raise LostError(f"{error}. {_KEPT}") from error
+        except ClusterError as error:
+            raise LostError(f"{error}. {_KEPT}") from error
 
 
-def _answered(silence_s: float, say: Say) -> Iterator[None]:
-    """Yield for one attempt after another to reach a cluster, until it has been silent for too long."""
-    began = time.monotonic()
-    yield
-    say("the cluster does not answer; waiting for it")
-    while time.monotonic() - began < silence_s:
+class _Silence:
+    """For how long a cluster has not answered, counted from the first time that it did not."""
+
+    def __init__(self, patience_s: float, say: Say) -> None:
+        self._patience_s = patience_s
+        self._say = say
+        self._since: float | None = None
+
+    def broken(self) -> None:
+        """Note that it has answered."""
+        self._since = None
+
+    def waited(self) -> bool:
+        """Wait a little; return False where it has been silent for too long."""
+        if self._since is None:
+            self._since = time.monotonic()
+            self._say("the cluster does not answer; waiting for it")
+        if time.monotonic() - self._since >= self._patience_s:
+            return False
         time.sleep(_AGAIN_S)
-        yield
+        return True
 
 
 class _Watch:
@@ -167,6 +194,7 @@ class _Watch:
         self._id = submitted.job.id
         self._patience = patience
         self._say = say
+        self._silence = _Silence(patience.silence_s, say)
         self._log: list[str] = []  # until it has begun
         self._begun = False
         self._moved = time.monotonic()
@@ -175,21 +203,24 @@ class _Watch:
         """Show its log, and return it when it has ended."""
         follower = Follower(self._server, self._id)
         while True:
-            silent: UnreachableError | None = None
-            for _ in _answered(self._patience.silence_s, self._say):
-                try:
-                    self._show(follower, show)
-                    job = self._server.find(self._id)
-                except UnreachableError as error:
-                    silent = error
-                    continue
+            try:
+                self._show(follower, show)
+                job = self._server.find(self._id)
+            except (ForgottenError, LostError):
+                raise
+            except ClusterError as error:
+                if not isinstance(error, UnreachableError) or not self._silence.waited():
+                    raise LostError(
+                        f"{error}. The job {self._id} may still run: `raycluster logs {self._id} --follow`"
+                    ) from error
+            else:
                 if job is None:
                     raise ForgottenError(self._id)
                 return job
-            raise LostError(f"{silent}. The job {self._id} may still run: `raycluster logs {self._id} --follow`")
 
     def _show(self, follower: Follower, show: Say) -> None:
         for line in follower.lines():
+            self._silence.broken()
             if line is not None:
                 self._moved = time.monotonic()
                 if not self._begun:
@@ -202,6 +233,8 @@ class _Watch:
 
     def _look_whether_it_waits(self) -> None:
         """Give it up where it has printed nothing for long, has done nothing yet, and the cluster lacks what it needs.
+
+        What only waits for others to end goes on waiting; that is said.
 
         Raises
         ------
@@ -218,9 +251,15 @@ class _Watch:
             return
         job = self._server.find(self._id)
         waiting = waiting_for(self._server.server, self._id)
-        reason = "; ".join(f"{one.demand.what} ({one.demand.count}) waits: {one.reason}" for one in waiting)
-        if job is not None and job.status == "pending" and not reason:
+        reason = _in_words(one for one in waiting if one.missing)
+        if job is not None and job.status == "pending" and not waiting:
             reason = f"its environment is not ready: {job.message}"
         if reason:
             stop_and_wait(self._server, self._id)
             raise LostError(f"{self._id} has not begun within {self._patience.start_s:.0f} s and was stopped: {reason}")
+        if waiting:
+            self._say(f"{self._id}: {_in_words(waiting)}")
+
+
+def _in_words(waiting: Iterable[Waiting]) -> str:
+    return "; ".join(f"{one.demand.what} ({one.demand.count}) waits: {one.reason}" for one in waiting)

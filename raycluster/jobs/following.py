@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import queue
 import threading
 import time
@@ -121,7 +122,7 @@ def _chunks(server: Server, job_id: str) -> Iterator[str]:
         while (piece := _next(pieces)) is not None:
             yield piece
     finally:
-        if thread.is_alive():
+        with contextlib.suppress(RuntimeError):  # the stream has ended, and its loop is closed
             loop.call_soon_threadsafe(task.cancel)
 
 

@@ -51,20 +51,44 @@ def tree_digest(tree: Path) -> str:
     digest = hashlib.sha256()
     for name, path in tree_files(tree):
         mode = "x" if _executable(path) else "-"
-        digest.update(f"{name}\0{mode}\0{hashlib.sha256(_read(path)).hexdigest()}\n".encode(errors="surrogateescape"))
+        digest.update(f"{name}\0{mode}\0{hashlib.sha256(_read(path)).hexdigest()}\n".encode())
     return digest.hexdigest()
 
 
 def tree_files(tree: Path) -> Iterator[tuple[str, Path]]:
-    """Yield the files of a tree by relative name, sorted: in a git work tree those that git does not ignore."""
+    """Yield the files of a tree by relative name, sorted: in a git work tree those that git does not ignore.
+
+    Those that are in no commit yet are among them; links are followed.
+
+    Raises
+    ------
+    ClusterError
+        If there is no such folder, a link leads out of it, or a name cannot be one on another machine.
+    """
     if not tree.is_dir():
         raise ClusterError(f"there is no folder {tree}; name the project's folder after --working-tree")
+    inside = tree.resolve()
     listed = _by_git(tree)
     names = _by_walking(tree) if listed is None else listed
     for name in sorted(names):
         path = tree / name
         if path.is_file():  # git lists what was deleted, and submodules
+            _check(name, path, inside)
             yield name, path
+
+
+def _check(name: str, path: Path, inside: Path) -> None:
+    if not path.resolve().is_relative_to(inside):
+        raise ClusterError(
+            f"{name} of the working tree leads out of it, to {path.resolve()}; what lies there is not sent unasked: "
+            "put the file itself there, or name the link in .gitignore"
+        )
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise ClusterError(
+            f"the file {name!r} of the working tree has a name that is no UTF-8; rename it, or name it in .gitignore"
+        ) from None
 
 
 def _by_git(tree: Path) -> list[str] | None:

@@ -28,6 +28,8 @@ _POSTS = 4
 _NO_AGENT = b"No available agent"
 _AGAIN_S = 2.0
 _SUBMISSION = "SUBMISSION"
+# Of an answer that is not as Ray's are.
+_SAID = 200
 _STATUS: dict[str, Status] = {
     "PENDING": "pending",
     "RUNNING": "running",
@@ -98,7 +100,7 @@ class RayJobServer:
         found = expect(self.server, ask(self.server, "GET", _JOBS))
         if not isinstance(found, list):
             raise ClusterError(f"there is no job server at {self.server.url}; expected the head's dashboard")
-        several = [_job(one) for one in found if one.get("type") == _SUBMISSION]
+        several = [_job(one) for one in found if not isinstance(one, dict) or one.get("type") == _SUBMISSION]
         return sorted(several, key=lambda job: (job.started or 0.0, job.id), reverse=True)
 
     def stop(self, job_id: str) -> None:
@@ -113,7 +115,7 @@ class RayJobServer:
         answer = ask(self.server, "GET", f"{_path(job_id)}/logs")
         if _unknown(answer, job_id):
             raise ForgottenError(job_id)
-        text = str(expect(self.server, answer).get("logs") or "")
+        text = str(_dict(expect(self.server, answer)).get("logs") or "")
         return text if tail is None else "".join(text.splitlines(keepends=True)[-tail:] if tail else [])
 
     def follow(self, job_id: str) -> Iterator[str]:
@@ -139,7 +141,7 @@ class RayJobServer:
     def _sent(self, package: Package) -> str:
         """Return the uri of a package that the cluster has; what is there is not sent again."""
         path = f"/api/packages/gcs/{package.name}"
-        if ask(self.server, "GET", path).status == HTTPStatus.NOT_FOUND:
+        if ask(self.server, "GET", path).status != HTTPStatus.OK:
             expect(self.server, ask(self.server, "PUT", path, body=package.data, timeout_s=_PUT_S))
         return f"gcs://{package.name}"
 
@@ -153,16 +155,39 @@ def _unknown(answer: Answer, job_id: str) -> bool:
     return answer.status == HTTPStatus.NOT_FOUND and job_id.encode() in answer.body
 
 
-def _job(found: dict[str, Any]) -> Job:
+def _dict(answer: Any) -> dict[str, Any]:
+    """Return an answer that is as Ray's are.
+
+    Raises
+    ------
+    ClusterError
+        If it is of another form.
+    """
+    if not isinstance(answer, dict):
+        raise ClusterError(f"the job server answers {str(answer)[:_SAID]!r}; expected a job as Ray describes it")
+    return answer
+
+
+def _job(answer: Any) -> Job:
+    found = _dict(answer)
     return Job(
         id=str(found.get("submission_id") or found.get("job_id")),
         status=_STATUS.get(str(found.get("status")), "pending"),
         message=str(found.get("message") or ""),
-        exit_code=_exit_code(found.get("driver_exit_code")),
-        started=_seconds(found.get("start_time")),
-        ended=_seconds(found.get("end_time")),
-        metadata=dict(found.get("metadata") or {}),
+        exit_code=_exit_code(_number(found.get("driver_exit_code"))),
+        started=_seconds(_number(found.get("start_time"))),
+        ended=_seconds(_number(found.get("end_time"))),
+        metadata=_dict(found.get("metadata") or {}),
     )
+
+
+def _number(found: Any) -> int | None:
+    """Return a number of an answer; None where there is none."""
+    if found is None:
+        return None
+    if not isinstance(found, int | float):
+        raise ClusterError(f"the job server answers {str(found)[:_SAID]!r}; expected a number")
+    return int(found)
 
 
 def _exit_code(code: int | None) -> int | None:

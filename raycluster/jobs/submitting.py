@@ -9,11 +9,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from raycluster.access.remembered import local_head
-from raycluster.errors import ClusterError
+from raycluster.errors import ClusterError, LostError, UnreachableError
 from raycluster.jobs.job import ENDED, Job
 from raycluster.jobs.packages import tree_digest
 from raycluster.jobs.server import RayJobServer, connect_jobs
-from raycluster.jobs.submissions import ATTEMPT, RESULTS, Attempt, job_id, latest, submission
+from raycluster.jobs.submissions import ATTEMPT, RESULTS, job_id, latest, submission
 from raycluster.program import Parcel, Program, find_program
 
 Say = Callable[[str], None]
@@ -104,6 +104,8 @@ def submit(
     ClusterError
         If the configuration is wrong, the cluster does not answer, or something cannot be brought there. No job was
         submitted then.
+    LostError
+        If the cluster did not answer when the job was submitted: it may be there.
     """
     wish = wish or Wish()
     server = connect_jobs(address, insecure=insecure)
@@ -115,9 +117,14 @@ def submit(
     for note in (*parcel.notes, *_credentials_note(server, parcel)):
         say(note)
     last = latest(parcel, server.jobs())
-    if last.job is not None and not _once_more(last, last.job, again=wish.again):
-        return Submitted(errand, last.number, last.job, found=True)
-    return send(errand, last.number + 1, say)
+    if last.job is not None:
+        found = Submitted(errand, last.number, last.job, found=True)
+        if not _once_more(found, again=wish.again):
+            return found
+    try:
+        return send(errand, last.number + 1, say)
+    except UnreachableError as error:
+        raise LostError(f"{error}. Whether the job was submitted is not known: repeat this to go on with it") from error
 
 
 def packed(program: Program, config: Path, wish: Wish) -> Parcel:
@@ -138,20 +145,29 @@ def send(errand: Errand, number: int, say: Say) -> Submitted:
     return Submitted(errand, number, job, found=False)
 
 
-def _once_more(last: Attempt, job: Job, *, again: bool) -> bool:
-    """Whether another attempt follows the last one: where that did not succeed, or the user says so.
+def _once_more(last: Submitted, *, again: bool) -> bool:
+    """Whether another attempt follows: the last did not succeed, left its results elsewhere, or the user says so.
 
     Raises
     ------
     ClusterError
-        If the user says so while it runs.
+        If it should, while the last one runs.
     """
+    # Those that are brought here are brought from wherever they lie.
+    parcel = last.errand.parcel
+    elsewhere = parcel.out is None and last.results != parcel.results
+    job = last.job
     if job.status in ENDED:
-        return again or job.status != "succeeded"
+        return again or elsewhere or job.status != "succeeded"
+    not_ended = f"attempt {last.number} of it, {job.id}, has not ended"
     if again:
         raise ClusterError(
-            f"attempt {last.number} of it, {job.id}, has not ended; stop it first (`raycluster stop {job.id}`), or "
-            "leave --again out to wait for it"
+            f"{not_ended}; stop it first (`raycluster stop {job.id}`), or leave --again out to wait for it"
+        )
+    if elsewhere:
+        raise ClusterError(
+            f"{not_ended}, and leaves its results in {last.results}, not in {parcel.results}; wait for it to end, or "
+            f"stop it first (`raycluster stop {job.id}`)"
         )
     return False
 

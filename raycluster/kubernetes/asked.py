@@ -84,7 +84,8 @@ class Asked:
     queue, priority_class
         Of Kueue.
     deadline_s, retries
-        When a run is given up; how often it is begun again.
+        When a run is given up; how often it is begun again, whatever it ended with: KubeRay does not tell a driver that
+        died from a run that has said what it had to say.
     schedule
         None: once, as soon as it is applied.
     """
@@ -98,7 +99,7 @@ class Asked:
     priority_class: str | None = None
     workers: Workers = Workers()
     deadline_s: int | None = None
-    retries: int = 2
+    retries: int = 0
     schedule: Schedule | None = None
 
 
@@ -156,6 +157,8 @@ def _check_schedule(schedule: Schedule) -> None:
     )
     if foreign is not None:
         raise ClusterError(f"Kubernetes does not know {foreign!r} in a cron expression; found {schedule.cron!r}")
+    if re.search(r"(?<!/)\b0*7\b", schedule.cron.split()[4]):
+        raise ClusterError(f"Kubernetes has days of the week from 0 to 6; found {schedule.cron!r}: write 0 for Sunday")
 
 
 def resource_name(asked: Asked, run: str, digest: str) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import hashlib
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,10 +16,18 @@ FOLDER = "/etc/raycluster/run"
 FILES, START = "files", "start.sh"
 # Of Kubernetes, for a whole ConfigMap; Base64 and names are counted too.
 _LARGEST = 1_000_000
+# Of the digest in its name.
+_DIGITS = 12
 
 
 def config_map(parcel: Parcel, script: str, metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a ConfigMap with a parcel's files and a script. It never changes: other files have another name.
+    """Return a ConfigMap with a parcel's files and a script. It never changes: other bytes have another name.
+
+    Parameters
+    ----------
+    metadata
+        Its own, but for the name: there, that which is put before the digest of all bytes. The parcel's digest would
+        not do, which leaves out what does not change results.
 
     Raises
     ------
@@ -37,8 +47,10 @@ def config_map(parcel: Parcel, script: str, metadata: Mapping[str, Any]) -> dict
             f"the run's {len(parcel.files)} files take {size:,} bytes, and a ConfigMap holds {_LARGEST:,}: keep what "
             "is large on S3, and name it there"
         )
-    found = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": dict(metadata), "immutable": True, "data": data}
-    return found | ({"binaryData": binary} if binary else {})
+    contents = {"data": data} | ({"binaryData": binary} if binary else {})
+    digest = hashlib.sha256(json.dumps(contents, sort_keys=True).encode()).hexdigest()[:_DIGITS]
+    named = {**metadata, "name": f"{metadata['name']}-{digest}"}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": named, "immutable": True, **contents}
 
 
 def volume(parcel: Parcel, name: str) -> dict[str, Any]:

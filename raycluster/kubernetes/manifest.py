@@ -29,9 +29,8 @@ def manifest(parcel: Parcel, asked: Asked) -> list[dict[str, Any]]:
     labels = {"app.kubernetes.io/managed-by": "raycluster", "raycluster/digest": digest}
     metadata = {"name": name, "namespace": asked.namespace, "labels": labels}
     noted = {**metadata, "annotations": {"raycluster/results": parcel.results}}
-    files = name if asked.schedule is None else f"{name}-{digest}"
-    job = rayjob(parcel, asked, files, noted)
-    first = config_map(parcel, start_script(parcel), {**metadata, "name": files})
+    first = config_map(parcel, start_script(parcel), metadata)
+    job = rayjob(parcel, asked, first["metadata"]["name"], noted)
     if asked.schedule is None:
         return [first, job]
     return [first, *scheduled(job, asked, asked.schedule, metadata)]

@@ -20,6 +20,7 @@ _SPILL = "/spill"
 _SPILLING = {"object-spilling-directory": _SPILL}
 _HEAD = {"cpu": "2", "memory": "8Gi"}
 _GPU = "nvidia.com/gpu"
+_NO_REPORTS = ("RAY_USAGE_STATS_ENABLED", "0")
 # KubeRay's names for the first containers, by which it finds them.
 _HEAD_NAME, _WORKER_NAME = "ray-head", "ray-worker"
 
@@ -78,7 +79,7 @@ def _cluster(parcel: Parcel, asked: Asked, files: str) -> dict[str, Any]:
         "headGroupSpec": {
             # No work on the head. KubeRay opens its dashboard to the pods' network, for whoever has the token.
             "rayStartParams": {"num-cpus": "0", "num-gpus": "0", **_SPILLING},
-            "template": _pod(asked, _container(_HEAD_NAME, asked, _HEAD), [volume(parcel, files)]),
+            "template": _pod(asked, _container(_HEAD_NAME, parcel, asked, _HEAD), [volume(parcel, files)]),
         },
         "workerGroupSpecs": [
             {
@@ -86,7 +87,7 @@ def _cluster(parcel: Parcel, asked: Asked, files: str) -> dict[str, Any]:
                 # A fixed number: Kueue admits no cluster that grows by itself.
                 **dict.fromkeys(("replicas", "minReplicas", "maxReplicas"), workers.pods),
                 "rayStartParams": dict(_SPILLING),
-                "template": _pod(asked, _container(_WORKER_NAME, asked, _worker_resources(asked)), []),
+                "template": _pod(asked, _container(_WORKER_NAME, parcel, asked, _worker_resources(asked)), []),
             }
         ],
     }
@@ -98,17 +99,14 @@ def _worker_resources(asked: Asked) -> dict[str, str]:
     return {"cpu": workers.cpus, "memory": workers.memory} | ({_GPU: str(each)} if each else {})
 
 
-def _container(name: str, asked: Asked, resources: Mapping[str, str]) -> dict[str, Any]:
+def _container(name: str, parcel: Parcel, asked: Asked, resources: Mapping[str, str]) -> dict[str, Any]:
     mounts = [{"name": "spill", "mountPath": _SPILL}]
     if name == _HEAD_NAME:
         mounts.append({"name": "run", "mountPath": FOLDER})
     found: dict[str, Any] = {
         "name": name,
         "image": asked.image,
-        "env": [
-            {"name": "EVALJOBS_LOG", "value": "json"},
-            {"name": "RAY_USAGE_STATS_ENABLED", "value": "0"},
-        ],
+        "env": [{"name": key, "value": value} for key, value in (*parcel.environment.items(), _NO_REPORTS)],
         # Equal, so that no pod is put out for memory that it was promised.
         "resources": {"requests": dict(resources), "limits": dict(resources)},
         "securityContext": {

@@ -126,12 +126,12 @@ class Crew:
 
     @property
     def lost(self) -> list[int]:
-        """Actors that have answered, and whose node is not alive any more, or is to be avoided, or has no room for them."""
+        """Actors that have answered, and whose node is not alive any more, is to be avoided, or has no room for it."""
         return [worker for worker, node in self.joined.items() if node not in self._alive - self._avoid] + self._surplus
 
     @property
     def _surplus(self) -> list[int]:
-        """Actors on new nodes, which had not been seen when they were started, beyond those that these have room for."""
+        """Actors beyond those that their nodes have room for: nodes that had not been seen when they were started."""
         on: dict[str, list[int]] = {}
         for worker, node in self.joined.items() if self._grows else ():
             on.setdefault(node, []).append(worker)

@@ -13,7 +13,7 @@ import ray
 from ray.exceptions import RayError
 from ray.experimental.internal_kv import _internal_kv_del, _internal_kv_put
 
-from raycluster.pool.marks import NAMESPACE
+from raycluster.pool.marks import NAMESPACE, process
 from raycluster.pool.work import Builder
 from raycluster.sensors.machine import MachineSensor
 from raycluster.sensors.nvml import NvmlSensor
@@ -60,7 +60,11 @@ class Gate:
 
     def task(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Return a function that waits before it begins."""
-        return functools.partial(_run, self, function)
+        return functools.partial(_run, self, "", function)
+
+    def part(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Return the same for tasks of the task that this is called in, which waits as long as they do."""
+        return functools.partial(_run, self, process(), function)
 
 
 def _build(gate: Gate, build: Builder) -> Callable[[Any, Any], Any]:
@@ -73,22 +77,21 @@ def _build(gate: Gate, build: Builder) -> Callable[[Any, Any], Any]:
     return handle
 
 
-def _run(gate: Gate, function: Callable[..., Any], *arguments: Any) -> Any:
-    _waiter(gate, gpu=False).wait()
+def _run(gate: Gate, parent: str, function: Callable[..., Any], *arguments: Any) -> Any:
+    _waiter(gate, parent, gpu=False).wait()
     return function(*arguments)
 
 
 # One for each process and not for each of its tasks: most of these need not look.
 @functools.lru_cache(maxsize=2)
-def _waiter(gate: Gate, *, gpu: bool) -> Waiter:
-    """Return what this process waits with: made when it is first asked for."""
+def _waiter(gate: Gate, parent: str = "", *, gpu: bool) -> Waiter:
+    """Return what this process waits with, and the one that waits for it: made when it is first asked for."""
     node, pid = str(ray.get_runtime_context().get_node_id()), os.getpid()
     rules = gate.rules
     own = Own(gate.driver.pid if gate.driver.node == node else None)
     watched = [Watched(sensor, limits) for sensor, limits in _sensors(rules, own, gpu=gpu)]
     every_s = rules.every_s * (1 + _SPREAD * (pid % _SLOTS) / _SLOTS)
-    where = f"{ray.util.get_node_ip_address()} ({node[:8]})"
-    return Waiter(watched, every_s, rules.margin, _Teller(f"{gate.prefix}{where}|{pid}|"))
+    return Waiter(watched, every_s, rules.margin, _Teller(f"{gate.prefix}{process()}|{parent}|"))
 
 
 class _Teller:

@@ -6,7 +6,7 @@ import dataclasses
 import os
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import Any
 
 import ray
@@ -50,6 +50,7 @@ class Guests:
         self._heard: set[str] = set()
         self._looked_at = time.monotonic()
         self._alone = True
+        self._done: dict[Hashable, int] = {}
         # Since when somebody waits, and nothing has come back.
         self._stuck_since: float | None = None
 
@@ -65,6 +66,11 @@ class Guests:
     def through(self) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         """What makes a function one that waits before it begins; picklable."""
         return self.gate.task if self.gate else as_it_is
+
+    @property
+    def part(self) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+        """The same for what a task has done by tasks of its own: called inside it."""
+        return self.gate.part if self.gate else as_it_is
 
     def news(self, answers: Callable[[], bool], machines: int, *, last: bool = False) -> Iterator[Waited]:
         """Yield what is new, now and then, or for the last time when all is over; if the head of the cluster answers.
@@ -88,14 +94,21 @@ class Guests:
         """Take in what was said since: a process says each thing under a key of its own, in place of the last."""
         keys = {key.decode() for key in _internal_kv_list(prefix, namespace=NAMESPACE)}
         for key in sorted(keys - self._heard, key=lambda key: int(key.rpartition("|")[2])):
-            where, name, _ = key.removeprefix(prefix).split("|")
+            name, _, _ = key.removeprefix(prefix).rpartition("|")
+            where = name.partition("#")[0]
             if data := _internal_kv_get(key, namespace=NAMESPACE):
-                self._pauses.take(f"{where}|{name}", where, Told.from_bytes(data), now)
+                self._pauses.take(name, where, Told.from_bytes(data), now)
         self._heard = keys
 
     def went_on(self) -> None:
         """Take in that something came back."""
         self._stuck_since = None
+
+    def advanced(self, tag: Hashable, done: int) -> None:
+        """Take in how far a task is, whose own tasks may wait in part."""
+        if self._done.get(tag) != done:
+            self._done[tag] = done
+            self.went_on()
 
     def check_patience(self, calls: Iterable[Call], marks: Marks) -> None:
         """Give up where all that runs has waited for longer than the patience allows.
@@ -117,8 +130,10 @@ class Guests:
             return
         calls = list(calls)
         actors = {call.worker for call in calls if isinstance(call, Processing)}
-        tasks = [call for call in calls if isinstance(call, Making | Running) and marks.any_started([call.mark])]
-        if len(self._pauses.waiting(now)) >= len(actors) + len(tasks):
+        tasks = marks.processes(call.mark for call in calls if isinstance(call, Making | Running))
+        # A process, or the one that waits for it.
+        waiting = {parent or own for own, _, parent in (n.partition("|") for n in self._pauses.waiting(now))}
+        if tasks <= waiting and len(waiting - tasks) >= len(actors):
             raise ClusterError(
                 f"all that runs has waited for {now - self._stuck_since:.0f} s, and the patience was {patience_s:g} s: "
                 f"{self._pauses.reasons(alone=self._alone)}"

@@ -5,10 +5,12 @@ Ray does not tell its driver, so it stands in the cluster's key-value store.
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import ray
 from ray.experimental.internal_kv import (
     _internal_kv_del,
     _internal_kv_exists,
@@ -17,6 +19,11 @@ from ray.experimental.internal_kv import (
 )
 
 NAMESPACE = "raycluster"
+
+
+def process() -> str:
+    """Return the name of this process: its machine, by address and the beginning of its node's id, and its id there."""
+    return f"{ray.util.get_node_ip_address()} ({ray.get_runtime_context().get_node_id()[:8]})#{os.getpid()}"
 
 
 class Teller:
@@ -46,6 +53,11 @@ class Marks:
         """Whether one of the tasks with these marks has started."""
         return any(_internal_kv_exists(mark, namespace=NAMESPACE) for mark in marks)
 
+    def processes(self, marks: Iterable[str]) -> set[str]:
+        """Return the processes of the tasks with these marks, of those that have started."""
+        found = (_internal_kv_get(mark, namespace=NAMESPACE) for mark in marks)
+        return {name.decode() for name in found if name is not None}
+
     def told(self, mark: str) -> tuple[int, int] | None:
         """Return what a teller with this mark said last: steps done, of so many; None before it says anything."""
         said = _internal_kv_get(mark, namespace=NAMESPACE)
@@ -61,7 +73,7 @@ class Marks:
 
 def marked(mark: str, function: Callable[..., Any], *arguments: Any) -> Any:
     """Run a function in a task, after its mark."""
-    _internal_kv_put(mark, b"", namespace=NAMESPACE)
+    _internal_kv_put(mark, process().encode(), namespace=NAMESPACE)
     return function(*arguments)
 
 

@@ -124,7 +124,7 @@ class Pool:
 
         It is handed to `submit` among the arguments, and called inside the task with the value that they share.
         """
-        return functools.partial(Fan, cpus=self._share, at_once=tasks, through=self._guests.through)
+        return functools.partial(Fan, cpus=self._share, at_once=tasks, through=self._guests.part)
 
     def teller(self, tag: Hashable) -> Teller:
         """Return what a plain task calls to say how far it is; it comes as TaskAdvanced(tag, done, of)."""
@@ -368,6 +368,7 @@ class Pool:
             return
         for tag in [call.tag for call in self._pending.values() if isinstance(call, Running)]:
             if tag in self._tellers and (told := self._marks.told(self._tellers[tag])):
+                self._guests.advanced(tag, told[0])
                 yield TaskAdvanced(tag, *told)
 
     # What does not come

@@ -8,6 +8,7 @@ import textwrap
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 from raycluster.access.addresses import parse_address
 from raycluster.errors import ClusterError
@@ -45,7 +46,14 @@ class Wanted:
     insecure: bool = False
 
 
-def add(book: Book, wanted: Wanted, find_program: Callable[[str], Program], now: float) -> Schedule:
+class Added(NamedTuple):
+    """A schedule that was added, and the parcel of its runs as it is now."""
+
+    schedule: Schedule
+    parcel: Parcel
+
+
+def add(book: Book, wanted: Wanted, find_program: Callable[[str], Program], now: float) -> Added:
     """Add a schedule, after all of it was checked.
 
     Raises
@@ -72,7 +80,7 @@ def add(book: Book, wanted: Wanted, find_program: Callable[[str], Program], now:
             f"there is a schedule {schedule.name!r} already; remove it first (`raycluster schedule rm "
             f"{schedule.name}`), or choose another name with --name"
         )
-    return schedule
+    return Added(schedule, parcel)
 
 
 def _refuse_unfinished(book: Book, name: str) -> None:
@@ -128,9 +136,19 @@ def _check_quota(book: Book, wanted: Wanted, _now: float) -> None:
             )
 
 
-def _check_address(_book: Book, wanted: Wanted, _now: float) -> None:
+def _check_address(book: Book, wanted: Wanted, _now: float) -> None:
     if wanted.address is not None:
         parse_address(wanted.address, insecure=wanted.insecure)
+    for other in book.snapshot().schedules.values():
+        if other.removed is None and other.address != wanted.address:
+            raise ClusterError(
+                f"found {_cluster(wanted.address)}, and the schedule {other.name!r} runs on {_cluster(other.address)}: "
+                "quotas count the slots of one cluster; name another state file (--state), for a scheduler of its own"
+            )
+
+
+def _cluster(address: str | None) -> str:
+    return "the default cluster (no --address)" if address is None else f"--address {address}"
 
 
 _CHECKS = (_check_cron, _check_timezone, _check_names, _check_team, _check_quota, _check_address)

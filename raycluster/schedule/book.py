@@ -103,7 +103,7 @@ class Book:
         """Make runs of due times; those that there are stay as they are."""
         rows = []
         for due in action.dues:
-            run = Run(action.schedule, due.time, Kind.DUE, State.WAITING, now)
+            run = Run(action.schedule, due.time, Kind.DUE, State.WAITING, now, self._database.identity)
             if due.skipped:
                 run = end(run, Outcome.SKIPPED, None, due.skipped, now)
             rows.append(_row(run))
@@ -174,7 +174,7 @@ class Book:
             due = int(now)
             while due % 60 == 0 or connection.execute(sa.select(tables.runs).where(_is_run(schedule, due))).first():
                 due += 1
-            run = Run(schedule, due, Kind.NOW, State.WAITING, now)
+            run = Run(schedule, due, Kind.NOW, State.WAITING, now, self._database.identity)
             connection.execute(sa.insert(tables.runs).values(_row(run)))
             return run
 
@@ -206,7 +206,7 @@ def _write_end(connection: sa.Connection, run: Run) -> None:
     schedule = connection.execute(sa.select(table).where(table.c.name == run.schedule)).one()
     if run.outcome is Outcome.PASSED and run.results is not None:
         connection.execute(sa.update(table).where(table.c.name == run.schedule).values(baseline=run.results))
-    if schedule.webhook is not None and run.outcome is not Outcome.SKIPPED:
+    if schedule.webhook is not None and not run.reported:
         message = Message(run.schedule, run.due, schedule.webhook)
         connection.execute(
             insert(tables.messages).values(**dataclasses.asdict(message), outcome="").on_conflict_do_nothing()

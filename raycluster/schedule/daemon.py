@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 
-import sqlalchemy as sa
-
-from raycluster.errors import ClusterError
 from raycluster.schedule.book import Book, StaleError
 from raycluster.schedule.deciding.actions import Action, Enqueue, Halt, Judge, Launch, Report, Send, Write
 from raycluster.schedule.deciding.plan import plan
-from raycluster.schedule.hands import Hands, Outside
-from raycluster.schedule.records import Run, Snapshot, State
+from raycluster.schedule.hands import Hands, Outside, words
+from raycluster.schedule.records import Run, Snapshot, State, due_text
 
 _Key = tuple[str, int]
 # What is done beside the loop, since it may take long: packing and uploading, reading results, a slow receiver.
@@ -32,10 +28,23 @@ class Daemon:
     ----------
     executor
         For what may take long; None: everything is done in its turn.
+    launcher
+        For packing and uploading, which may take hours, so that judging and telling need not wait for it; None: as the
+        rest.
     """
 
-    def __init__(self, book: Book, hands: Hands, outside: Outside, executor: Executor | None = None) -> None:
+    def __init__(
+        self,
+        book: Book,
+        hands: Hands,
+        outside: Outside,
+        executor: Executor | None = None,
+        launcher: Executor | None = None,
+    ) -> None:
         self._book, self._hands, self._outside, self._executor = book, hands, outside, executor
+        self._launcher = launcher or executor
+        # What went wrong with each run the last time: said once.
+        self._wrong: dict[_Key, str] = {}
         self._busy: dict[_Key, Future[bool]] = {}
         self._looked: float | None = None
         self._wake = threading.Event()
@@ -51,13 +60,11 @@ class Daemon:
         rewound = self._looked is None or now < self._looked
         self._looked = now
         changed = False
-        for action in plan(snapshot, observed, now, rewound=rewound):
+        waits = self._hands.waits(snapshot, observed, now)
+        for action in plan(snapshot, observed, now, waits=waits, rewound=rewound):
             key = _key(action)
             if key is None or key not in busy:
-                with contextlib.suppress(
-                    StaleError
-                ):  # somebody else was faster; the next look shows what is to be done
-                    changed |= self._do(action, key, snapshot, now)
+                changed |= self._do(action, snapshot, now)
         return changed
 
     def run(self, poll_s: float) -> None:
@@ -67,9 +74,9 @@ class Daemon:
             self._wake.clear()
             try:
                 wait_s = 0 if self.step() else poll_s
-            except (ClusterError, OSError, sa.exc.SQLAlchemyError) as error:
+            except Exception as error:  # whatever it is, other runs wait for the scheduler
                 wait_s = min(_LONGEST_WAIT_S, max(poll_s, 2 * wait_s))
-                self._outside.say(f"{_words(error)}; nothing is lost, trying again in {wait_s:g} s")
+                self._outside.say(f"{words(error)}; nothing is lost, trying again in {wait_s:g} s")
             self._wait(wait_s)
 
     def _wait(self, seconds: float) -> None:
@@ -85,20 +92,24 @@ class Daemon:
         self._busy = {key: future for key, future in self._busy.items() if not future.done()}
         return set(self._busy)
 
-    def _do(self, action: Action, key: _Key | None, snapshot: Snapshot, now: float) -> bool:
+    def _do(self, action: Action, snapshot: Snapshot, now: float) -> bool:
         match action:
             case Enqueue():
                 self._book.enqueue(action, now)
                 return True
             case Write(before, after):
-                self._book.write(action)
+                try:
+                    self._book.write(action)
+                except StaleError:  # somebody else was faster; the next look shows what is to be done
+                    return False
                 self._say(before, after)
                 return True
             case _:
-                act = self._act(action, snapshot)
-                if self._executor is None or key is None or not isinstance(action, _SLOW):
-                    return act()
-                self._busy[key] = self._executor.submit(self._guarded, act)
+                act, key = self._act(action, snapshot), _key_of(action)
+                executor = self._launcher if isinstance(action, Launch) else self._executor
+                if executor is None or not isinstance(action, _SLOW):
+                    return self._guarded(act, key)
+                self._busy[key] = executor.submit(self._guarded, act, key)
                 return False
 
     def _act(self, action: Launch | Halt | Judge | Report | Send, snapshot: Snapshot) -> Callable[[], bool]:
@@ -109,15 +120,23 @@ class Daemon:
         run = action.run
         return lambda: act[type(action)](run, snapshot.schedules[run.schedule])
 
-    def _guarded(self, act: Callable[[], bool]) -> bool:
-        """Act in a thread of its own; whatever goes wrong is said, and decided anew at the next look."""
+    def _guarded(self, act: Callable[[], bool], key: _Key) -> bool:
+        """Act, in a thread of its own perhaps; whatever goes wrong is said, and decided anew at the next look.
+
+        So nothing that concerns one run keeps the others waiting. Where the state file cannot be written, all wait.
+        """
         changed = False
         try:
             changed = act()
         except StaleError:
             pass
         except Exception as error:
-            self._outside.say(f"{_words(error)}; trying again")
+            wrong = words(error)
+            if self._wrong.get(key) != wrong:
+                self._outside.say(f"{key[0]} {due_text(key[1])}: {wrong}; trying again")
+            self._wrong[key] = wrong
+        else:
+            self._wrong.pop(key, None)
         if changed:
             self._wake.set()
         return changed
@@ -135,14 +154,9 @@ def _key(action: Action) -> _Key | None:
             return None
         case Write(before):
             return before.key
-        case Send(message):
-            return message.schedule, message.due
         case _:
-            return action.run.key
+            return _key_of(action)
 
 
-def _words(error: Exception) -> str:
-    """Return what an error says, without statements and values of the database."""
-    if isinstance(error, sa.exc.SQLAlchemyError):
-        return f"the state file: {getattr(error, 'orig', None) or type(error).__name__}"
-    return str(error)
+def _key_of(action: Launch | Halt | Judge | Report | Send) -> _Key:
+    return (action.message.schedule, action.message.due) if isinstance(action, Send) else action.run.key

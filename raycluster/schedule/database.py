@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,10 +13,12 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from raycluster.errors import ClusterError
-from raycluster.schedule.tables import APPLICATION, VERSION, metadata
+from raycluster.schedule.tables import APPLICATION, VERSION, identity, metadata
 
 _BUSY_S = 30
 _WRITES = "writes"
+# Where SQLite's header has whose file it is: https://www.sqlite.org/fileformat.html#the_database_header
+_APPLICATION_AT = 68
 
 
 class Database:
@@ -25,16 +28,19 @@ class Database:
     ----------
     path
         Where it is. The file and those that SQLite lays beside it are readable by their owner alone.
+    identity
+        Its random name, made with it: two state files may have schedules of one name on one cluster.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         _make_private(path)
-        self._engine = sa.create_engine(f"sqlite:///{path}", connect_args={"timeout": _BUSY_S}, hide_parameters=True)
+        url = sa.URL.create("sqlite", database=str(path))
+        self._engine = sa.create_engine(url, connect_args={"timeout": _BUSY_S}, hide_parameters=True)
         sa.event.listen(self._engine, "connect", _prepare)
         sa.event.listen(self._engine, "begin", _begin)
         try:
-            self._set_up()
+            self.identity = self._set_up()
         except sa.exc.DatabaseError as error:
             self.close()
             raise ClusterError(f"cannot use the state file {path}: {error.orig}") from None
@@ -58,14 +64,15 @@ class Database:
         """Close it; nothing is lost where nobody does."""
         self._engine.dispose()
 
-    def _set_up(self) -> None:
-        """Make the tables of a new file; refuse one that is another's, or of another version."""
+    def _set_up(self) -> str:
+        """Make the tables of a new file; refuse one that is another's, or of another version; return its identity."""
         with self.writing() as connection:
             application = connection.exec_driver_sql("PRAGMA application_id").scalar_one()
             version = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
             tables = connection.exec_driver_sql("SELECT count(*) FROM sqlite_master").scalar_one()
             if not tables and not version:
                 metadata.create_all(connection)
+                connection.execute(sa.insert(identity).values(name=secrets.token_hex(3)))
                 connection.exec_driver_sql(f"PRAGMA application_id = {APPLICATION}")
                 connection.exec_driver_sql(f"PRAGMA user_version = {VERSION}")
             elif application != APPLICATION:
@@ -75,12 +82,19 @@ class Database:
                     f"the state file {self.path} has version {version}; this raycluster reads version {VERSION}. Use "
                     "the release that wrote it, or name another file with --state; nothing was changed"
                 )
+            return str(connection.execute(sa.select(identity.c.name)).scalar_one())
 
 
 def _make_private(path: Path) -> None:
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            # One that was there may have been left open to others. What is not ours is left as it is.
+            if os.pread(file, 4, _APPLICATION_AT) in {b"", APPLICATION.to_bytes(4)}:
+                os.fchmod(file, 0o600)
+        finally:
+            os.close(file)
     except OSError as error:
         raise ClusterError(f"cannot use the state file {path}: {error.strerror}; name another with --state") from None
 

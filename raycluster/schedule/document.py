@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from raycluster.schedule.records import Attempt, Message, Run, Schedule, time_text
+from raycluster.schedule.records import Attempt, Run, Schedule, time_text
 
 SCHEMA_VERSION = 1
 
@@ -14,7 +14,7 @@ def document(schedule: Schedule, run: Run, attempts: Sequence[Attempt]) -> dict[
     """Return all that is known of a run, without secrets: the same whenever it is asked for."""
     return {
         "schema_version": SCHEMA_VERSION,
-        "event_id": Message(*run.key, "").event_id,
+        "event_id": f"{run.id}-ended",  # equal for every try, so that receivers can drop doubles
         "text": summary(run),
         "schedule": run.schedule,
         "due": time_text(run.due),
@@ -49,7 +49,7 @@ def why(run: Run) -> str:
 
 def _attempt(run: Run, attempt: Attempt) -> dict[str, Any]:
     return {
-        "job": f"{run.job_id.rpartition('-')[0]}-{attempt.number}",
+        "job": f"{run.id}-{attempt.number}",
         "begun": time_text(attempt.begun),
         "started": _maybe(attempt.started),
         "ended": _maybe(attempt.ended),

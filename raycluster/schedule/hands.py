@@ -6,8 +6,10 @@ Each act may be done twice, or end in the middle: what it does is found again by
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Set
+from collections.abc import Callable, Mapping, Set
 from pathlib import Path
+
+import sqlalchemy as sa
 
 from raycluster.errors import ClusterError, DeniedError, ForgottenError, UnreachableError
 from raycluster.jobs.job import Job, JobServer, Submission
@@ -15,10 +17,10 @@ from raycluster.jobs.submissions import ATTEMPT, submission
 from raycluster.program import Parcel, Program
 from raycluster.schedule.book import Book
 from raycluster.schedule.deciding.actions import Write
-from raycluster.schedule.deciding.ending import NOTHING, WRONG, clip, died, judged, rest_s, unjudged
+from raycluster.schedule.deciding.ending import NOTHING, WRONG, clip, died, judged, overdue, rest_s, unjudged
 from raycluster.schedule.document import document, summary
 from raycluster.schedule.places import report_path, write_json
-from raycluster.schedule.records import Attempt, Message, Run, Schedule, Snapshot, State, due_text, time_text
+from raycluster.schedule.records import ORIGIN, Attempt, Message, Run, Schedule, Snapshot, State, due_text, time_text
 from raycluster.schedule.webhook import post
 
 _ACTIVE = {State.STARTING, State.RUNNING, State.STOPPING}
@@ -36,6 +38,8 @@ class Outside:
         Returns the job server of a schedule's cluster, or raises ClusterError.
     find_program
         Returns an installed program by its name, or raises ClusterError.
+    waits_for
+        Says what the work of a schedule's job waits for, by the job's id: empty where it does not, or nobody knows.
     clock
         Returns Unix seconds.
     say
@@ -44,6 +48,7 @@ class Outside:
 
     connect: Callable[[Schedule], JobServer]
     find_program: Callable[[str], Program]
+    waits_for: Callable[[Schedule, str], str]
     clock: Callable[[], float]
     say: Callable[[str], None]
 
@@ -74,12 +79,24 @@ class Hands:
                 continue
             try:
                 found[run.job_id] = self._outside.connect(schedule).find(run.job_id)
-            except ClusterError as error:
-                silent[schedule.address] = str(error)
+            except Exception as error:  # whatever is wrong with one cluster, the others are looked at
+                silent[schedule.address] = words(error)
         for address, why in silent.items():
             if address not in self._silent:
                 self._outside.say(f"cannot see the jobs of {address or 'the cluster'}; nothing is concluded: {why}")
         self._silent = set(silent)
+        return found
+
+    def waits(self, snapshot: Snapshot, observed: Mapping[str, Job | None], now: float) -> dict[str, str]:
+        """Return what the work of jobs waits for, of those that have run for too long: it is their reason."""
+        found: dict[str, str] = {}
+        for run in snapshot.runs:
+            job, schedule = observed.get(run.job_id), snapshot.schedules[run.schedule]
+            if job is not None and job.status == "running" and not run.cause and overdue(run, schedule, now):
+                try:
+                    found[run.job_id] = self._outside.waits_for(schedule, run.job_id)
+                except Exception as error:  # no reason to let it run on
+                    self._outside.say(f"{run.job_id}: it is not known what it waits for: {words(error)}")
         return found
 
     # Jobs
@@ -89,6 +106,8 @@ class Hands:
         try:
             program = self._outside.find_program(schedule.program)
             parcel = self._pack(program, run, schedule)
+        except UnreachableError as error:
+            return self._not_now(run, error)
         except ClusterError as error:
             return self._lost(run, schedule, WRONG, f"it cannot be prepared: {error}")
         # Before it is submitted: whoever finds the job after a death must know where its results will be.
@@ -98,6 +117,8 @@ class Hands:
             self._book.remember_webhook(schedule.name, parcel.webhook)
         try:
             program.upload(parcel, self._outside.say)
+        except UnreachableError as error:
+            return self._not_now(prepared, error)
         except ClusterError as error:
             return self._lost(prepared, schedule, NOTHING, f"its files could not be brought to their place: {error}")
         return self._submit(prepared, schedule, parcel)
@@ -107,11 +128,13 @@ class Hands:
             job = self._outside.connect(schedule).submit(_submission(run, schedule, parcel))
         except (UnreachableError, DeniedError, ForgottenError) as error:
             self._outside.say(f"{run.job_id}: not submitted yet: {error}")
-            return False
+            return False  # the next look shows whether it was taken
         except ClusterError as error:
             return self._lost(run, schedule, NOTHING, f"the cluster did not take its job: {error}")
+        if job.metadata.get(ORIGIN) != run.origin:
+            return True  # somebody else's; the next look concludes from it
         began = run.started or job.started or self._outside.clock()
-        self._book.write(Write(run, dataclasses.replace(run, state=State.RUNNING, started=began)))
+        self._book.write(Write(run, dataclasses.replace(run, state=State.RUNNING, started=began, reason="")))
         self._outside.say(f"{run.job_id}: submitted")
         return True
 
@@ -121,11 +144,18 @@ class Hands:
                 Path(schedule.config), overrides=schedule.overrides, shared=schedule.shared, slots=schedule.gpus
             )
             # Each attempt has a folder of its own: what one that was killed has left there is in nobody's way.
-            return parcel.placed(f"{due_text(run.due)}-{run.attempt}")
+            return parcel.placed(run.folder)
         except ClusterError:
             raise
         except Exception as error:  # whatever a program raises is this run's misfortune, not the scheduler's
-            raise ClusterError(f"{type(error).__name__}: {error}") from error
+            raise ClusterError(words(error)) from error
+
+    def _not_now(self, run: Run, error: UnreachableError) -> bool:
+        """Let a run rest that needs what does not answer now: an outage is no failure of its own."""
+        why, then = f"not prepared yet: {error}", self._outside.clock() + rest_s(1)
+        self._book.write(Write(run, dataclasses.replace(run, not_before=then, reason=clip(why))))
+        self._outside.say(f"{run.job_id}: {why}")
+        return False
 
     def _lost(self, run: Run, schedule: Schedule, exit_code: int, why: str) -> bool:
         """Write down an attempt that never became a job."""
@@ -152,8 +182,7 @@ class Hands:
             verdict = program.judge(run.results or "", schedule.baseline, run.gates)
             after = judged(run, verdict, schedule.baseline, self._outside.clock())
         except Exception as error:  # as in packing
-            why = str(error) if isinstance(error, ClusterError) else f"{type(error).__name__}: {error}"
-            after = unjudged(run, why, schedule.baseline, self._outside.clock())
+            after = unjudged(run, words(error), schedule.baseline, self._outside.clock())
         self._book.write(Write(run, after))
         return True
 
@@ -184,12 +213,20 @@ class Hands:
         return False
 
 
+def words(error: Exception) -> str:
+    """Return what an error says to people; of one that nobody expected its class, too. No SQL."""
+    if isinstance(error, sa.exc.SQLAlchemyError):
+        return f"the state file: {getattr(error, 'orig', None) or type(error).__name__}"
+    return str(error) if isinstance(error, ClusterError | OSError) else f"{type(error).__name__}: {error}"
+
+
 def _submission(run: Run, schedule: Schedule, parcel: Parcel) -> Submission:
     return submission(
         parcel,
         run.job_id,
         {
             ATTEMPT: str(run.attempt),
+            ORIGIN: run.origin,
             "raycluster.schedule": schedule.name,
             "raycluster.due": time_text(run.due),
             "raycluster.team": schedule.team,

@@ -16,6 +16,8 @@ from raycluster.errors import ClusterError
 from raycluster.schedule.records import Run, due_text
 
 _NAME = "schedules.sqlite3"
+# Whoever looks whether a scheduler runs holds its lock for a moment.
+_LOOK_S = 1.0
 
 
 def default_state() -> Path:
@@ -38,7 +40,7 @@ def hold(state: Path) -> FileLock:
     """
     lock = lock_of(state)
     try:
-        lock.acquire(blocking=False)
+        lock.acquire(timeout=_LOOK_S)
     except Timeout:
         raise ClusterError(
             f"a scheduler runs already on {state}; one is enough for all schedules of a state file"

@@ -9,6 +9,8 @@ import enum
 # The team of schedules that name none; and the quota of all teams together.
 NO_TEAM = "default"
 EVERYBODY = "all"
+# Key of a job's metadata: the identity of the state file whose job it is.
+ORIGIN = "raycluster.origin"
 
 
 class CatchUp(enum.StrEnum):
@@ -122,6 +124,8 @@ class Run:
 
     Attributes
     ----------
+    origin
+        The identity of its state file: others may have a schedule of the same name, due at the same time.
     attempt
         Number of the last job that was submitted, or is to be; 0 before the first.
     failures, preemptions
@@ -147,6 +151,7 @@ class Run:
     kind: Kind
     state: State
     queued: float
+    origin: str
     attempt: int = 0
     failures: int = 0
     preemptions: int = 0
@@ -171,9 +176,19 @@ class Run:
         return self.schedule, self.due
 
     @property
+    def id(self) -> str:
+        """What it is called where runs of other state files are, too."""
+        return f"{self.schedule}-{due_text(self.due)}-{self.origin}"
+
+    @property
     def job_id(self) -> str:
         """The id of the job of its last attempt; follows from the run, so that it is found again after any death."""
-        return f"{self.schedule}-{due_text(self.due)}-{self.attempt}"
+        return f"{self.id}-{self.attempt}"
+
+    @property
+    def folder(self) -> str:
+        """The name of the folder for the results of its last attempt, of which nobody else has the like."""
+        return f"{due_text(self.due)}-{self.origin}-{self.attempt}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -200,11 +215,6 @@ class Message:
     webhook: str
     tries: int = 0
     next_try: float = 0
-
-    @property
-    def event_id(self) -> str:
-        """Equal for every try, so that receivers can drop doubles."""
-        return f"{self.schedule}-{due_text(self.due)}-ended"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,6 +10,9 @@ APPLICATION = 0x72634A53
 
 metadata = sa.MetaData()
 
+# Of the file itself, in one row: the random name that tells its runs from those of other state files.
+identity = sa.Table("identity", metadata, sa.Column("name", sa.Text, nullable=False))
+
 schedules = sa.Table(
     "schedules",
     metadata,
@@ -46,6 +49,7 @@ runs = sa.Table(
     sa.Column("kind", sa.Text, nullable=False),
     sa.Column("state", sa.Text, nullable=False),
     sa.Column("queued", sa.Float, nullable=False),
+    sa.Column("origin", sa.Text, nullable=False),
     sa.Column("attempt", sa.Integer, nullable=False),
     sa.Column("failures", sa.Integer, nullable=False),
     sa.Column("preemptions", sa.Integer, nullable=False),

@@ -73,6 +73,14 @@ def _url(webhook: str) -> str:
         url = os.environ.get(name, "")
         if not url:
             raise ClusterError(f"the webhook is {webhook}, and the scheduler's environment has no {name}; set it there")
-    if urllib.parse.urlsplit(url).scheme not in {"http", "https"} or not urllib.parse.urlsplit(url).hostname:
+    if not _is_url(url):
         raise ClusterError("the webhook is no URL; expected https://... or http://...")
     return url
+
+
+def _is_url(text: str) -> bool:
+    try:
+        parts = urllib.parse.urlsplit(text)
+    except ValueError:  # such as half an IPv6 address
+        return False
+    return parts.scheme in {"http", "https"} and bool(parts.hostname)

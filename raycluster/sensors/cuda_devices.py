@@ -19,6 +19,36 @@ class Found(NamedTuple):
     card: Any
 
 
+class Card(NamedTuple):
+    """A GPU of the machine that answers."""
+
+    uuid: str
+    name: str
+    handle: Any
+
+
+def cards(nvml: Any) -> list[Card | None]:
+    """Return the GPUs of the machine by their numbers; None for one that does not answer, such as one off its bus.
+
+    Raises
+    ------
+    LookupError
+        If the driver does not say how many there are.
+    """
+    try:
+        return [_card(nvml, number) for number in range(nvml.nvmlDeviceGetCount())]
+    except nvml.NVMLError as error:
+        raise LookupError(f"the driver does not say how many GPUs there are ({error})") from None
+
+
+def _card(nvml: Any, number: int) -> Card | None:
+    try:
+        handle = nvml.nvmlDeviceGetHandleByIndex(number)
+        return Card(nvml.nvmlDeviceGetUUID(handle), nvml.nvmlDeviceGetName(handle), handle)
+    except nvml.NVMLError:
+        return None
+
+
 def find(nvml: Any, visible: str | None) -> Found:
     """Return the first of the devices that CUDA shows.
 
@@ -48,26 +78,28 @@ def find(nvml: Any, visible: str | None) -> Found:
 
 
 def _by_index(nvml: Any, index: int) -> Found:
-    cards = [nvml.nvmlDeviceGetHandleByIndex(n) for n in range(nvml.nvmlDeviceGetCount())]
+    found = cards(nvml)
     # CUDA counts the fastest first, the driver by the bus: the same where all are alike.
-    if os.environ.get(_ORDER) != "PCI_BUS_ID" and len({nvml.nvmlDeviceGetName(card) for card in cards}) > 1:
+    if os.environ.get(_ORDER) != "PCI_BUS_ID" and len({card.name for card in found if card}) > 1:
         raise LookupError(
             f"the GPUs here are of several kinds, so it is not certain which one CUDA counts as {index}; set "
             f"{_ORDER}=PCI_BUS_ID where Ray is started"
         )
-    if index >= len(cards):
-        raise LookupError(f"there is no GPU {index} among the {len(cards)} of the machine")
-    return Found(f"GPU {index}", cards[index], cards[index])
+    if index >= len(found):
+        raise LookupError(f"there is no GPU {index} among the {len(found)} of the machine")
+    card = found[index]
+    if card is None:
+        raise LookupError(f"GPU {index} does not answer the driver")
+    return Found(f"GPU {index}", card.handle, card.handle)
 
 
 def _by_uuid(nvml: Any, start: str) -> Found:
     """Return the card whose UUID begins so: CUDA takes a beginning that is one card's alone."""
-    cards = [nvml.nvmlDeviceGetHandleByIndex(n) for n in range(nvml.nvmlDeviceGetCount())]
-    found = [(n, card) for n, card in enumerate(cards) if nvml.nvmlDeviceGetUUID(card).startswith(start)]
+    found = [(n, card) for n, card in enumerate(cards(nvml)) if card and card.uuid.startswith(start)]
     if len(found) != 1:
         raise LookupError(f"{len(found)} GPUs of the machine have a UUID that begins with {start}")
     number, card = found[0]
-    return Found(f"GPU {number}", card, card)
+    return Found(f"GPU {number}", card.handle, card.handle)
 
 
 def _instance(nvml: Any, uuid: str) -> Found:

@@ -13,7 +13,9 @@ from raycluster.sensors.readings import Kind, Limits, Quantity, Readings
 
 # Shorter, and a moment is taken for the whole.
 _LEAST_S = 0.5
-# Of looks that somebody is busy: own processes that come and go meanwhile can spoil so many of them in a row.
+# Longer, and own processes may have come and gone between the looks.
+_MOST_S = 30.0
+# Where own processes end at every look, the last one counts.
 _LOOKS = 4
 # Names that Linux drivers give to the sensors of processors; those of boards and disks are others.
 _CHIPS = ("coretemp", "k10temp", "zenpower", "cpu_thermal", "cpu-thermal", "soc_thermal", "x86_pkg_temp")
@@ -31,8 +33,8 @@ class _Times(NamedTuple):
 class MachineSensor:
     """Reads what others do to the machine: what the cluster's own processes use counts as free.
 
-    A utilisation is the mean since the last look, and of half a second at the first. What an own process did that has
-    ended meanwhile is nowhere to be read: then it is the mean of half a second in which none ended.
+    A utilisation is the mean since the last look, and of half a second at the first. So it is where the last look is
+    long ago, or an own process has ended since: what that one did is nowhere to be read any more.
 
     Parameters
     ----------
@@ -61,13 +63,16 @@ class MachineSensor:
         )
 
     def _utilisation(self) -> float:
-        time.sleep(max(0.0, _LEAST_S - (time.monotonic() - self._last.at)))
-        before, now = self._last, self._times()
-        self._last = now
-        # What began meanwhile has done all its work meanwhile; of what has ended meanwhile the rest is not known.
-        own = sum(seconds - before.own.get(process, 0.0) for process, seconds in now.own.items())
-        others = now.busy - before.busy - own
-        return min(100.0, max(0.0, 100 * others / max(now.total - before.total, 1e-9)))
+        if time.monotonic() - self._last.at > _MOST_S:
+            self._last = self._times()
+        percent = 0.0
+        for _ in range(_LOOKS):
+            time.sleep(max(0.0, _LEAST_S - (time.monotonic() - self._last.at)))
+            before, self._last = self._last, self._times()
+            percent = _of_others(before, self._last)
+            if before.own.keys() <= self._last.own.keys():
+                break
+        return percent
 
     def _times(self) -> _Times:
         own = {}
@@ -82,6 +87,12 @@ class MachineSensor:
 
     def _memory_mb(self) -> float:
         return (psutil.virtual_memory().available + self._own.memory_bytes()) / 2**20
+
+
+def _of_others(before: _Times, now: _Times) -> float:
+    """Return the percent of the time between two looks that others took; what began meanwhile did all in it."""
+    own = sum(seconds - before.own.get(process, 0.0) for process, seconds in now.own.items())
+    return min(100.0, max(0.0, 100 * (now.busy - before.busy - own) / max(now.total - before.total, 1e-9)))
 
 
 def _temperature() -> float | None:

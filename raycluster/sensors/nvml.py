@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from raycluster.sensors.cuda_devices import find
+from raycluster.sensors.cuda_devices import cards, find
 from raycluster.sensors.own import Own
 from raycluster.sensors.readings import Kind, Quantity, Readings
 
@@ -107,12 +107,12 @@ class NvmlSensor:
 
 
 def uuids() -> list[str]:
-    """Return the names of all GPUs that the driver knows; none where there is no driver."""
+    """Return the names of all GPUs that the driver knows, of one that is lost its number; none without a driver."""
     try:
         nvml = _library()
+        return [str(number) if card is None else card.uuid for number, card in enumerate(cards(nvml))]
     except (OSError, ImportError, LookupError):
         return []
-    return [nvml.nvmlDeviceGetUUID(nvml.nvmlDeviceGetHandleByIndex(n)) for n in range(nvml.nvmlDeviceGetCount())]
 
 
 def _library() -> Any:

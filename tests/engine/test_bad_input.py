@@ -5,15 +5,19 @@ from __future__ import annotations
 import dataclasses
 import os
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
-from onnx import helper
+from onnx import TensorProto, helper
 
+from evaljobs.config import load
 from evaljobs.errors import ExitCode, RunFailedError, UsageError
+from evaljobs.progress import Quiet
 from evaljobs.report.text.remarks import remarks
+from evaljobs.run import Options, run
 
 Settle = Callable[[dict[str, Any]], dict[str, Any]]
 
@@ -166,6 +170,38 @@ def test_label_with_one_image_is_counted(bench: Any) -> None:
     bench.run()
     assert bench.results()["sets"][0]["n_single_labels"] == 1
     assert bench.evaluation("a")["result"]["n_samples"] == 31
+
+
+class Counted(Quiet):
+    """Adds up what progress is told."""
+
+    def __init__(self) -> None:
+        self.totals: dict[str, int] = {}
+        self.done: Counter[str] = Counter()
+
+    def start(self, stage: str, total: int) -> None:
+        self.totals[stage] = total
+
+    def advance(self, stage: str, steps: int = 1) -> None:
+        self.done[stage] += steps
+
+
+def test_progress_ends_whatever_is_lost(bench: Any) -> None:
+    """A model that fails at work leaves embeddings and an evaluation that nobody will do: no step is left."""
+    bench.images().model("good")
+    bench.image(label=0, number=1).write_bytes(b"no image")
+    # An index beyond the end, which only the numbers tell.
+    beyond = [
+        helper.make_node("Cast", ["y"], ["i"], to=TensorProto.INT64),
+        helper.make_node("Gather", ["i", "i"], ["j"]),
+    ]
+    bench.model("lost", extra=[*beyond, helper.make_node("Cast", ["j"], ["z"], to=TensorProto.FLOAT)], output="z")
+    path, counted = bench.write(), Counted()
+    assert run(load(path), path, counted, Options()).exit_code == ExitCode.SOME_FAILED
+    assert bench.model_entry("lost")["status"] == "failed"
+    assert counted.totals == dict(counted.done)
+    assert counted.totals["evaluations"] == 2
+    assert counted.totals["embedding"] == 2 * 30
 
 
 def test_bad_models_are_refused_by_name_and_the_others_go_on(bench: Any) -> None:

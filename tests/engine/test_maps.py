@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,13 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from evaljobs.config import load
 from evaljobs.engine import thumbnails
+from evaljobs.engine.prepare import prepare
 from evaljobs.images import reading
 from evaljobs.images.thumbnail import thumbnail
+from evaljobs.models.options import Runtime
+from evaljobs.progress import Quiet
 from evaljobs.remote import objects
 from evaljobs.schemas import THUMBNAILS
 from tests.image_containers import write_parquet, write_tar
@@ -131,6 +136,37 @@ def test_no_more_than_the_limit(bench: Any, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(thumbnails.thumbnails_of, "__defaults__", (5,))
     bench.run()
     assert len(pictures(bench.out)) == 5
+
+
+def test_progress_of_several_sources_never_passes_its_total(bench: Any) -> None:
+    """Pictures of one set after the other: the bar ends where it says, and is not beyond it on the way."""
+    bench.images(labels=3, each=4).model("a")
+    shutil.copytree(bench.folder / "images", bench.folder / "more")
+    for number, path in enumerate(sorted((bench.folder / "more").rglob("*.png"))):
+        Image.fromarray(bench.pixels(number, 77)).save(path)
+    del bench.config["images"]
+    bench.config["sets"] = {name: {"images": {"folder": name}} for name in ("images", "more")}
+    bench.config["jobs"] = [{"name": name, "set": name} for name in ("images", "more")]
+    told: list[tuple[int, int]] = []
+
+    class Listening(Quiet):
+        total = done = 0
+
+        def start(self, stage: str, total: int) -> None:
+            del stage
+            self.total = total
+
+        def advance(self, stage: str, steps: int = 1) -> None:
+            del stage
+            self.done += steps
+            told.append((self.done, self.total))
+
+    path = bench.write()
+    prepared = prepare(load(path), path, Quiet(), Runtime())
+    made = thumbnails.thumbnails_of(prepared, prepared.images.to_pylist(), Listening())
+    assert len(made) == 24
+    assert all(done <= total for done, total in told)
+    assert told[-1] == (24, 24)
 
 
 @pytest.mark.parametrize("where", ["tar", "parquet", "s3"])

@@ -102,7 +102,7 @@ def test_device_of_a_cluster_that_grows_is_said_by_the_user() -> None:
     assert device.choose_device("cuda", idle) == device.choose_device("cuda", busy) == device.Device("cuda")
     assert device.choose_device("cpu", idle) == device.choose_device("cpu", busy) == device.Device("cpu")
     assert device.choose_device("auto", busy).name == "cuda"
-    with pytest.raises(UsageError, match="set `cluster.device: cuda`, or `cpu`"):
+    with pytest.raises(UsageError, match=r"set `cluster\.device: cuda`, or `cpu`"):
         device.choose_device("auto", idle)
 
 

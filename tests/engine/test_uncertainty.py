@@ -6,6 +6,7 @@ import shutil
 from typing import Any
 
 import numpy as np
+import onnx
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -107,6 +108,21 @@ def test_nothing_is_computed_twice(two: Bench) -> None:
     two.run(overwrite=True)
     again = two.results()
     assert [e["result"] for e in again["evaluations"]] == [e["result"] for e in first["evaluations"]]
+
+
+def test_dropout_that_drops_nothing_fails_in_its_job_alone(two: Bench) -> None:
+    """Live by its mode, and of ratio 0: found when it is loaded; the other jobs have their results."""
+    path = two.folder / "models" / "live.onnx"
+    model = onnx.load(path)
+    for tensor in model.graph.initializer:
+        if tensor.name in {"r0", "r1"}:
+            tensor.CopyFrom(onnx.numpy_helper.from_array(np.array(0.0, np.float32), tensor.name))
+    onnx.save(model, path)
+    two.config["jobs"] = two.config["jobs"][1:]
+    two.run()
+    refused = found(two, "dropout", "live")
+    assert (refused["status"], refused["error"]["kind"]) == ("failed", "no_dropout")
+    assert found(two, "classes", "live")["status"] == "ok"
 
 
 def test_a_run_of_models_without_dropout_has_no_result(two: Bench) -> None:

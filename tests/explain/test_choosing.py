@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from evaljobs.errors import InputError
+from evaljobs.errors import InputError, NonFiniteError
 from evaljobs.explain.choosing import (
     Classes,
     How,
@@ -68,6 +68,16 @@ def test_prototype_is_the_mean_of_the_others() -> None:
     assert found.notes == ["1 images have no other one of their label, and are not explained"]
     with pytest.raises(InputError, match="no label has two images"):
         prototypes(Images(IMAGES.digests[:2], ["x", "y"], ROWS[:2]), How())
+
+
+@pytest.mark.parametrize("wrong", [0.0, np.nan, np.inf])
+def test_no_prototype_of_what_has_no_direction(wrong: float) -> None:
+    """A row that is all zero or not finite is named, not averaged into maps of nothing."""
+    rows = ROWS.copy()
+    rows[3] = wrong
+    with pytest.raises(NonFiniteError, match="1 of 6 embeddings are not finite, or all zero") as caught:
+        prototypes(IMAGES._replace(rows=rows), How())
+    assert caught.value.rows == (3,)
 
 
 def test_least_certain_and_most_wrong() -> None:

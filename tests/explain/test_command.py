@@ -57,6 +57,12 @@ def test_wrong_options(
     assert not list(networks.folder.glob("*.png"))
 
 
+def test_what_scores_are_can_be_said(networks: Networks, command: Command) -> None:
+    """It is held against the numbers."""
+    model, image = networks.write(), networks.image("red", red=(1, 1))
+    command("explain", model, image, "--scores-are", "probabilities").refused("found probabilities from")
+
+
 def test_a_layer_that_is_not_there(networks: Networks, command: Command, tmp_path: Path) -> None:
     """The layers that can be named are."""
     out = tmp_path / "looks.png"

@@ -12,7 +12,7 @@ from onnx import helper
 
 from evaljobs.errors import ModelError
 from evaljobs.explain.halved import Halved, find_layer
-from evaljobs.models.grid import Grid, grid_of
+from evaljobs.models.grid import Grid, grid_of, has_one_stride
 from evaljobs.models.options import Runtime
 from evaljobs.models.session import Session
 from tests.explain.conftest import CHANNELS, HEAD, PLACES, SIDE, Networks
@@ -129,6 +129,78 @@ TOKEN_WEIGHTS = {
 }
 
 
+def dropped(networks: Networks, name: str | None = None, shuffled: int | None = None) -> Halved:
+    """Cut a network whose last map goes through dropout that is live."""
+    nodes = [
+        node("Dropout", ["features", "ratio", "live"], ["dropped"]),
+        node("GlobalAveragePool", ["dropped"], ["average"]),
+        *POOLED,
+    ]
+    path = networks.write(nodes, ratio=np.array(0.5, np.float32), live=np.array(True))
+    model = networks.model(path)
+    return Halved(model, "embedding", find_layer(model, "embedding", name), shuffled)
+
+
+@pytest.mark.parametrize("shuffled", [None, 1])
+@pytest.mark.parametrize("name", [None, "conv", "dropped"])
+def test_dropout_that_is_live_is_silent(networks: Networks, name: str | None, shuffled: int | None) -> None:
+    """A model with live dropout is explained as it runs, without: the same numbers each time; dropout is no layer."""
+    halved = dropped(networks, name, shuffled)
+    assert halved.layer.tensor == (name or "features")
+    first = halved.rows(noise(2))
+    assert (first == halved.rows(noise(2))).all()
+    if shuffled is None:
+        np.testing.assert_array_equal(first, Session(halved.model, Runtime()).run(noise(2))["embedding"])
+
+
+HEADS = [
+    node("AveragePool", ["features"], ["quarter"], kernel_shape=[2, 2], strides=[2, 2]),
+    node("Reshape", ["quarter", "token_shape"], ["flat"]),
+    node("Transpose", ["flat"], ["places"], perm=[0, 2, 1]),
+    node("MatMul", ["places", "widen"], ["mixed"]),
+    node("Reshape", ["mixed", "to_heads"], ["split"]),
+    node("Transpose", ["split"], ["values"], perm=[0, 2, 1, 3]),
+    node("Transpose", ["split"], ["keys"], perm=[0, 2, 3, 1]),
+    node("MatMul", ["values", "keys"], ["products"]),
+    node("Softmax", ["products"], ["attention"], axis=-1),
+    node("MatMul", ["attention", "values"], ["attended"]),
+    node("Transpose", ["attended"], ["by token"], perm=[0, 2, 1, 3]),
+    node("Reshape", ["by token", "from_heads"], ["joined"]),
+    node("ReduceMean", ["joined"], ["average"], axes=[1], keepdims=0),
+    node("MatMul", ["average", "out"], ["logits"]),
+]
+
+
+@pytest.mark.parametrize("heads", [4, 2])
+def test_heads_of_an_attention_are_no_places(networks: Networks, heads: int) -> None:
+    """Where no shortcut passes an attention by, its tensors of four axes are not taken for maps."""
+    rng = np.random.default_rng(5)
+    weights = {
+        "token_shape": TOKEN_WEIGHTS["token_shape"],
+        "widen": rng.normal(size=(CHANNELS, 32)).astype(np.float32),
+        "to_heads": np.array([0, 16, heads, 32 // heads], np.int64),
+        "from_heads": np.array([0, 16, 32], np.int64),
+        "out": rng.normal(size=(32, 4)).astype(np.float32),
+    }
+    layer = check_halves(networks, HEADS, **weights).layer
+    assert (layer.tensor, layer.form, layer.channels, layer.height, layer.width) == ("mixed", "tokens", 32, 4, 4)
+    model = networks.model(networks.folder / "models" / "model.onnx")
+    for name in ("by token", "attended"):
+        with pytest.raises(ModelError, match="in the proportions of the image, 32 x 32"):
+            find_layer(model, "embedding", name)
+
+
+def test_places_of_a_convolution_may_have_any_proportions(networks: Networks) -> None:
+    """Networks that read lines shrink one axis alone."""
+    nodes = [
+        node("MaxPool", ["features"], ["tall"], kernel_shape=[1, 4], strides=[1, 4]),
+        node("GlobalAveragePool", ["tall"], ["average"]),
+        *POOLED,
+    ]
+    layer = check_halves(networks, nodes).layer
+    assert (layer.tensor, layer.height, layer.width) == ("tall", 8, 2)
+
+
 def test_class_token_alone_is_no_place(networks: Networks) -> None:
     """Behind the last attention only the class token counts: the layer before it is taken, whose places still do."""
     layer = check_halves(networks, TOKENS, **TOKEN_WEIGHTS).layer
@@ -204,6 +276,23 @@ def test_external_weights(networks: Networks) -> None:
 def test_grid_of_tokens(tokens: int, image: tuple[int, int], expected: Grid | None) -> None:
     """Tokens are places where their number is that of a grid with the image's proportions."""
     assert grid_of(tokens, image) == expected
+
+
+@pytest.mark.parametrize(
+    ("grid", "image", "expected"),
+    [
+        ((7, 7), (224, 224), True),
+        ((4, 2), (100, 60), True),
+        ((6, 3), (100, 60), True),
+        ((7, 12), (225, 383), True),
+        ((4, 8), (32, 32), False),
+        ((16, 4), (32, 32), False),
+        ((7, 7), (224, 300), False),
+    ],
+)
+def test_grid_of_one_stride(grid: tuple[int, int], image: tuple[int, int], expected: bool) -> None:
+    """A grid that nothing else says is one has the image's proportions, but for rounding."""
+    assert has_one_stride(*grid, image) is expected
 
 
 def test_head_weights_are_used() -> None:

@@ -8,17 +8,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from onnx import helper
 from scipy.stats import spearmanr
 
-from evaljobs.errors import ModelError, UsageError
+from evaljobs.errors import InputError, ModelError, ModelErrorKind, UsageError
 from evaljobs.explain.ablation import Cam, ablation_cam
 from evaljobs.explain.faithful import Check, faithfulness, ordered, rank_correlation
 from evaljobs.explain.halved import Halved, find_layer
 from evaljobs.explain.onnx_files import Towards, explain_onnx
 from evaljobs.explain.resizing import smoothly
 from evaljobs.explain.targets import ClassScore, Similarity, Target
-from tests.explain.conftest import BIAS, CLASSES, HEAD, PLACES, SIDE, Networks, features, picture
+from tests.explain.conftest import BIAS, CHANNELS, CLASSES, HEAD, PLACES, SIDE, Networks, features, picture
 
+node = helper.make_node
 RED, GREEN = ClassScore(0), ClassScore(1)
 # Red at rows 1 and 2, green at rows 5 and 6.
 BOTH = picture(red=(1, 1), green=(5, 4))
@@ -191,6 +193,49 @@ def test_any_onnx_file_is_explained(networks: Networks) -> None:
     (alike,) = explain_onnx(path, [image], Towards(like=other))
     assert np.unravel_index(alike.values.argmax(), alike.values.shape) == (5, 4)
     assert alike.pixels.shape == (32, 32, 3)
+
+
+def softmax(networks: Networks) -> Path:
+    """Write the network with a softmax made of parts, which nobody sees that it is one."""
+    nodes = [
+        node("GlobalAveragePool", ["features"], ["average"]),
+        node("Flatten", ["average"], ["pooled"]),
+        node("Gemm", ["pooled", "head", "bias"], ["raw"]),
+        node("Exp", ["raw"], ["powers"]),
+        node("ReduceSum", ["powers", "last"], ["sum"]),
+        node("Div", ["powers", "sum"], ["logits"]),
+    ]
+    return networks.write(nodes, last=np.array([1], np.int64))
+
+
+def test_probabilities_are_not_taken_for_logits(networks: Networks) -> None:
+    """A guess that the numbers contradict is refused, with the word that helps; what is told is held against them."""
+    path, image = softmax(networks), networks.image("red", red=(1, 1))
+    with pytest.raises(InputError, match="logits or probabilities, and what is explained depends on it; say `scores_"):
+        explain_onnx(path, [image])
+    (found,) = explain_onnx(path, [image], settings={"scores_are": "probabilities"})
+    (logits,) = explain_onnx(networks.write(name="logits.onnx"), [image])
+    assert found.score == pytest.approx(logits.score, rel=1e-5)
+    with pytest.raises(InputError, match="found probabilities from"):
+        explain_onnx(networks.folder / "models" / "logits.onnx", [image], settings={"scores_are": "probabilities"})
+
+
+@pytest.mark.parametrize(
+    ("image", "expected"),
+    [(picture(red=(1, 1), green=(5, 4), blue=(1, 5)), "without some of the channels"), (picture(), "output for an im")],
+)
+def test_not_finite_is_said_of_what_it_is(networks: Networks, image: NDArray[np.uint8], expected: str) -> None:
+    """Of an image as it is, or of one whose layer lost channels: the two have different causes."""
+    nodes = [
+        node("GlobalAveragePool", ["features"], ["average"]),
+        node("Flatten", ["average"], ["pooled"]),
+        node("MatMul", ["pooled", "first"], ["some"]),
+        node("Reciprocal", ["some"], ["logits"]),
+    ]
+    cut = halved(networks, nodes=nodes, first=np.eye(CHANNELS, 4, dtype=np.float32))
+    with pytest.raises(ModelError, match=expected) as caught:
+        ablation_cam(cut, image, RED)
+    assert caught.value.kind is ModelErrorKind.FAILED
 
 
 def test_what_cannot_be_explained(networks: Networks, tmp_path: Path) -> None:

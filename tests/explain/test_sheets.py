@@ -106,6 +106,10 @@ def test_maps_that_say_nothing_are_named(tmp_path: Path) -> None:
     alike = {"rank_correlation": 0.9, "n_maps": 4}
     (finding,) = section_of(result(shuffled_weights=alike), tmp_path).findings
     assert "the same network with shuffled weights gives nearly the same maps (rank correlation 0.90)" in finding.text
+    (finding,) = section_of(result(shuffled_weights={"rank_correlation": None, "n_maps": 0}), tmp_path).findings
+    assert finding.level is Level.WARNING
+    assert "whether its maps show what was learned is not known" in finding.text
+    assert section_of(result(shuffled_weights=None), tmp_path).findings == []
     empty, note = section_of(result(n_empty=2, notes=["only 4"]), tmp_path).findings[::-1]
     assert "2 of 4 maps are empty" in empty.text
     assert note.text == "m: only 4"

@@ -1,13 +1,15 @@
-"""Actors that do not come up: which of their deaths count. On a real Ray of two CPUs."""
+"""Actors that do not come up: which deaths count, and how many a cluster that grows is asked for. On a real Ray."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
+from typing import Any
 
 import pytest
 from ray.exceptions import ActorUnavailableError, OutOfMemoryError, RayActorError
 
 from raycluster.errors import ClusterError
+from raycluster.pool import crew as crew_module
 from raycluster.pool.crew import Crew
 from raycluster.pool.work import Actors
 
@@ -48,3 +50,109 @@ def test_actors_that_die_by_themselves_are_given_up(crew: Crew, error: RayActorE
     """Three of them in a row, also where Ray ends them for their memory: with none left that is the end."""
     with pytest.raises(ClusterError, match=f"no actor comes up, 3 died at once: {error}"):
         fail_starts(crew, error, 4)
+
+
+HEAD, GPU_NODE = {"CPU": 0.0}, {"CPU": 8.0, "GPU": 1.0}
+
+
+class Growing:
+    """A cluster that starts nodes by itself, as its nodes are listed; actors on GPUs, which never come up here.
+
+    Parameters
+    ----------
+    count
+        Of the actors that are asked for.
+    """
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, count: int | None = None) -> None:
+        self._nodes = [{"NodeID": "head", "Alive": True, "Resources": HEAD}]
+        monkeypatch.setattr(crew_module, "may_grow", lambda: True)
+        monkeypatch.setattr(crew_module.ray, "nodes", lambda: list(self._nodes))
+        self.crew = Crew(Actors(lambda: lambda *_: None, count=count, cpus=1, gpus=1))
+        self.barred: dict[int, set[str]] = {}
+        start = self.crew._start
+
+        def noted(barred: Set[str]) -> tuple[int, Any]:
+            worker, ready = start(barred)
+            self.barred[worker] = set(barred)
+            return worker, ready
+
+        monkeypatch.setattr(self.crew, "_start", noted)
+
+    def come(self, *names: str) -> None:
+        """Have nodes join."""
+        self._nodes += [{"NodeID": name, "Alive": True, "Resources": GPU_NODE} for name in names]
+        self.crew._looked_at = -1e9
+        assert self.crew.look(lambda: True)
+
+    def pending(self, cells: int) -> list[int]:
+        """Fill up, and return the actors that have not come up."""
+        list(self.crew.fill(cells))
+        return [worker for worker in self.crew._handles if worker not in self.crew.joined]
+
+
+@pytest.fixture
+def growing(monkeypatch: pytest.MonkeyPatch) -> Iterator[Growing]:
+    """A head alone."""
+    cluster = Growing(monkeypatch)
+    yield cluster
+    cluster.crew.end_all()
+
+
+def test_cluster_that_grows_is_asked_for_as_many_machines_again(growing: Growing) -> None:
+    """From none to one, two, four, as long as there is work for them: nobody says how many machines there may be."""
+    crew = growing.crew
+    assert growing.pending(100) == [0]
+    growing.come("a")
+    assert crew.came_up(0, "a")
+    assert growing.pending(100) == [1]
+    # It is to wait for a new machine, and not in the half of the CPUs that is kept for tasks.
+    assert growing.barred[1] == {"head", "a"}
+    assert growing.pending(100) == [1]
+    growing.come("b")
+    assert crew.came_up(1, "b")
+    assert len(growing.pending(100)) == 2
+    assert crew.count == 2
+    assert crew.note is None
+    assert growing.pending(3) == []
+
+
+def test_lost_actor_is_replaced_where_there_is_room(growing: Growing) -> None:
+    """Those that wait for new machines do not count: the one that takes its place may be where it was."""
+    crew = growing.crew
+    growing.come("a")
+    growing.pending(100)
+    assert crew.came_up(0, "a")
+    assert growing.pending(100) == [1]
+    crew.end(0)
+    assert growing.pending(100) == [1, 2]
+    assert growing.barred[2] == {"head"}
+    # Where it makes room for tasks, nothing takes that room.
+    crew.make_room()
+    assert growing.pending(100) == [1]
+
+
+def test_machine_holds_no_more_actors_than_it_has_room_for(growing: Growing) -> None:
+    """Ray would put more where tasks are to be; one that comes up before its node was seen goes at the next look."""
+    crew = growing.crew
+    growing.come("a", "b")
+    growing.pending(100)
+    assert crew.came_up(0, "a")
+    assert not crew.came_up(1, "a")
+    assert sorted(crew.joined) == [0]
+    first, second, *_ = growing.pending(100)
+    assert crew.came_up(first, "c")
+    assert crew.came_up(second, "c")
+    growing.come("c")
+    assert crew.lost == [second]
+
+
+def test_workers_that_are_asked_for_are_all_asked_for_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three machines come side by side; fewer where there is less to do."""
+    cluster = Growing(monkeypatch, count=3)
+    assert len(cluster.pending(100)) == 3
+    cluster.come("a")
+    assert cluster.crew.came_up(0, "a")
+    assert len(cluster.pending(100)) == 2
+    assert len(cluster.pending(4)) == 1
+    cluster.crew.end_all()

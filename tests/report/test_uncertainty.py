@@ -104,6 +104,16 @@ def test_section_ranks_models_by_foreign_images(run: Any, tmp_path: Path) -> Non
     assert {"splits", "foreign", "measures"} == {table.name for table in section.models["good"].tables}
 
 
+def test_models_that_leave_out_other_images_are_not_compared(run: Any, tmp_path: Path) -> None:
+    """As many images are not the same images: of other labels that were left out no difference is certain."""
+    results, tables = run
+    for entry, labels in zip(results["evaluations"], ("one", "two"), strict=False):
+        entry["result"]["excluded"] = {"n_samples": 5, "n_labels": 1, "digest": labels}
+    (section,) = sections(results, tables, tmp_path)
+    assert section.headline.best == "good"
+    assert section.headline.verdict is Verdict.UNKNOWN
+
+
 def test_pictures_are_drawn_and_the_same_again(run: Any, tmp_path: Path) -> None:
     """Distributions, risk and coverage, ROC; the same bytes each time."""
     results, tables = run

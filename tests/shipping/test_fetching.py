@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -92,6 +93,37 @@ def test_what_others_put_there_stays(results: str, out: Path, monkeypatch: pytes
     kept = {name for name in ("notes.txt", "samples.arrow") if name in found}
     assert {name: data for name, data in found.items() if name not in kept and not name.startswith(".")} == NEW
     assert found.get("notes.txt") == (b"mine" if exchange else None)
+
+
+@pytest.mark.parametrize("name", [".notes", ".git/HEAD", "tables/.mine", "tables/.evaljobs.lock/x", "mine/", "link"])
+def test_what_is_hidden_or_empty_stays_too(results: str, out: Path, name: str) -> None:
+    """A name with a dot in front is somebody's as others are; so are folders with nothing in them, and links."""
+    path = out / name
+    if name.endswith("/"):
+        path.mkdir()
+    elif name == "link":
+        path.symlink_to("nowhere")
+    else:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"mine")
+    fetch(results, out, quiet)
+    assert os.path.lexists(path)
+    assert files(out).items() >= NEW.items()
+    assert not (out / "summary").exists()
+
+
+@pytest.mark.parametrize("name", ["../../evil", "a/../../evil", "/evil", "a//evil", "./evil"])
+def test_names_that_lead_elsewhere_are_refused(
+    results: str, out: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever may write to a bucket cannot write to this machine: nothing is written, here or elsewhere."""
+    before = files(out.parent)
+    found = objects.find(results)
+    evil = found[0]._replace(uri=f"{results}/{name}")
+    monkeypatch.setattr(objects, "find", lambda _: [*found, evil])
+    with pytest.raises(ClusterError, match="no name of results; nothing was changed"):
+        PROGRAM.fetch(results, out, quiet)
+    assert files(out.parent) == before
 
 
 def break_download(monkeypatch: pytest.MonkeyPatch, results: str) -> None:

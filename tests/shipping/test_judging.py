@@ -67,13 +67,30 @@ def test_other_models_are_compared_by_the_best_of_each(tmp_path: Path) -> None:
     assert "monday (A), tuesday (B)" in found.text
 
 
-@pytest.mark.parametrize("missing", ["results", "baseline"])
-def test_results_that_are_gone_are_an_error_and_no_verdict(tmp_path: Path, missing: str) -> None:
+def test_results_that_are_gone_are_an_error_and_no_verdict(tmp_path: Path) -> None:
     """Nothing passes because nothing could be read."""
-    places = {"results": written(tmp_path, "a", net=0.9), "baseline": written(tmp_path, "b", net=0.9)}
-    places[missing] = str(tmp_path / "nowhere")
     with pytest.raises(ClusterError, match="nowhere"):
-        judge(places["results"], places["baseline"], [RELATIVE])
+        judge(str(tmp_path / "nowhere"), written(tmp_path, "b", net=0.9), [RELATIVE])
+
+
+def test_baseline_that_cannot_be_read_is_an_error_and_no_verdict(tmp_path: Path) -> None:
+    """It may be readable again in a while."""
+    baseline = written(tmp_path, "a", net=0.9)
+    (tmp_path / "a" / "results.json").write_text("{", encoding="utf-8")
+    with pytest.raises(ClusterError, match="it is no JSON"):
+        judge(written(tmp_path, "b", net=0.9), baseline, [RELATIVE])
+
+
+def test_baseline_that_is_gone_fails_what_speaks_of_it(tmp_path: Path) -> None:
+    """Else a schedule whose baseline was deleted would never be judged again; other gates are."""
+    after, gone = written(tmp_path, "b", net=0.9), str(tmp_path / "nowhere")
+    found = judge(after, gone, [RELATIVE, ABSOLUTE])
+    assert found.passed is False
+    assert [line.split(":")[0] for line in found.text.splitlines()] == ["passed", "failed"]
+    assert "the last good run is gone from" in found.text
+    assert "raycluster schedule accept" in found.text
+    assert judge(after, gone, [ABSOLUTE]).passed is True
+    assert judge(after, gone, ["tpr@1e-4 >= 0.99"]).passed is False
 
 
 def test_other_images_cannot_be_compared(tmp_path: Path) -> None:

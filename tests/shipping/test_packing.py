@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import hashlib
 import re
 import tarfile
 from collections.abc import Callable
@@ -17,7 +18,7 @@ import pytest
 from onnx.external_data_helper import convert_model_to_external_data
 
 from evaljobs.config import load
-from evaljobs.errors import UsageError
+from evaljobs.errors import RemoteError, UsageError
 from evaljobs.images.listing import list_images
 from evaljobs.images.looking import look
 from evaljobs.models.files import find_models
@@ -26,7 +27,7 @@ from evaljobs.remote import is_remote
 from evaljobs.shipping.packing import pack
 from evaljobs.shipping.program import PROGRAM
 from evaljobs.shipping.sending import send
-from raycluster.errors import ClusterError
+from raycluster.errors import ClusterError, UnreachableError
 from raycluster.program import Parcel
 from tests.engine.conftest import Bench
 
@@ -169,6 +170,23 @@ def test_models_keep_names_tags_lines_and_bytes(local: Bench, change: Callable[[
     assert all(is_remote(str(found.file)) for found in find_models(load(there).models, there.parent))
 
 
+def test_model_of_several_files_is_sent_as_it_was_packed(local: Bench) -> None:
+    """Each file has a digest of its own: one that changes after packing is not sent under the name of another."""
+    external(local)
+    uploads = {one.path.name: one for one in pack(local.write()).uploads if one.path is not None}
+    for name in ("big.onnx", "big.bin"):
+        path = uploads[name].path
+        assert path is not None
+        assert uploads[name].digest == hashlib.sha256(path.read_bytes()).hexdigest()
+    weights = local.folder / "models" / "weights" / "big.bin"
+    data = bytearray(weights.read_bytes())
+    data[0] ^= 1
+    parcel = pack(local.write())
+    weights.write_bytes(data)
+    with pytest.raises(RemoteError, match=r"big\.bin has changed"):
+        send(parcel.uploads, quiet)
+
+
 def test_pairs_travel_in_the_working_folder(local: Bench, tmp_path: Path) -> None:
     """A list of pairs is a local file on the cluster too."""
     (local.folder / "pairs.csv").write_text("id_a,id_b\nlabel0/000.png,label0/001.png\n")
@@ -209,10 +227,11 @@ def test_digest_is_that_of_what_is_computed(local: Bench) -> None:
         lambda: (local.folder / "images" / "label3").rename(local.folder / "images" / "label9"),
         lambda: local.model("two", 3),
         lambda: local.config.update(fpr=["0.5"]),
+        lambda: local.config.update(report=True),  # what is there has a page, or has none
     ):
         change()
         seen.add(pack(local.write()).digest)
-    assert len(seen) == 5
+    assert len(seen) == 6
 
 
 @pytest.mark.parametrize("name", ["../../x", "a b\n", "名前", "..", "-" * 50])
@@ -276,6 +295,22 @@ def test_missing_configuration_is_a_mistake_of_the_users(tmp_path: Path) -> None
     """It is said in one sentence, as `evaljobs run` says it."""
     with pytest.raises(ClusterError, match="no configuration file"):
         PROGRAM.pack(tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize("what", ["images", "models", "uploads"])
+def test_s3_that_does_not_answer_is_no_mistake(local: Bench, what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A scheduler waits for it, and fails no run by it."""
+    changes: dict[str, dict[str, Any]] = {
+        "images": {"images": {"folder": "s3://bucket/images"}},
+        "models": {"models": ["s3://bucket/models/one.onnx"]},
+        "uploads": {},
+    }
+    local.config.update(changes[what])
+    parcel = PROGRAM.pack(local.write()) if what == "uploads" else None
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("EVALJOBS_S3_PATIENCE_S", "0.1")
+    with pytest.raises(UnreachableError, match=r"127\.0\.0\.1:9"):
+        PROGRAM.pack(local.write()) if parcel is None else PROGRAM.upload(parcel, quiet)
 
 
 def test_results_of_another_configuration_are_refused_early(local: Bench) -> None:

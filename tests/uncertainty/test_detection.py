@@ -79,3 +79,18 @@ def test_curve_has_the_corners_of_the_roc() -> None:
     known = {t: (round(f * 3000), round(p * 3000)) for t, f, p in zip(at, fpr, tpr, strict=True)}
     assert [known[t] for t in thresholds] == list(zip(false, true, strict=True))
     assert (false[-1], true[-1]) == (3000, 3000)
+
+
+@settings(max_examples=200, deadline=None)
+@given(positive=_values, negative=_values)
+def test_lines_between_the_kept_points_are_the_roc(positive: list[int], negative: list[int]) -> None:
+    """Where values tie, too: a straight line from each kept point to the next goes through every point of the curve."""
+    values = np.array([*positive, *negative], float)
+    blocks = tally(order(values), np.arange(len(values)) < len(positive))
+    _, false, true = roc_points(blocks, 1000)
+    ends = (np.append(0, false), np.append(0, true))
+    for block in range(len(blocks.value)):
+        fp, tp = (int(side[: block + 1].sum()) for side in (blocks.negative, blocks.positive))
+        after = int(np.argmax((ends[0] >= fp) & (ends[1] >= tp)))
+        (a, c), (b, d) = ((int(side[max(after - 1, 0)]), int(side[after])) for side in ends)
+        assert (d - b) * (fp - a) == (tp - b) * (c - a), "the three points lie on a line"

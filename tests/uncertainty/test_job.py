@@ -185,6 +185,46 @@ def test_distances_to_a_reference(rows: dict[str, Rows]) -> None:
         carried_out(job(foreign="other", reference="train", neighbours=700), {**rows, "reference": reference})
 
 
+def test_what_a_view_makes_of_an_image_is_no_neighbour_of_it(rows: dict[str, Rows]) -> None:
+    """The clean set is the reference: neither an image nor its noisy self finds it, and noise is no certainty."""
+    clean = rows["set"]
+    close = clean.outputs["embedding"] + np.float32(1e-3)
+    noisy = Rows(
+        side("noisy", 500, 0.0).digests,
+        clean.labels,
+        {"embedding": close},
+        clean.ids,
+        model=FACTS,
+        changed=np.ones(500, bool),
+        files=clean.digests,
+    )
+    one = job(corrupted="noisy", reference="main", neighbours=3)
+    outcome = carried_out(one, {"set": clean, "corrupted 1": noisy, "reference": clean})
+    images = outcome.tables["images"].to_pylist()
+    of = [[i["distance"] for i in images if i["role"] == role] for role in ("set", "corrupted 1")]
+    # Others than itself: as far as from the image itself, and not next to nothing.
+    expected = evaljobs.neighbour_distances(close, clean.outputs["embedding"], 3, same=True).distance
+    assert of[1] == expected.tolist()
+    assert np.mean(of[1]) == pytest.approx(np.mean(of[0]), rel=0.05)
+
+
+def test_sets_without_intervals_are_named(rows: dict[str, Rows]) -> None:
+    """Too few images for the groups: it is said why a set has no interval though the others have one."""
+    few = side("few", 30, 0.0)
+    result = carried_out(
+        job(foreign=["other", "train"]), {"set": rows["set"], "foreign 1": rows["foreign 1"], "foreign 2": few}
+    ).result
+    why = "it has fewer than 40 different images, two for each of the 20 groups"
+    assert result["notes"] == [f"no interval for the set 'foreign 2': {why}"]
+    of_sets = result["measures"]["entropy"]["sets"]
+    assert [of_sets[role]["detection"]["auroc_ci"] is None for role in ("foreign 1", "foreign 2")] == [False, True]
+    alone = carried_out(job(foreign="other"), {"set": few, "foreign 1": rows["foreign 1"]}).result
+    assert alone["notes"] == [f"no interval for the set 'set': {why}"]
+    assert (
+        carried_out(job(foreign="other", groups=0), {"set": few, "foreign 1": rows["foreign 1"]}).result["notes"] == []
+    )
+
+
 def test_labels_that_are_no_classes(rows: dict[str, Rows]) -> None:
     """Refused, left out, or not asked for; those of foreign images never count."""
     base = rows["set"]
@@ -195,6 +235,11 @@ def test_labels_that_are_no_classes(rows: dict[str, Rows]) -> None:
     left = carried_out(job(foreign="other", missing="exclude"), rows).result
     assert left["n_samples"] == 499
     assert any("1 image(s) are left out" in note for note in left["notes"])
+    assert (left["excluded"]["n_samples"], left["excluded"]["n_labels"]) == (1, 1)
+    other = Rows(base.digests, ["lion", *base.labels[1:]], base.outputs, base.ids, model=FACTS)
+    lions = carried_out(job(foreign="other", missing="exclude"), {**rows, "set": other}).result
+    assert lions["n_samples"] == 499
+    assert lions["excluded"]["digest"] != left["excluded"]["digest"]
     ignored = carried_out(job(foreign="other", missing="ignore"), rows).result
     assert ignored["n_samples"] == 500
     assert ignored["measures"]["entropy"]["sets"]["set"]["coverage"] is None
@@ -244,6 +289,8 @@ def test_guess_that_the_scores_contradict_is_refused(rows: dict[str, Rows]) -> N
         ({"neighbours": 5}, "`neighbours` changes nothing without `reference`"),
         ({"seed": 5}, "`seed` changes nothing without `passes`"),
         ({"threshold": "0.1", "share": "0.1"}, "found `share` beside `threshold`"),
+        ({"threshold": "nan"}, "finite number"),
+        ({"threshold": "inf"}, "finite number"),
         ({"measure": "variance"}, "no measure 'variance' here; expected one of entropy, doubt"),
         ({"foreign": "main"}, "'main' is `foreign` and `set`"),
         ({"foreign": "noisy", "corrupted": "noisy"}, "'noisy' is `foreign` and `corrupted`"),

@@ -9,6 +9,7 @@ from scipy.stats import entropy
 
 from evaljobs.classification.measure import Scale
 from evaljobs.errors import InputError, NonFiniteError, UsageError
+from evaljobs.uncertainty.assessment import UncertainImages, assess_uncertainty
 from evaljobs.uncertainty.measures import ABOUT, OF_PASSES, Measure
 from evaljobs.uncertainty.measuring import dropout_uncertainty, softmax_entropy
 from evaljobs.uncertainty.neighbours import Searching, neighbour_distances, prepare
@@ -138,3 +139,30 @@ def test_bad_input_is_named() -> None:
 def test_every_measure_is_explained() -> None:
     """Nobody has to guess what a number in a report is."""
     assert set(ABOUT) == set(Measure)
+
+
+def test_passes_that_are_no_probabilities_are_refused() -> None:
+    """Logits that are called probabilities would get an entropy below 0, or nan; no image has no uncertainty."""
+    with pytest.raises(InputError, match=r"found probabilities from .*; expected 0 to 1"):
+        dropout_uncertainty(logits(3, 4, 5), scores_are="probabilities")
+    halves = softmax(logits(3, 4, 5), axis=2)
+    halves[1] /= 2
+    with pytest.raises(InputError, match="the probabilities of 4 of 4 images do not add up to 1"):
+        dropout_uncertainty(halves, scores_are="probabilities")
+    with pytest.raises(InputError, match="over n images, at least one"):
+        dropout_uncertainty(np.ones((3, 0, 5)), scores_are="logits")
+
+
+@pytest.mark.parametrize("threshold", [float("nan"), float("inf"), float("-inf")])
+def test_threshold_that_is_no_number_is_refused(threshold: float) -> None:
+    """It would call nobody unsure, or break the results."""
+    with pytest.raises(InputError, match="expected a finite number"):
+        assess_uncertainty(UncertainImages([0.1, 0.2]), threshold=threshold)
+
+
+def test_share_of_numpy_is_a_share() -> None:
+    """Numbers that come out of an array are taken as they are meant."""
+    values = np.arange(40) / 40
+    plain, other = (assess_uncertainty(UncertainImages(values), share=s) for s in (0.1, np.float64(0.1)))
+    assert other.threshold == plain.threshold
+    assert plain.known.split.n_unsure == 4

@@ -15,8 +15,9 @@ from evaljobs import config
 from evaljobs.classification.measure import Scale
 from evaljobs.errors import ModelError, ModelErrorKind
 from evaljobs.models import key
-from evaljobs.models.dropout_graph import feed_masks
+from evaljobs.models.dropout_graph import Drop, feed_masks
 from evaljobs.models.dropout_masks import Masks
+from evaljobs.models.dropout_run import place_of
 from evaljobs.models.model import Model, Passes
 from evaljobs.models.options import Runtime
 from evaljobs.models.passes import with_passes
@@ -142,6 +143,37 @@ def test_without_live_dropout_a_model_is_refused(tmp_path: Path, classifier: Cla
     assert other.lacks["passes"].kind is ModelErrorKind.NO_DROPOUT
     assert "none of its 2 Dropout node(s) is in training mode" in other.lacks["passes"].message
     assert "evaljobs export --keep-dropout" in other.lacks["passes"].message
+
+
+@pytest.mark.parametrize("what", ["ratio", "aside"])
+def test_live_dropout_that_drops_nothing_of_the_scores_is_refused(
+    tmp_path: Path, classifier: Classifier, what: str
+) -> None:
+    """Of ratio 0, or beside the way to the scores: every pass would be the same, and this is what it is called."""
+    path = classifier.write(tmp_path / "m.onnx")
+    model = onnx.load(path)
+    if what == "ratio":
+        for place in (2, 3):
+            name = model.graph.initializer[place].name
+            model.graph.initializer[place].CopyFrom(onnx.numpy_helper.from_array(np.array(0.0, np.float32), name))
+    else:
+        for node, kept in ((model.graph.node[1], "x"), (model.graph.node[5], "features")):
+            node.input[0] = kept
+    onnx.save(model, path)
+    plain = model_of(path)
+    assert plain.dropout == (2, 2)
+    with pytest.raises(ModelError, match="every pass of this model would be the same: its live Dropout") as raised:
+        Session(with_passes(plain, Passes(5, 0)), Runtime())
+    assert raised.value.kind is ModelErrorKind.NO_DROPOUT
+
+
+def test_images_of_a_fixed_batch_of_one_may_stand_on_any_axis() -> None:
+    """Token first, image second, as transformers have it: with one image the axis of length 1 is that of the images."""
+    drop = Drop("mask", "tokens", 0.1)
+    assert place_of(drop, [(7, 1, 4)], [1]) == ((7, 4), 1)
+    assert place_of(drop, [(1, 1, 4)], [1]) == ((1, 4), 0)
+    with pytest.raises(ModelError, match="no axis is that of the images"):
+        place_of(drop, [(7, 4)], [1])
 
 
 def test_key_holds_passes_and_seed(tmp_path: Path, classifier: Classifier) -> None:

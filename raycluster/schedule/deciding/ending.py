@@ -41,18 +41,26 @@ def clip(text: str) -> str:
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST // 5]} [...] {text[-_LONGEST * 4 // 5 :]}"
 
 
-def settle(run: Run, schedule: Schedule, job: Job | None, now: float) -> Write:
-    """Return what becomes of a run whose job has ended; None where the cluster has forgotten it."""
-    attempt = Attempt(*run.key, run.attempt, 0, None, now, "forgotten")
+def settle(run: Run, schedule: Schedule, job: Job | None, now: float, lost: str = "") -> Write:
+    """Return what becomes of a run whose job has ended.
+
+    Parameters
+    ----------
+    job
+        None where the cluster has none of the run.
+    lost
+        Why it has none, where it has not just forgotten it.
+    """
+    attempt = Attempt(*run.key, run.attempt, 0, None, now, "not submitted" if lost else "forgotten", None, lost)
     if job is not None:
         why = f"stopped: {run.cause}" if run.cause and job.status != "succeeded" else clip(job.message)
         attempt = Attempt(*run.key, run.attempt, 0, job.started, job.ended or now, job.status, job.exit_code, why)
     began = (job.started if job else None) or now
     run = dataclasses.replace(run, started=run.started or began, missing_since=None)
-    return Write(run, _after(run, schedule, job, now), attempt)
+    return Write(run, _after(run, schedule, job, now, lost), attempt)
 
 
-def _after(run: Run, schedule: Schedule, job: Job | None, now: float) -> Run:
+def _after(run: Run, schedule: Schedule, job: Job | None, now: float, lost: str) -> Run:
     code = _own_code(job)
     if code == DONE:
         return _finished(run, DONE, "", now)
@@ -64,7 +72,7 @@ def _after(run: Run, schedule: Schedule, job: Job | None, now: float) -> Run:
         return end(run, Outcome.STOPPED, TERMINATED, "somebody has stopped its job", now)
     if job is not None and code is not None:
         return end(run, Outcome.FAILED, code, job.message, now)
-    return died(run, schedule, NOTHING, _how_it_died(job), now)
+    return died(run, schedule, NOTHING, lost or _how_it_died(job), now)
 
 
 def _stopped(run: Run, schedule: Schedule, cause: Cause, now: float) -> Run:

@@ -94,7 +94,19 @@ def test_what_is_no_address(text: str, said: str) -> None:
         parse_address(text)
 
 
-@pytest.mark.parametrize("text", ["http://me:hunter2@127.0.0.1:8265", "me:hunter2@127.0.0.1", "x://me:hunter2@h"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "http://me:hunter2@127.0.0.1:8265",
+        "me:hunter2@127.0.0.1",
+        "x://me:hunter2@h",
+        "http://me:hunter2/x@127.0.0.1",
+        "http://?token=hunter2",
+        "http://#hunter2",
+        "127.0.0.1:8265?token=hunter2",
+        "http://127.0.0.1:8265/?token=hunter2",
+    ],
+)
 def test_passwords_in_addresses_are_not_repeated(text: str) -> None:
     """A refusal is printed and logged: what is secret in an address is not in it."""
     with pytest.raises(ClusterError) as caught:

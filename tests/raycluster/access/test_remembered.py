@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import stat
@@ -29,24 +28,30 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def process() -> Iterator[subprocess.Popen[bytes]]:
-    """A process that sleeps."""
-    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(100)"])
+def folder(tmp_path: Path) -> Path:
+    """A head's folder."""
+    (tmp_path / "raycluster-x").mkdir()
+    return tmp_path / "raycluster-x"
+
+
+@pytest.fixture
+def process(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that sleeps in the head's folder."""
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(100)"], cwd=folder)
     yield process
     process.kill()
     process.wait()
 
 
-def _head(pid: int) -> LocalHead:
-    started = psutil.Process(pid).create_time()
-    return LocalHead(pid, started, "127.0.0.1:6379", "http://127.0.0.1:8265", "folder")
+def _head(pid: int, folder: Path) -> LocalHead:
+    return LocalHead(pid, "127.0.0.1:6379", "http://127.0.0.1:8265", str(folder))
 
 
-def test_head_is_found_while_it_runs(state: Path, process: subprocess.Popen[bytes]) -> None:
+def test_head_is_found_while_it_runs(state: Path, folder: Path, process: subprocess.Popen[bytes]) -> None:
     """Other commands of this user find it without being told; when it is gone they are told to start one."""
-    remember(_head(process.pid))
+    remember(_head(process.pid, folder))
     assert stat.S_IMODE((state / "local-head.json").stat().st_mode) == 0o600
-    assert local_head() == _head(process.pid)
+    assert local_head() == _head(process.pid, folder)
     assert find_server().url == "http://127.0.0.1:8265"
     process.kill()
     process.wait()
@@ -59,10 +64,34 @@ def test_head_is_found_while_it_runs(state: Path, process: subprocess.Popen[byte
     assert remembered_head() is None
 
 
-def test_another_process_of_that_number_is_not_the_head(process: subprocess.Popen[bytes]) -> None:
+def test_another_process_of_that_number_is_not_the_head(tmp_path: Path, process: subprocess.Popen[bytes]) -> None:
     """Numbers come again: `down` must not end a stranger."""
-    remember(dataclasses.replace(_head(process.pid), started=_head(process.pid).started - 1000))
+    remember(_head(process.pid, tmp_path / "raycluster-other"))
     assert local_head() is None
+    remember(_head(1, tmp_path / "raycluster-x"))
+    assert local_head() is None
+
+
+def test_head_is_the_same_when_the_clock_is_set(
+    folder: Path, process: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The start of a process is told by the clock: set by an hour, a head that runs must not be given up."""
+    remember(_head(process.pid, folder))
+    before = psutil.Process(process.pid).create_time()
+    monkeypatch.setattr(psutil.Process, "create_time", lambda _: before - 3600)
+    found = local_head()
+    assert found is not None
+    assert found.pid == process.pid
+
+
+@pytest.mark.parametrize("folder", ["/", "/var", "/home/me", "", 5])
+def test_folder_of_nobodys_is_no_heads(state: Path, folder: object) -> None:
+    """A damaged file must not make `down` end all that this user runs."""
+    state.mkdir(parents=True)
+    found = {"version": 1, "pid": os.getpid(), "address": "x", "dashboard": "x", "folder": folder}
+    (state / "local-head.json").write_text(json.dumps(found))
+    with pytest.raises(ClusterError, match=r"local-head\.json.*delete it"):
+        remembered_head()
 
 
 @pytest.mark.parametrize(
@@ -79,9 +108,9 @@ def test_damaged_state_is_said(state: Path, text: str) -> None:
 def test_state_holds_no_secret(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the head is, and nothing that opens it."""
     monkeypatch.setenv("RAY_AUTH_TOKEN", "s3cret-value")
-    remember(_head(os.getpid()))
+    remember(_head(os.getpid(), state))
     found = json.loads((state / "local-head.json").read_text())
-    assert set(found) == {"version", "pid", "started", "address", "dashboard", "folder"}
+    assert set(found) == {"version", "pid", "address", "dashboard", "folder"}
     assert "s3cret" not in str(found)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,14 @@ def test_token_is_made_once_for_this_user_alone(home: Path) -> None:
     assert len(made.value) == 64
     assert ensure_token() == made == find_token()
     assert [p.name for p in path.parent.iterdir()] == ["auth_token"]
+
+
+def test_no_token_is_made_where_tokens_are_switched_off(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The refusal leaves nothing behind."""
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    with pytest.raises(ClusterError, match="unset it"):
+        ensure_token()
+    assert not (home / ".ray").exists()
 
 
 def test_two_that_make_a_token_together_have_the_same(home: Path) -> None:
@@ -115,12 +124,28 @@ def test_token_shows_itself_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
         ("https://me:pass@host/x", f"https://{HIDDEN}@host/x"),
         ("https://h/x?X-Amz-Signature=abcd&y=1", f"https://h/x?X-Amz-Signature={HIDDEN}&y=1"),
         ("https://hooks.example.org/?token=abcd", f"https://hooks.example.org/?token={HIDDEN}"),
+        ("s3://AKIAX:abc/def@bucket/x", f"s3://{HIDDEN}@bucket/x"),
+        ("'https://me:p'w@host/x'", f"'https://{HIDDEN}@host/x'"),
+        ("https://me:p@ss@host/ and http://k@h2/a@b", f"https://{HIDDEN}@host/ and http://{HIDDEN}@h2/a@b"),
+        ("https://me:p?s#s://w@host/", f"https://{HIDDEN}@host/"),
+        ("https://h/x#access_token=abcd&y=1", f"https://h/x#access_token={HIDDEN}&y=1"),
+        ("{'Authorization': 'Basic bWU6cGFzcw=='}", f"{{'Authorization': 'Basic {HIDDEN}'}}"),
+        ('{"authorization": "abcd"}', f'{{"authorization": "{HIDDEN}"}}'),
+        ("s3://bucket/a@b/c.onnx is no model", "s3://bucket/a@b/c.onnx is no model"),
         ("nothing secret: token files, a bearer", "nothing secret: token files, a bearer"),
     ],
 )
 def test_what_looks_like_a_secret_is_hidden(text: str, shown: str) -> None:
     """Logs of others hold the secrets of others."""
     assert redact(text) == shown
+
+
+@pytest.mark.parametrize("piece", ["a", "://", "a://b@", "?token", "authorization: ", "bearer ", "#", " "])
+def test_hiding_takes_time_in_proportion(piece: str) -> None:
+    """A server that answers with pages of one word costs nothing to speak of."""
+    started = time.process_time()
+    redact(piece * 100_000)
+    assert time.process_time() - started < 5
 
 
 def test_secrets_of_the_environment_are_hidden(monkeypatch: pytest.MonkeyPatch) -> None:

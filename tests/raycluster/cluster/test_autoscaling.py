@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ from raycluster.cluster.looking import status
 from raycluster.cluster.state import ClusterState
 from raycluster.jobs.job import ENDED, Submission
 from raycluster.jobs.server import RayJobServer
+from tests.engine.conftest import Bench
 from tests.raycluster.cluster.fake_cloud import fake_cloud
 
 _PATIENCE_S = 200
@@ -41,18 +43,49 @@ def _seen(address: str, wanted: Callable[[ClusterState], bool]) -> ClusterState:
         time.sleep(0.3)
 
 
+def _give_token(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_MODE"):
+        monkeypatch.delenv(name, raising=False)
+    (folder / "token").write_text("a" * 64)
+    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(folder / "token"))
+
+
 def _workers(state: ClusterState) -> list[str]:
     return [node.type for node in state.nodes if node.alive and not node.head]
+
+
+def _benchmark(folder: Path, device: str) -> Submission:
+    """Return a run of evaljobs over a few images with three models, by the command that people type."""
+    bench = Bench(folder).images(2, 2)
+    for seed in range(3):
+        bench.model(f"m{seed}", seed)
+    bench.config["cluster"] = {"device": device}
+    bench.write()
+    command = f"{sys.executable} -m evaljobs run {folder / 'benchmark.yaml'} --address auto"
+    return Submission(f"on-{device}", command)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_run_that_says_cuda_makes_gpu_machines_come(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From a head alone, which has no GPU: `auto` is refused with what to say, `cuda` waits for an actor's GPU."""
+    _give_token(tmp_path, monkeypatch)
+    with fake_cloud() as cloud:
+        address, jobs = cloud.server.url, RayJobServer(cloud.server)
+        jobs.submit(_benchmark(tmp_path / "auto", "auto"))
+        _seen(address, lambda state: state.jobs[0].job.status in ENDED)
+        assert "set `cluster.device: cuda`, or `cpu`" in jobs.log("on-auto")
+        jobs.submit(_benchmark(tmp_path / "cuda", "cuda"))
+        seen = _seen(address, lambda state: any(one.demand.resources.get("GPU") for one in state.waiting))
+        assert [one.demand.job for one in seen.waiting if one.demand.resources.get("GPU")] == ["on-cuda"]
+        _seen(address, lambda state: "gpu_spot" in _workers(state))
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_machines_come_for_work_and_go_without_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """From zero to two spot machines, the type of the highest priority, and back to the head; all seen by HTTP."""
-    for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_MODE"):
-        monkeypatch.delenv(name, raising=False)
-    (tmp_path / "token").write_text("a" * 64)
-    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(tmp_path / "token"))
+    _give_token(tmp_path, monkeypatch)
     with fake_cloud() as cloud:
         address = cloud.server.url
         assert _workers(status(address)) == []

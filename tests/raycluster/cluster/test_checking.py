@@ -47,6 +47,7 @@ def test_the_projects_file_is_right(project: dict[str, Any]) -> None:
     checked = check_cluster_file(PROJECT)
     assert checked.name == "evaljobs"
     assert checked.remarks == ()
+    assert checked.token == Path.home() / ".ray" / "auth_token"
 
 
 def test_the_projects_file_costs_nothing_while_idle(project: dict[str, Any]) -> None:
@@ -76,8 +77,24 @@ def test_the_projects_file_copies_what_a_wheel_holds(project: dict[str, Any]) ->
     copied = {Path(local).name for remote, local in project["file_mounts"].items() if "evaljobs-source" in remote}
     assert copied == needed
     installed = " ".join(project["setup_commands"])
-    assert "$HOME/evaljobs-source[cuda]" in installed
-    assert "cuda" in built["project"]["optional-dependencies"]
+    assert "$HOME/evaljobs-source[cuda,aws]" in installed
+    assert {"cuda", "aws"} <= built["project"]["optional-dependencies"].keys()
+
+
+def test_the_projects_file_installs_all_in_one_call(project: dict[str, Any]) -> None:
+    """A second call of pip knows nothing of what the first had to fit, and would break the access to S3."""
+    completed = prepare_config(copy.deepcopy(project))
+    for key in ("head_setup_commands", "worker_setup_commands"):
+        calls = [command for command in completed[key] if "pip install" in command]
+        assert len(calls) == 1
+    assert "boto3" not in str(completed["head_setup_commands"])
+
+
+def test_the_projects_file_asks_for_packages_of_today(project: dict[str, Any]) -> None:
+    """The lists of an image are older than what the servers still have."""
+    commands = project["setup_commands"]
+    (first, *_) = [number for number, command in enumerate(commands) if " install " in command]
+    assert any("apt-get update" in command for command in commands[:first])
 
 
 def _type(config: dict[str, Any], name: str) -> dict[str, Any]:
@@ -182,6 +199,7 @@ def test_remarks_do_not_keep_a_cluster_from_being_started(project: dict[str, Any
     _type(changed, "cpu_spot")["node_config"]["InstanceType"] = "c7i.4xlage"
     _type(changed, "cpu_spot")["node_config"].pop("ImageId")
     changed["setup_commands"] = ["pip install ray[default]"]
+    del changed["head_setup_commands"]
     changed["file_mounts"] = {"~/.ray/auth_token": "~/.ray/auth_token"}
     path = tmp_path / "cluster.yaml"
     path.write_text(yaml.safe_dump(changed), encoding="utf-8")
@@ -192,6 +210,7 @@ def test_remarks_do_not_keep_a_cluster_from_being_started(project: dict[str, Any
         "fixed version of Ray",
         "mean c7i.4xlarge?",
         "Ubuntu 18.04",
+        "installs boto3 by itself",
     ]
     assert [any(words in remark for remark in remarks) for words in told] == [True] * len(told)
     assert len(remarks) == len(told)
@@ -211,4 +230,4 @@ def test_versions_in_the_projects_file_are_those_of_the_project() -> None:
     wanted = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
     (ray,) = [found for found in map(Requirement, wanted) if found.name == "ray"]
     assert pinned in ray.specifier
-    assert set(re.findall(r"evaljobs\[cuda\]==([\d.]+)", text)) == {evaljobs.__version__}
+    assert set(re.findall(r"evaljobs\[cuda,aws\]==([\d.]+)", text)) == {evaljobs.__version__}

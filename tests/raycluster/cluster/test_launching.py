@@ -12,6 +12,9 @@ import pytest
 import yaml
 
 import raycluster
+from raycluster.cluster.checking import Checked
+from raycluster.cluster.launching import launch
+from raycluster.errors import ClusterError
 
 ROOT = Path(__file__).parents[3]
 
@@ -87,6 +90,33 @@ def test_ray_is_asked_and_heard(environment: dict[str, str], tmp_path: Path) -> 
     assert "look in your cloud whether its machines still run" in down.stderr
 
 
+@pytest.mark.parametrize("name", ["RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"])
+def test_the_machines_get_the_token_that_is_used(
+    environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """A token of the environment is not the file that is copied: said before a machine is paid for."""
+    for key in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "RAY_AUTH_MODE"):
+        monkeypatch.delenv(key, raising=False)
+    monkeypatch.setenv("PATH", environment["PATH"])
+    (tmp_path / "used").write_text("s3cret-value")
+    monkeypatch.setenv(name, "s3cret-value" if name == "RAY_AUTH_TOKEN" else str(tmp_path / "used"))
+    started: list[str] = []
+    monkeypatch.setattr("raycluster.cluster.launching._ray", lambda command, *_: started.append(command) or 0)
+    copied = tmp_path / "auth_token"
+    checked = Checked(ROOT / "cluster.yaml", "evaljobs", (), copied)
+    for text in (None, "another"):
+        if text is not None:
+            copied.write_text(text)
+        with pytest.raises(ClusterError, match="nothing was started") as caught:
+            launch(checked)
+        assert str(tmp_path / "used") in str(caught.value) or "the variable RAY_AUTH_TOKEN;" in str(caught.value)
+        assert "s3cret" not in str(caught.value)
+        assert started == []
+    copied.write_text("s3cret-value\n")
+    launch(checked)
+    assert started == ["up"]
+
+
 def test_what_ray_needs_is_looked_for_first(environment: dict[str, str], tmp_path: Path) -> None:
     """A head that was started and cannot be set up costs money."""
     (tmp_path / "bin" / "rsync").unlink()
@@ -116,6 +146,15 @@ def test_mistakes_are_said(environment: dict[str, str], tmp_path: Path, words: t
     done = run(environment | {"PWD": str(tmp_path)}, *words)
     assert done.returncode == 2
     assert said in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("command", ["up", "down"])
+def test_state_folder_that_cannot_be_is_said(environment: dict[str, str], command: str) -> None:
+    """Without a traceback."""
+    done = run(environment | {"XDG_STATE_HOME": "/dev/null/x"}, command, "--local")
+    assert done.returncode == 2
+    assert "/dev/null/x/raycluster" in done.stderr
     assert "Traceback" not in done.stderr
 
 

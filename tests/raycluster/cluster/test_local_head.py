@@ -9,14 +9,14 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import psutil
 import pytest
 
-from raycluster.access.remembered import remembered_head
+from raycluster.access.remembered import LocalHead, remember, remembered_head
 from raycluster.access.servers import find_server
 from raycluster.access.web import ask
 from raycluster.cluster.local_head import Ports, Size, start_head
@@ -192,3 +192,58 @@ def test_head_that_does_not_start_leaves_nothing(tmp_path: Path, monkeypatch: py
     assert "Traceback" not in str(caught.value)
     assert remembered_head() is None
     assert list(folders.iterdir()) == []
+
+
+def test_only_what_is_the_heads_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a killed head has left goes; a shell that looks at its log stays, and so does whoever calls `down`."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    folder = tmp_path / "raycluster-x"
+    folder.mkdir()
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    remember(LocalHead(gone.pid, "127.0.0.1:1", "http://127.0.0.1:1", str(folder)))
+    left = subprocess.Popen(["sleep", "100"], cwd=folder, start_new_session=True)
+    master, slave = os.openpty()
+    # The leader of a session that opens a terminal has it.
+    reader = subprocess.Popen(["sh", "-c", f"exec sleep 100 < {os.ttyname(slave)}"], cwd=folder, start_new_session=True)
+    try:
+        _wait_for(lambda: psutil.Process(reader.pid).terminal() is not None)
+        script = f"{sys.executable} -m raycluster down --local; echo still here"
+        down = subprocess.run(["sh", "-c", script], cwd=folder, capture_output=True, text=True, check=False, timeout=60)
+        assert down.stdout == "no head of yours runs on this machine\nstill here\n", down.stderr
+        assert left.wait(10) == -signal.SIGKILL
+        assert reader.poll() is None
+        assert not folder.exists()
+    finally:
+        for process in (left, reader):
+            process.kill()
+            process.wait()
+        os.close(master)
+        os.close(slave)
+
+
+def _wait_for(reached: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not reached():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_head_that_cannot_be_remembered_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that is full just then: nobody could find the head, so none is left running."""
+
+    def full(_: LocalHead) -> None:
+        raise ClusterError("no space left")
+
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "x" * 16)
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    folders = tmp_path / "folders"
+    folders.mkdir()
+    monkeypatch.setattr("raycluster.cluster.local_head._FOLDERS", str(folders))
+    monkeypatch.setattr("raycluster.cluster.local_head.remember", full)
+    with pytest.raises(ClusterError, match="no space left"):
+        start_head(Size(1, 0, 80), Ports(_free_port(), _free_port()))
+    assert list(folders.iterdir()) == []
+    inside = LocalHead(0, "", "", str(folders))
+    assert [process for process in psutil.process_iter() if inside.holds(process)] == []

@@ -1,11 +1,15 @@
-"""The job server of a real head."""
+"""The job server of a real head, and a program to submit."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from raycluster.jobs import attending, following, submitting
 from raycluster.jobs.server import RayJobServer, connect_jobs
 from tests.ray_head import RayHead
+from tests.raycluster.jobs.programs import Prog
 
 
 @pytest.fixture
@@ -22,3 +26,17 @@ def use_token(monkeypatch: pytest.MonkeyPatch, token: str | None) -> None:
         monkeypatch.delenv(name, raising=False)
     if token is not None:
         monkeypatch.setenv("RAY_AUTH_TOKEN", token)
+
+
+@pytest.fixture
+def prog(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Prog:
+    """What is submitted in this test."""
+    found = Prog()
+    monkeypatch.setattr(submitting, "find_program", lambda: found)
+    monkeypatch.setattr(following, "_AGAIN_S", 0.01)
+    monkeypatch.setattr(attending, "_AGAIN_S", 0.01)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_SESSION_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    use_token(monkeypatch, "t" * 32)
+    return found

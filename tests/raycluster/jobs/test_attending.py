@@ -3,68 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from raycluster.errors import ClusterError, LostError
-from raycluster.jobs import attending, following, submitting
+from raycluster.errors import ClusterError, LostError, UnreachableError
 from raycluster.jobs.attending import STOPPED_CODE, Patience, attend, fetched
-from raycluster.jobs.server import connect_jobs
+from raycluster.jobs.job import Job
+from raycluster.jobs.server import RayJobServer, connect_jobs
 from raycluster.jobs.submissions import RESULTS
 from raycluster.jobs.submitting import Wish, submit
-from raycluster.program import Parcel, Stage, Verdict
-from tests.raycluster.jobs.conftest import use_token
+from raycluster.program import Parcel
+from tests.raycluster.jobs.programs import PARCEL, Prog
 from tests.raycluster.jobs.scripted import FORGOTTEN, KILLED, LOST, Fate, ScriptedCluster
-
-PARCEL = Parcel("x", "0" * 64, {"x.yaml": b""}, ("prog", "--out", "s3://b/runs"), "s3://b/runs", out=Path("out"))
-
-
-@dataclasses.dataclass
-class Prog:
-    """A program whose parcels are at hand; it writes down what it is asked to bring where."""
-
-    uploads: list[str] = dataclasses.field(default_factory=list)
-    fetches: list[tuple[str, Path]] = dataclasses.field(default_factory=list)
-    parcel: Parcel = PARCEL
-    version: str = "prog 1"
-
-    def pack(self, config: Path, **_options: object) -> Parcel:
-        return dataclasses.replace(self.parcel, name=config.stem)
-
-    def check(self, parcel: Parcel) -> None:
-        """Take everything."""
-
-    def upload(self, parcel: Parcel, say: Callable[[str], None]) -> None:
-        del say
-        self.uploads.append(parcel.results)
-
-    def fetch(self, results: str, out: Path, say: Callable[[str], None]) -> None:
-        del say
-        self.fetches.append((results, out))
-
-    def stages(self, log: str) -> Sequence[Stage]:
-        return [Stage("embedding", 1, 2, "m")] if "embedded" in log else []
-
-    def line(self, text: str) -> str | None:
-        return text.upper()
-
-    def judge(self, results: str, baseline: str | None, gates: Sequence[str]) -> Verdict:
-        raise NotImplementedError((results, baseline, gates))
-
-
-@pytest.fixture
-def prog(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Prog:
-    found = Prog()
-    monkeypatch.setattr(submitting, "find_program", lambda: found)
-    monkeypatch.setattr(following, "_AGAIN_S", 0.01)
-    monkeypatch.setattr(attending, "_AGAIN_S", 0.01)
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_SESSION_TOKEN"):
-        monkeypatch.delenv(name, raising=False)
-    use_token(monkeypatch, "t" * 32)
-    return found
 
 
 @pytest.fixture
@@ -152,6 +104,40 @@ def test_equal_submission_finds_the_job_that_is_there(prog: Prog) -> None:
         assert (done.found, done.number, done.job.status) == (True, 2, "succeeded")
         assert done.results == "s3://b/runs/x-000000000000-2"
         assert submit("x.yaml", Wish(again=True), address=cluster.address).number == 3
+
+
+def test_results_that_lie_elsewhere_are_another_attempt(prog: Prog) -> None:
+    """A run is done where its results are where they are wanted: with none to fetch, nobody else brings them there."""
+
+    def wanted(results: str) -> Parcel:
+        return dataclasses.replace(PARCEL, out=None, results=results, command=("prog", "--out", results))
+
+    with ScriptedCluster([Fate(), Fate()]).running() as cluster:
+        prog.parcel = wanted("/a")
+        first = submit("x.yaml", address=cluster.address)
+        prog.parcel = wanted("/b")
+        with pytest.raises(ClusterError, match=r"leaves its results in /a, not in /b.*raycluster stop x-0{12}-1"):
+            submit("x.yaml", address=cluster.address)
+        list(connect_jobs(cluster.address).follow(first.job.id))
+        second = submit("x.yaml", address=cluster.address)
+        assert (second.found, second.number, second.results) == (False, 2, "/b")
+        list(connect_jobs(cluster.address).follow(second.job.id))
+        assert submit("x.yaml", address=cluster.address).found
+
+
+def test_submission_without_an_answer_may_be_there(prog: Prog, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody says that nothing was submitted where nobody knows."""
+    del prog
+
+    def silent(*_: object) -> Job:
+        raise UnreachableError("timed out")
+
+    monkeypatch.setattr(RayJobServer, "submit", silent)
+    with (
+        ScriptedCluster([]).running() as cluster,
+        pytest.raises(LostError, match=r"timed out. Whether .* is not known"),
+    ):
+        submit("x.yaml", address=cluster.address)
 
 
 def test_code_that_travels_is_a_part_of_the_id(prog: Prog, tmp_path: Path) -> None:

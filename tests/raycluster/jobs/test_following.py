@@ -6,7 +6,9 @@ import asyncio
 import contextlib
 import itertools
 import threading
+import time
 from collections.abc import Iterator
+from typing import Any
 
 import aiohttp.web
 import pytest
@@ -28,6 +30,8 @@ class Flaky:
     ----------
     cuts
         After how many characters of its own each connection breaks; the ones after them last.
+    holds
+        Whether a connection stays, when all is sent, until the other side leaves.
     """
 
     def __init__(self, text: str, cuts: list[int]) -> None:
@@ -35,6 +39,7 @@ class Flaky:
         self.connections = 0
         self.ended = False
         self.known = True
+        self.holds = False
         self._loop = asyncio.new_event_loop()
         self._ready = threading.Event()
         self.port = 0
@@ -84,6 +89,8 @@ class Flaky:
         for start in range(0, len(sent), 7):  # pieces that end in the middle of a line
             await stream.send_str(sent[start : start + 7])
         if cut >= len(self.text):
+            if self.holds:
+                await stream.receive()
             self.ended = True
             return stream
         assert request.transport is not None
@@ -138,9 +145,31 @@ def test_silence_is_waited_for_and_then_said(monkeypatch: pytest.MonkeyPatch) ->
 def test_leaving_early_leaves_no_thread() -> None:
     """Ctrl-C in the middle of a log: the connection's thread ends."""
     with Flaky(TEXT, []).running() as flaky:
+        flaky.holds = True
         lines = follow(server_of(flaky), JOB)
         next(lines)
+        threads = [t for t in threading.enumerate() if t.name == f"log of {JOB}"]
+        assert len(threads) == 1
         lines.close()  # type: ignore[attr-defined] - a generator
-        for thread in [t for t in threading.enumerate() if t.name == f"log of {JOB}"]:
-            thread.join(10)
-            assert not thread.is_alive()
+        threads[0].join(10)
+        assert not threads[0].is_alive()
+
+
+def test_stream_may_end_while_it_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The thread has closed its loop and is not gone yet: there is nothing left to cancel."""
+    run, take = following._run, following._next
+
+    def lingering(*arguments: Any) -> None:
+        run(*arguments)
+        time.sleep(0.5)
+
+    def late(pieces: Any) -> str | None:
+        piece = take(pieces)
+        if piece is None:
+            time.sleep(0.2)
+        return piece
+
+    monkeypatch.setattr(following, "_run", lingering)
+    monkeypatch.setattr(following, "_next", late)
+    with Flaky(TEXT, []).running() as flaky:
+        assert list(follow(server_of(flaky), JOB)) == TEXT.split("\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import subprocess
 import zipfile
 from pathlib import Path
@@ -88,6 +89,26 @@ def test_too_much_is_refused_with_sizes(tree: Path, monkeypatch: pytest.MonkeyPa
         pack({}, tree)
     with pytest.raises(ClusterError, match=r"the job's files has 2 MiB|the job's files"):
         pack({"pairs.csv": b"0" * (2 * 2**20)})
+
+
+def test_link_out_of_the_tree_is_refused(tree: Path, tmp_path: Path) -> None:
+    """What lies elsewhere on this machine is not sent unasked; a link inside is a file as others."""
+    (tree / "inside.py").symlink_to("pkg/code.py")
+    with zipfile.ZipFile(io.BytesIO(pack({}, tree).data)) as archive:
+        assert archive.read("inside.py") == b"x = 1\n"
+    (tmp_path / "id_rsa").write_text("a secret")
+    (tree / "key").symlink_to(tmp_path / "id_rsa")
+    for ask in (lambda: pack({}, tree), lambda: tree_digest(tree)):
+        with pytest.raises(ClusterError, match=r"^key of the working tree leads out of it, to .*id_rsa"):
+            ask()
+
+
+def test_name_that_is_no_text_is_refused(tree: Path) -> None:
+    """No zip can hold it; it is said in a sentence."""
+    (tree / os.fsdecode(b"caf\xe9.py")).write_text("")
+    for ask in (lambda: pack({}, tree), lambda: tree_digest(tree)):
+        with pytest.raises(ClusterError, match=r"no UTF-8"):
+            ask()
 
 
 def test_missing_tree_is_refused(tmp_path: Path) -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import time
 from pathlib import Path
 
 import pytest
 
+from raycluster.access.web import Answer
 from raycluster.cluster.looking import waiting_for
 from raycluster.errors import ClusterError, DeniedError, ForgottenError, LostError, UnreachableError
+from raycluster.jobs import server as server_module
 from raycluster.jobs.attending import Patience, attend
 from raycluster.jobs.commands import stop_and_wait
 from raycluster.jobs.job import ENDED, Job, Submission
@@ -125,9 +128,50 @@ def test_run_that_never_begins_is_given_up_with_the_reason(server: RayJobServer)
     while not any(waiting.missing for waiting in waiting_for(server.server, job.id)):
         assert time.monotonic() < deadline
         time.sleep(0.5)
+    assert waiting_for(server.server, "starving") == []
     with pytest.raises(LostError, match=r"has not begun within 1 s and was stopped: .* waits: no node has 1 GPU"):
         attend(submitted, quiet, quiet, Patience(start_s=1))
     assert until(server, "starving-1", *ENDED).status == "stopped"
+
+
+def test_run_that_waits_for_others_goes_on_waiting(server: RayJobServer) -> None:
+    """What is in use will be free: nobody stops a run for that, and what it waits for is said."""
+    code = (
+        "import ray, time; ray.init('auto', log_to_driver=False); "
+        "f = ray.remote(num_cpus=2)(lambda: time.sleep(5)); ray.get([f.remote(), f.remote()])"
+    )
+    python = 'exec "$(command -v python || command -v python3)"'
+    job = server.submit(Submission("queueing-1", f"{python} -c {shlex.quote(code)}"))
+    errand = Errand(server, find_program(), Parcel("queueing", "0" * 64, {}, (), ""), None)
+    said: list[str] = []
+    attended = attend(Submitted(errand, 1, job, found=False), quiet, said.append, Patience(start_s=0.5))
+    assert (attended.job.status, attended.exit_code) == ("succeeded", 0)
+    assert any(re.search(r"queueing-1: .*waits: 2 of 2 CPU in use", line) for line in said)
+
+
+def test_answers_of_another_form_are_no_bug_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that is no head's answers what it likes: it is said in a sentence."""
+    use_token(monkeypatch, "x" * 32)
+    jobs = connect_jobs("http://127.0.0.1:9")
+    for body in (b"[1]", b'"x"', b'[{"type": "SUBMISSION", "start_time": "now"}]', b'{"metadata": [1], "x-1": 1}'):
+        monkeypatch.setattr(server_module, "ask", lambda *_a, body=body, **_k: Answer(200, body))
+        with pytest.raises(ClusterError, match=r"answers|no job server"):
+            jobs.jobs() if body.startswith(b"[") else jobs.find("x-1")
+
+
+def test_package_is_there_only_where_the_cluster_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error is no yes: the package is sent, or the job is not submitted."""
+    use_token(monkeypatch, "x" * 32)
+    asked: list[str] = []
+
+    def ask(_server: object, method: str, path: str, **_: object) -> Answer:
+        asked.append(method)
+        return Answer(404, b"Job x-1 does not exist") if path.startswith("/api/jobs/") else Answer(500, b"no")
+
+    monkeypatch.setattr(server_module, "ask", ask)
+    with pytest.raises(ClusterError, match="500"):
+        connect_jobs("http://127.0.0.1:9").submit(Submission("x-1", "true", files={"a": b""}))
+    assert asked == ["GET", "GET", "PUT"]
 
 
 def quiet(_: str) -> None:

@@ -59,7 +59,8 @@ def test_local_files_are_brought_or_refused(bench: Bench, tmp_path: Path) -> Non
 
 def test_schedules_are_written(bench: Bench) -> None:
     """One CronJob with all that it needs, on standard output, which holds nothing else."""
-    done = run(bench, "--image", IMAGE, "--cron", "0 3 * * *", "--timezone", "Asia/Tokyo", "--no-overlap", "--upload")
+    when = ("--cron", "0 3 * * *", "--timezone", "Asia/Tokyo", "--no-overlap", "--deadline", "0.4s")
+    done = run(bench, "--image", IMAGE, *when, "--upload")
     assert done.returncode == 0, done.stderr
     objects = list(yaml.safe_load_all(done.stdout))
     kinds = [one["kind"] for one in objects]
@@ -67,6 +68,8 @@ def test_schedules_are_written(bench: Bench) -> None:
     for one in objects:
         check(one)
     assert objects[-1]["spec"]["timeZone"] == "Asia/Tokyo"
+    # Whole seconds, of which 0 would be no deadline at all.
+    assert rayjob_of(objects)["spec"]["activeDeadlineSeconds"] == 1
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,41 @@ def test_a_run_is_created_once() -> None:
     first, again, other = made(ONCE), made(ONCE), made(ONCE, digest="cd34" * 16)
     assert first == again
     names = [[one["metadata"]["name"] for one in objects] for objects in (first, other)]
-    assert names == [["faces-nightly-ab12ab12ab12"] * 2, ["faces-nightly-cd34cd34cd34"] * 2]
+    assert [found[1] for found in names] == ["faces-nightly-ab12ab12ab12", "faces-nightly-cd34cd34cd34"]
+
+
+@pytest.mark.parametrize("asked", [ONCE, WHOLE])
+def test_files_that_never_change_are_named_by_their_bytes(asked: Asked) -> None:
+    """What does not change results is not in a run's digest, and Kubernetes refuses to change what is immutable."""
+    files = {"benchmark.yaml": b"version: 1\n", "x.bin": b"\xff"}
+    changes: list[dict[str, object]] = [
+        {"files": files},
+        {"files": files | {"benchmark.yaml": b"version: 1\nlog: json\n"}},
+        {"files": files | {"x.bin": b"\xfe"}},
+        {"files": files, "results": f"{RESULTS}2", "command": ("evaljobs", "run", "b", "--out", f"{RESULTS}2")},
+    ]
+    several = [made(asked, **change) for change in changes]
+    names = [objects[0]["metadata"]["name"] for objects in several]
+    assert len(set(names)) == len(names)
+    assert made(asked, **changes[0])[0]["metadata"]["name"] == names[0]
+    for name, objects in zip(names, several, strict=True):
+        assert len(name) <= 63
+        assert templates(rayjob_of(objects))[0]["spec"]["volumes"][1]["configMap"]["name"] == name
+
+
+def test_failed_runs_are_not_begun_again_by_themselves() -> None:
+    """KubeRay begins whatever did not end with 0 again, on a cluster of its own: only where that is asked."""
+    assert rayjob_of(made(ONCE))["spec"]["backoffLimit"] == 0
+    assert rayjob_of(made(dataclasses.replace(ONCE, retries=2)))["spec"]["backoffLimit"] == 2
+
+
+def test_variables_of_the_parcel_reach_every_pod() -> None:
+    """The driver's and the workers'."""
+    pods = templates(rayjob_of(made(ONCE, environment={"EVALJOBS_LOG": "json", "X": "1"})))
+    assert len(pods) == 2
+    for pod in pods:
+        found = {one["name"]: one["value"] for one in pod["spec"]["containers"][0]["env"]}
+        assert found == {"EVALJOBS_LOG": "json", "X": "1", "RAY_USAGE_STATS_ENABLED": "0"}
 
 
 def test_files_arrive_as_they_are(tmp_path: Path) -> None:
@@ -198,6 +232,10 @@ def test_the_cronjob_may_do_no_more_than_it_must() -> None:
         ({"schedule": Schedule("61 3 * * *")}, "cannot be read"),
         ({"schedule": Schedule("0 3 L * *")}, "Kubernetes does not know 'l'"),
         ({"schedule": Schedule("0 3 * * MON#1")}, "Kubernetes does not know '#'"),
+        *(
+            ({"schedule": Schedule(f"0 3 * * {days}")}, "write 0 for Sunday")
+            for days in ("7", "5-7", "1,7", "07", "0-7/2")
+        ),
         ({"schedule": Schedule("0 3 * * *", "Mars/Base")}, "timezone 'Mars/Base'"),
     ],
 )
@@ -205,6 +243,12 @@ def test_what_would_never_start_is_refused(changes: dict[str, Any], said: str) -
     """Before it is written, with what is expected in its place."""
     with pytest.raises(ClusterError, match=said):
         check_asked(dataclasses.replace(ONCE, **changes))
+
+
+@pytest.mark.parametrize("cron", ["0 7 7 7 0", "7 3 * * 0-6", "0 3 * * */7", "0 3 * * SUN", "17 3 * * 1-5"])
+def test_sevens_elsewhere_are_taken(cron: str) -> None:
+    """Only as a day of the week is a 7 refused."""
+    check_asked(dataclasses.replace(ONCE, schedule=Schedule(cron)))
 
 
 def test_files_that_are_too_large_are_refused() -> None:

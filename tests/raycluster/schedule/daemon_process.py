@@ -22,6 +22,7 @@ def main(state: Path, webhook: str) -> None:
     outside = Outside(
         lambda schedule: connect_jobs(schedule.address),
         lambda _: program,
+        lambda _schedule, _job: "",
         time.time,
         lambda line: print(line, flush=True),
     )

@@ -20,6 +20,7 @@ class Jobs:
         self.url = ""
         self.submitted: list[dict[str, Any]] = []
         self.begun: dict[str, float] = {}
+        self.metadata: dict[str, dict[str, str]] = {}
         self.stopped: dict[str, float] = {}
         self.lock = threading.Lock()
 
@@ -28,6 +29,7 @@ class Jobs:
             if body["submission_id"] in self.begun:
                 return 500  # as Ray answers
             self.submitted.append(body)
+            self.metadata[body["submission_id"]] = body["metadata"]
             self.begun[body["submission_id"]] = time.time()
             return 200
 
@@ -46,7 +48,7 @@ class Jobs:
             "driver_exit_code": 0 if over and status == "SUCCEEDED" else None,
             "start_time": int(begun * 1000),
             "end_time": int(ended * 1000) if over else None,
-            "metadata": {},
+            "metadata": self.metadata[job_id],
         }
 
 

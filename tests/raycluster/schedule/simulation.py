@@ -215,6 +215,7 @@ class Program:
 
     def __init__(self, moments: Moments, webhook: str | None = None) -> None:
         self._moments, self.webhook = moments, webhook
+        self.outages = 0  # so many requests of the store get no answer
         self.verdicts: dict[str, Verdict] = {}
         self.judged: list[tuple[str, str | None]] = []
 
@@ -229,6 +230,7 @@ class Program:
     ) -> Parcel:
         del overrides, shared, slots, out
         self._moments.pass_by("pack")
+        self._ask_store()
         if not config.exists():
             raise ClusterError(f"no configuration file {config}")
         gates = tuple(config.read_text(encoding="utf-8").split("\n")) if config.stat().st_size else ()
@@ -239,6 +241,12 @@ class Program:
     def upload(self, parcel: Parcel, say: Callable[[str], None]) -> None:
         del parcel, say
         self._moments.pass_by("upload")
+        self._ask_store()
+
+    def _ask_store(self) -> None:
+        if self.outages:
+            self.outages -= 1
+            raise UnreachableError("the store does not answer")
 
     def fetch(self, results: str, out: Path, say: Callable[[str], None]) -> None:
         raise NotImplementedError
@@ -281,12 +289,16 @@ class World:
         self.cluster = Cluster(self.clock, self.moments)
         self.program = Program(self.moments, webhook)
         self.said: list[str] = []
+        # What the work of jobs waits for, by id.
+        self.waits: defaultdict[str, str] = defaultdict(str)
         self.kills = 0
         self.begin()
 
     def begin(self) -> None:
         """Start the scheduler."""
-        outside = Outside(lambda _: self.cluster, lambda _: self.program, self.clock, self.said.append)
+        outside = Outside(
+            lambda _: self.cluster, lambda _: self.program, lambda _, job: self.waits[job], self.clock, self.said.append
+        )
         self.database = _Watched(self.folder / "state.sqlite3", self.moments)
         self.book = Book(self.database)
         self.daemon = Daemon(self.book, Hands(self.book, outside, self.database.path), outside)

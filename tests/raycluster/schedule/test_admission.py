@@ -25,7 +25,7 @@ def schedule(
 
 
 def run(name: str, due: int = 0, state: State = State.WAITING, **other: object) -> Run:
-    plain = Run(name, due, Kind.DUE, state, 0.0, attempt=int(state is not State.WAITING))
+    plain = Run(name, due, Kind.DUE, state, 0.0, "", attempt=int(state is not State.WAITING))
     return dataclasses.replace(plain, **other)  # type: ignore[arg-type] # fields by name
 
 

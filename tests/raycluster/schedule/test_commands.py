@@ -82,7 +82,11 @@ def test_every_mistake_is_named_at_once(raycluster: Raycluster, tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--gpus", "0"], ["--deadline", "soon"], ["--catch-up", "some"], ["--retries", "-1"], []]
+    "arguments",
+    [
+        *(["--gpus", "0"], ["--deadline", "soon"], ["--catch-up", "some"], ["--retries", "-1"], []),
+        *(["--gpus", "9" * 20], ["--priority", "-" + "9" * 20], ["--deadline", "1e300d"]),
+    ],
 )
 def test_wrong_options(raycluster: Raycluster, config: Path, arguments: list[str]) -> None:
     """As for every command."""
@@ -109,7 +113,9 @@ def test_from_adding_to_history(
         assert added.stdout.startswith("nightly-run: first due ")
         assert "03:00 JST" in added.stdout
         assert "raycluster scheduler" in added.stdout
-        again = raycluster("schedule", "add", str(config), "--cron", "0 3 * * *", "--shared-files")
+        assert "results of each run in a folder of its own below" in added.stdout
+        at = ("--shared-files", "--address", jobs.url)
+        again = raycluster("schedule", "add", str(config), "--cron", "0 3 * * *", *at)
         assert again.returncode == 2
         assert "there is a schedule 'nightly-run' already" in again.stderr
         alone = raycluster("schedule", "run-now", "nightly-run", "--wait")
@@ -162,5 +168,5 @@ def test_quotas(raycluster: Raycluster) -> None:
     assert raycluster("schedule", "quota", "vision", "4").returncode == 0
     assert raycluster("schedule", "quota", "all", "8").stdout.split() == ["team", "slots", "all", "8", "vision", "4"]
     assert raycluster("schedule", "quota", "vision", "--none").stdout.split() == ["team", "slots", "all", "8"]
-    for wrong in (["vision"], ["vision", "3", "--none"], ["a b", "3"], ["vision", "-1"]):
+    for wrong in (["vision"], ["vision", "9" * 20], ["vision", "3", "--none"], ["a b", "3"], ["vision", "-1"]):
         assert raycluster("schedule", "quota", *wrong).returncode == 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -74,6 +75,28 @@ def test_file_of_another_program_is_refused(folder: Path, content: str) -> None:
         Database(path)
 
 
+def test_name_is_taken_as_it_stands(folder: Path) -> None:
+    """No character of a path is a database option."""
+    path = folder / "state?mode=ro&x=%41#1.sqlite3"
+    Book(Database(path)).set_quota("a", 1)
+    assert path.stat().st_size > 0
+    assert {file.name.removesuffix("-wal").removesuffix("-shm") for file in folder.iterdir()} == {path.name}
+
+
+def test_file_that_was_open_to_others_is_closed_to_them(folder: Path) -> None:
+    """It may hold the URL of a webhook; another program's file is left as it is."""
+    path, theirs = folder / "state.sqlite3", folder / "theirs"
+    Database(path).close()
+    theirs.write_text("something else entirely\n" * 100)
+    for file in (path, theirs):
+        file.chmod(0o644)
+    Database(path).close()
+    assert path.stat().st_mode & 0o777 == 0o600
+    with pytest.raises(ClusterError):
+        Database(theirs)
+    assert theirs.stat().st_mode & 0o777 == 0o644
+
+
 def test_place_that_cannot_be(folder: Path) -> None:
     """A state file below a file."""
     (folder / "file").touch()
@@ -128,3 +151,20 @@ def test_one_daemon(folder: Path) -> None:
     lock.release()
     assert not is_held(state)
     hold(state).release()
+
+
+def test_who_looks_keeps_no_daemon_from_starting(folder: Path) -> None:
+    """Looking takes the lock for a moment."""
+    state = folder / "state.sqlite3"
+    looks = threading.Event()
+
+    def look() -> None:
+        with hold(state):
+            looks.set()
+            time.sleep(0.2)
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    assert looks.wait(10)
+    hold(state).release()
+    thread.join()

@@ -162,20 +162,21 @@ def test_deadline_of_a_run_that_still_waits(world: World) -> None:
 def test_baseline_moves_to_good_runs_alone(world: World) -> None:
     """A failed or inconclusive night is held against the last good one, and so is the next; people can accept it."""
     world.add("nightly", gates="tpr")
-    verdicts = [True, False, None, True]
+    verdicts, results = [True, False, None, True], "results/nightly"
     for night, passed in enumerate(verdicts, start=1):
-        world.program.verdicts[f"results/nightly/2026030{night}T0300Z-1"] = Verdict(passed, "so it is")
+        world.program.verdicts[f"{results}/2026030{night}T0300Z-{world.database.identity}-1"] = Verdict(passed, "so")
     world.run_until(START + 4 * DAY, 1200)
     runs = world.runs()
-    first = "results/nightly/20260301T0300Z-1"
+    first = f"{results}/20260301T0300Z-{world.database.identity}-1"
     assert [run.baseline for run in runs] == [None, first, first, first]
     assert [run.outcome for run in runs] == ["passed", "gate-failed", "inconclusive", "passed"]
     assert [adding.exit_code(run) for run in runs] == [0, 3, 0, 0]
     assert world.book.snapshot().schedules["nightly"].baseline == runs[3].results
-    world.program.verdicts["results/nightly/20260305T0300Z-1"] = Verdict(False, "worse")
+    fifth = f"{results}/20260305T0300Z-{world.database.identity}-1"
+    world.program.verdicts[fifth] = Verdict(False, "worse")
     world.run_until(START + 5 * DAY, 1200)
     adding.accept(world.book, "nightly")
-    assert world.book.snapshot().schedules["nightly"].baseline == "results/nightly/20260305T0300Z-1"
+    assert world.book.snapshot().schedules["nightly"].baseline == fifth
 
 
 def test_results_that_cannot_be_judged(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -261,7 +262,7 @@ def test_report_is_whole_and_versioned(world: World) -> None:
         *("schema_version", "event_id", "text", "schedule", "due", "kind", "outcome", "exit_code", "reason", "gates"),
         *("results", "team", "priority", "gpus", "queued", "started", "ended", "preemptions", "attempts"),
     ]
-    assert found["event_id"] == "nightly-20260301T0300Z-ended"
+    assert found["event_id"] == f"nightly-20260301T0300Z-{world.database.identity}-ended"
     assert found["gates"] == {"asked": ["tpr"], "verdict": ["passed: as it should"], "baseline": None}
     assert list(found["attempts"][0]) == ["job", "begun", "started", "ended", "status", "exit_code", "reason"]
     assert report_path(world.database.path, run).stat().st_mode & 0o077 == 0

@@ -45,6 +45,14 @@ def test_url_of_the_environment(receiver: Receiver, monkeypatch: pytest.MonkeyPa
     assert "key" not in str(caught.value)
 
 
+@pytest.mark.parametrize("url", ["http://[key-of-the-team", "http://", "ftp://example.com/key-of-the-team", "key-of"])
+def test_what_is_no_url_is_an_error_of_the_webhook(url: str) -> None:
+    """So it is given up in time, like a receiver that is gone."""
+    with pytest.raises(ClusterError, match="is no URL") as caught:
+        post(url, BODY)
+    assert "key-of" not in str(caught.value)
+
+
 @pytest.mark.parametrize("status", [301, 302, 307, 400, 404, 500])
 def test_refusals_name_the_host_alone(receiver: Receiver, status: int) -> None:
     """The path of a webhook is its key. No redirection is followed."""
@@ -77,7 +85,7 @@ def test_tells_again_until_it_is_taken(folder: Path, receiver: Receiver) -> None
     assert 3 <= message.tries <= 8
     receiver.answer = lambda: 204
     world.run_until(START + 4 * 3600, 600)
-    assert [body["event_id"] for body in receiver.bodies] == ["nightly-20260301T0300Z-ended"]
+    assert [body["event_id"] for body in receiver.bodies] == [f"{run.id}-ended"]
     assert receiver.bodies[0]["text"] == "nightly, due 2026-03-01T03:00:00Z: passed (exit code 0)"
     assert world.book.message_outcome(*run.key) == "delivered"
     assert world.said

@@ -25,6 +25,8 @@ class Card:
     holds: dict[int, int | None] | None = dataclasses.field(default_factory=dict)
     uses: dict[int, int] | None = dataclasses.field(default_factory=dict)
     parent: Card | None = None
+    # Fell off its bus: it is counted, and answers nothing.
+    lost: bool = False
 
 
 class FakeNvml:
@@ -38,7 +40,9 @@ class FakeNvml:
         """Has a number, and words."""
 
         def __init__(self, value: int) -> None:
-            super().__init__({3: "Not Supported", 6: "Not Found", 12: "NVML Shared Library Not Found"}[value])
+            super().__init__(
+                {3: "Not Supported", 6: "Not Found", 12: "NVML Shared Library Not Found", 15: "GPU is lost"}[value]
+            )
             self.value = value
 
     def __init__(self, *cards: Card, instances: tuple[Card, ...] = (), driver: bool = True) -> None:
@@ -53,6 +57,8 @@ class FakeNvml:
         return len(self.cards)
 
     def nvmlDeviceGetHandleByIndex(self, index: int) -> Card:
+        if self.cards[index].lost:
+            raise self.NVMLError(15)
         return self.cards[index]
 
     def nvmlDeviceGetHandleByUUID(self, uuid: str) -> Card:

@@ -12,20 +12,22 @@ import numpy as np
 import psutil
 import pytest
 import ray
-from ray.experimental.internal_kv import _internal_kv_list
+from ray.experimental.internal_kv import _internal_kv_list, _internal_kv_put
 
 from raycluster.errors import ClusterError
 from raycluster.planning.plan import Limits as PlanLimits
 from raycluster.planning.plan import Plan
+from raycluster.pool.calls import Running
 from raycluster.pool.events import CellDone, Event, TaskDone, Waited
 from raycluster.pool.guests import Guests
-from raycluster.pool.marks import NAMESPACE
+from raycluster.pool.marks import NAMESPACE, Marks, process
 from raycluster.pool.pool import Pool
 from raycluster.pool.work import Actors, Work
 from raycluster.sensors.nvml import NvmlSensor
 from raycluster.sensors.own import Own
-from raycluster.sensors.readings import Limits, Readings
+from raycluster.sensors.readings import Limits, Readings, Remark
 from raycluster.sensors.rules import Row, Rules
+from raycluster.sensors.telling import Told
 
 pytestmark = pytest.mark.usefixtures("cluster")
 
@@ -164,17 +166,50 @@ def test_patience_ends_where_nothing_is_at_work(tmp_path: Path) -> None:
     assert not (tmp_path / "log").exists()
 
 
+def put(key: str, value: bytes) -> None:
+    _internal_kv_put(key, value, namespace=NAMESPACE)
+
+
+def test_patience_compares_processes_and_not_numbers() -> None:
+    """Three tasks of one that spreads wait, another one works: nothing ends. Else it ends, if none advances."""
+    guests = Guests(Rules(cpu=Limits(utilisation=50), patience_s=0.1))
+    assert guests.gate is not None
+    marks, waits = Marks(), Told((Remark("CPU", "CPU 95 % busy with others, limit 50"),), pauses=1, looks=1)
+    spreads, works = (Running(tag, marks.new(), 1, add, ()) for tag in ("spread", "sum"))
+    put(spreads.mark, b"10.0.0.3 (0f)#1")
+    put(works.mark, b"10.0.0.3 (0f)#2")
+    for pid in (11, 12, 13):
+        put(f"{guests.gate.prefix}10.0.0.3 (0f)#{pid}|10.0.0.3 (0f)#1|1", waits.to_bytes())
+    time.sleep(1.1)
+    (news,) = guests.news(lambda: True, 2)
+    assert news.lines == ("paused on 10.0.0.3 (0f): CPU 95 % busy with others, limit 50",)
+    assert news.waiting == 3
+    time.sleep(0.2)
+    guests.check_patience([spreads, works], marks)
+    with pytest.raises(ClusterError, match="all that runs has waited"):
+        guests.check_patience([spreads], marks)
+    guests.advanced("spread", 5)
+    guests.check_patience([spreads], marks)
+    marks.clear()
+    guests.clear()
+
+
 def test_what_processes_said_is_forgotten_with_the_pool() -> None:
     """A process says one thing at a time, under one key; the news are told once, and nothing is left behind."""
     guests = Guests(Rules(cpu=Limits(utilisation=50), every_s=0.05, recording=(BUSY, BUSY, FREE)))
     assert guests.gate is not None
     assert guests.through(add)([1, 2, 3]) == 6
-    assert len(_internal_kv_list(guests.gate.prefix, namespace=NAMESPACE)) == 1
+    (key,) = _internal_kv_list(guests.gate.prefix, namespace=NAMESPACE)
+    assert key.decode().startswith(f"{guests.gate.prefix}{process()}||")
     (news,) = guests.news(lambda: True, 1, last=True)
     assert news.lines[0] == "paused: CPU 95 % busy with others, limit 50"
     assert news.lines[1].endswith(": CPU 5 % busy with others")
     assert len(news.lines) == 2
     assert 0.1 <= news.seconds < 10
+    assert guests.part(add)([1, 2]) == 3
+    keys = {key.decode() for key in _internal_kv_list(guests.gate.prefix, namespace=NAMESPACE)}
+    assert len({key for key in keys if f"{process()}|{process()}|" in key}) == 1
+    assert list(guests.news(lambda: True, 1, last=True)) != []
     assert list(guests.news(lambda: True, 1, last=True)) == []
     assert list(guests.news(lambda: False, 1, last=True)) == []
     guests.clear()

@@ -32,6 +32,17 @@ def test_every_device_is_a_line() -> None:
     assert " % busy with others" in machine
 
 
+def test_lost_gpu_is_said_and_hides_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that fell off its bus is a line that says so; its neighbour is read, which CUDA names by its UUID too."""
+    nvml = FakeNvml(Card("GPU-1", lost=True), Card("GPU-2", free=9000, busy=0, temperature=66))
+    monkeypatch.setitem(sys.modules, "pynvml", nvml)
+    done = CliRunner().invoke(cli, ["sensors"])
+    assert done.exit_code == 0, done.output
+    first, second, _ = done.output.splitlines()
+    assert first == "no gpu_free_memory_mb, gpu_utilisation, gpu_temperature: GPU 0 does not answer the driver"
+    assert second.startswith("GPU 1: 9,000 MiB free")
+
+
 def test_json_has_the_names_of_the_limits() -> None:
     """Null where there is no sensor, and why."""
     done = CliRunner().invoke(cli, ["sensors", "--json"])

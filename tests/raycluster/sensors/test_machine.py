@@ -57,6 +57,48 @@ def test_busy_stranger_is_seen_and_an_own_busy_process_is_not(spinning: subproce
     assert seen - unseen == pytest.approx(used, abs=max(5, used / 2))
 
 
+BURN = "import time\nwhile time.process_time() < 2: pass"
+
+
+def noted_looks(monkeypatch: pytest.MonkeyPatch) -> list[machine._Times]:
+    """Return what all looks find from now on: the machine may be full of other work, so it says what to expect."""
+    times: list[machine._Times] = []
+    read = MachineSensor._times
+
+    def look(sensor: MachineSensor) -> machine._Times:
+        times.append(read(sensor))
+        return times[-1]
+
+    monkeypatch.setattr(MachineSensor, "_times", look)
+    return times
+
+
+def test_own_process_that_has_ended_is_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it took since the last look can be read no more: then only what is there while nobody ends counts."""
+    times = noted_looks(monkeypatch)
+    process = subprocess.Popen([sys.executable, "-c", BURN])
+    time.sleep(0.3)
+    sensor = MachineSensor(Own(), ALL)
+    assert psutil.Process(process.pid) in times[0].own
+    assert process.wait(timeout=60) == 0
+    found = sensor.read(worked=True).utilisation
+    assert len(times) >= 3
+    assert found == pytest.approx(machine._of_others(times[-2], times[-1]))
+    assert times[-2].own.keys() <= times[-1].own.keys()
+    # It counts for others in the first of the looks alone.
+    assert machine._of_others(times[0], times[1]) > 0
+
+
+def test_look_of_long_ago_counts_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Own processes came and went since: the mean is that of half a second."""
+    sensor = MachineSensor(Own(), ALL)
+    sensor._last = sensor._last._replace(at=sensor._last.at - machine._MOST_S - 1)
+    times = noted_looks(monkeypatch)
+    found = sensor.read(worked=True).utilisation
+    assert len(times) >= 2
+    assert found == pytest.approx(machine._of_others(times[-2], times[-1]))
+
+
 def hold(megabytes: int, pipe: Connection) -> None:
     held = b"x" * (megabytes * 2**20)
     pipe.send(len(held))
