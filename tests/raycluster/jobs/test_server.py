@@ -134,19 +134,27 @@ def test_run_that_never_begins_is_given_up_with_the_reason(server: RayJobServer)
     assert until(server, "starving-1", *ENDED).status == "stopped"
 
 
-def test_run_that_waits_for_others_goes_on_waiting(server: RayJobServer) -> None:
+def test_run_that_waits_for_others_goes_on_waiting(server: RayJobServer, tmp_path: Path) -> None:
     """What is in use will be free: nobody stops a run for that, and what it waits for is said."""
+    told = tmp_path / "told"
+    # Two that want all CPUs, until it was told that one of them waits, or far too long.
     code = (
-        "import ray, time; ray.init('auto', log_to_driver=False); "
-        "f = ray.remote(num_cpus=2)(lambda: time.sleep(5)); ray.get([f.remote(), f.remote()])"
+        "import os, ray, time; ray.init('auto', log_to_driver=False); "
+        f"wait = lambda: [0 for _ in range(600) if os.path.exists({str(told)!r}) or time.sleep(0.1)]; "
+        "f = ray.remote(num_cpus=2)(wait); ray.get([f.remote(), f.remote()])"
     )
     python = 'exec "$(command -v python || command -v python3)"'
-    job = server.submit(Submission("queueing-1", f"{python} -c {shlex.quote(code)}"))
+    server.submit(Submission("queueing-1", f"{python} -c {shlex.quote(code)}"))
+    job = until(server, "queueing-1", "running")  # half a second is not enough for its environment
     errand = Errand(server, find_program(), Parcel("queueing", "0" * 64, {}, (), ""), None)
-    said: list[str] = []
-    attended = attend(Submitted(errand, 1, job, found=False), quiet, said.append, Patience(start_s=0.5))
+
+    def say(line: str) -> None:
+        if re.search(r"queueing-1: .*waits: 2 of 2 CPU in use", line):
+            told.touch()
+
+    attended = attend(Submitted(errand, 1, job, found=False), quiet, say, Patience(start_s=0.5))
     assert (attended.job.status, attended.exit_code) == ("succeeded", 0)
-    assert any(re.search(r"queueing-1: .*waits: 2 of 2 CPU in use", line) for line in said)
+    assert told.exists()
 
 
 def test_answers_of_another_form_are_no_bug_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
