@@ -18,17 +18,21 @@ from tests.raycluster.cluster.fake_cloud import fake_cloud
 
 _PATIENCE_S = 200
 
-# Two calls that each want a GPU of their own, for longer than it takes to look.
+# Two calls that each want a GPU of their own, and wait for each other there.
 WORK = """
-import ray, time
+import os, pathlib, ray, tempfile, time
 ray.init(address="auto", log_to_driver=False)
 
 @ray.remote(num_cpus=1, num_gpus=1)
-def embed(until):
-    time.sleep(6)
-    return ray.get_runtime_context().get_node_id()
+def embed(folder):
+    node = ray.get_runtime_context().get_node_id()
+    pathlib.Path(folder, node).touch()
+    while len(os.listdir(folder)) < 2:
+        time.sleep(0.2)
+    return node
 
-print("machines:", len(set(ray.get([embed.remote(None) for _ in range(2)]))))
+with tempfile.TemporaryDirectory() as folder:
+    print("machines:", len(set(ray.get([embed.remote(folder) for _ in range(2)]))))
 """
 
 
@@ -52,6 +56,10 @@ def _give_token(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _workers(state: ClusterState) -> list[str]:
     return [node.type for node in state.nodes if node.alive and not node.head]
+
+
+def _tells_of_removal(state: ClusterState) -> bool:
+    return any("Removing" in event.message and "gpu_spot" in event.message for event in state.events)
 
 
 def _benchmark(folder: Path, device: str) -> Submission:
@@ -98,6 +106,5 @@ def test_machines_come_for_work_and_go_without_it(tmp_path: Path, monkeypatch: p
         done = _seen(address, lambda state: state.jobs[0].job.status in ENDED)
         assert done.jobs[0].job.status == "succeeded", jobs.log("work")
         assert "machines: 2" in jobs.log("work")
-        down = _seen(address, lambda state: not _workers(state))
-        assert any("Removing" in event.message and "gpu_spot" in event.message for event in down.events)
-        assert down.waiting == []
+        assert _seen(address, lambda state: not _workers(state)).waiting == []
+        _seen(address, _tells_of_removal)
