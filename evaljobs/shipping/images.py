@@ -7,7 +7,6 @@ what is new is sent.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import io
 import os
 import time
@@ -19,13 +18,12 @@ import pyarrow.parquet
 
 from evaljobs.config import Images
 from evaljobs.engine.image_sets import source_of
-from evaljobs.errors import UsageError
 from evaljobs.images.looking import KNOWN, look
 from evaljobs.images.places import place_of
 from evaljobs.images.versions import SETTLED_NS, Version, versions
 from evaljobs.remote import is_remote
 from evaljobs.schemas import MODEL_FACTS
-from evaljobs.shipping.inputs import FoundSet, file_of, sha256
+from evaljobs.shipping.inputs import FoundSet, file_digest, file_of, sha256
 from evaljobs.store import Store
 from raycluster.program import Upload
 
@@ -117,7 +115,7 @@ def _containers(files: Iterable[str], folder: str, cache: Store) -> dict[str, Up
     uploads = {}
     for file, version in zip(files, versions(files), strict=True):
         key = sha256(f"{file}\n{version}".encode(errors="surrogateescape"))
-        digest = known.get(key) or _file_digest(file)
+        digest = known.get(key) or file_digest(Path(file))
         if key not in known and (version.mtime_ns or started_ns) < started_ns - SETTLED_NS:
             fresh[key] = digest
         uploads[file] = _container(file, version, digest, folder)
@@ -128,14 +126,6 @@ def _containers(files: Iterable[str], folder: str, cache: Store) -> dict[str, Up
 def _container(file: str, version: Version, digest: str, folder: str) -> Upload:
     # The name is not needed, but people look into buckets; the digest alone tells files of one name apart.
     return Upload(f"{folder}/{digest}", version.size or 0, Path(file), digest=digest)
-
-
-def _file_digest(file: str) -> str:
-    try:
-        with Path(file).open("rb") as opened:
-            return hashlib.file_digest(opened, "sha256").hexdigest()
-    except OSError as error:
-        raise UsageError(f"{file} cannot be read: {error.strerror or error}; nothing was sent") from None
 
 
 def _manifest(table: pa.Table, folder: str) -> Upload:

@@ -164,6 +164,21 @@ def _inspected(candidate: Candidate, context: Context) -> FoundModel:
     return FoundModel(candidate, resolve_or_refuse(candidate, context) if local else None)
 
 
+def file_digest(path: Path) -> str:
+    """Return the sha256 of a file in hex.
+
+    Raises
+    ------
+    UsageError
+        If it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror or error}; nothing was sent") from None
+
+
 def sha256(data: bytes) -> str:
     """Return the sha256 in hex."""
     return hashlib.sha256(data).hexdigest()

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from evaljobs.config import Models
 from evaljobs.models.model import Model
-from evaljobs.shipping.inputs import FoundModel, sha256
+from evaljobs.shipping.inputs import FoundModel, file_digest, sha256
 from raycluster.program import Upload
 
 # What would be a pattern in the path of an entry.
@@ -49,7 +48,7 @@ def model_version(found: FoundModel) -> str:
     if isinstance(found.resolved, Model):
         return found.resolved.digest
     if found.path is not None:
-        return _file_digest(found.path)
+        return file_digest(found.path)
     stamp = None if found.candidate.missing else found.candidate.file.stamp()
     return "missing" if stamp is None else repr(stamp.identity)
 
@@ -62,7 +61,7 @@ def _placed(found: FoundModel, folder: str) -> tuple[str, list[Upload]]:
         return f"{folder}/missing-{sha256(found.candidate.name.encode(errors='surrogateescape'))}.onnx", []
     external = found.resolved.external_files if isinstance(found.resolved, Model) else ()
     # The digest of a model of several files is that of no file.
-    digests = {file: _file_digest(file) for file in (path, *external)} if external else {path: digest}
+    digests = {file: file_digest(file) for file in (path, *external)} if external else {path: digest}
     own = f"{folder}/{_of_all(digests, path) if external else digest}"
     place = f"{own}/{_ODD.sub('_', path.name)}"
     places = {path: place} | {file: f"{own}/{file.relative_to(path.parent).as_posix()}" for file in external}
@@ -91,8 +90,3 @@ def _entry(found: FoundModel, place: str) -> Models:
             "optional": bool(candidate.missing),
         }
     )
-
-
-def _file_digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -239,7 +239,7 @@ def _print_table(found: list[Job]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from raycluster.cluster.showing import visible
+    from raycluster.jobs.stages import visible
 
     table = Table(box=None, pad_edge=False)
     for column in ("job", "status", "exit code", "submitted", "took"):

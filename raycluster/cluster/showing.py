@@ -12,7 +12,7 @@ from rich.text import Text
 from raycluster.cluster.state import ClusterState, JobState, Node, Waiting
 from raycluster.cluster.waiting import amount, amounts
 from raycluster.jobs.job import ENDED
-from raycluster.jobs.stages import summary
+from raycluster.jobs.stages import summary, visible
 
 # What is shown of nodes that are gone, of jobs that have ended, and of what waits.
 _GONE, _ENDED, _WAITING = 3, 5, 20
@@ -33,11 +33,6 @@ def render_status(state: ClusterState) -> RenderableType:
         parts.append(Text())
         parts += _lines([f"{visible(event.time)}  autoscaler: {visible(event.message)}" for event in state.events])
     return Group(*parts)
-
-
-def visible(text: str) -> str:
-    """Return text with nothing in it that a terminal would obey."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 def _lines(texts: Sequence[str]) -> list[RenderableType]:

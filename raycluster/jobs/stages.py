@@ -22,7 +22,7 @@ def summary(stages: Sequence[Stage], most: int = MOST) -> list[str]:
     """
     lines = [_line(stage.stage, stage) for stage in stages if stage.model is None]
     open_ = [stage for stage in stages if stage.model is not None and stage.done < stage.total]
-    lines += [f"{_shown(stage.model or '')}: {_line(stage.stage, stage)}" for stage in open_[:most]]
+    lines += [f"{visible(stage.model or '')}: {_line(stage.stage, stage)}" for stage in open_[:most]]
     if len(open_) > most:
         lines.append(f"and {len(open_) - most:,} more models that are not done")
     return lines
@@ -30,10 +30,10 @@ def summary(stages: Sequence[Stage], most: int = MOST) -> list[str]:
 
 def _line(name: str, stage: Stage) -> str:
     """Return so many of so many; of one step there is nothing to count."""
-    shown = _shown(name)
+    shown = visible(name)
     return shown if stage.model is not None and stage.total == 1 else f"{shown}: {stage.done:,} of {stage.total:,}"
 
 
-def _shown(text: str) -> str:
-    """Return a name on one line, with nothing in it that a terminal would obey."""
+def visible(text: str) -> str:
+    """Return text on one line, with nothing in it that a terminal would obey."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)

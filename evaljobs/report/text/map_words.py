@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from evaljobs.report.results import OK, Document, Group, groups_of
+from evaljobs.report.results import Document, Group, groups_of
 from evaljobs.report.tables.columns import Row
-from evaljobs.report.tables.escape import markdown_text
+from evaljobs.report.text.sentences import section_markdown, sentences_of
 
 _MOST_LINES = 5
 _HOW = {
@@ -37,7 +37,7 @@ def map_lines(results: Document) -> list[str]:
     return [
         f"{group.job} on {group.set}: {line}"
         for group in groups_of(results, "map")
-        for line in list(_sentences(group).values())[:_MOST_LINES]
+        for line in list(sentences_of(group, sentence).values())[:_MOST_LINES]
     ]
 
 
@@ -47,19 +47,7 @@ def map_markdown(results: Document) -> list[str]:
 
 
 def _group_markdown(group: Group) -> list[str]:
-    lines = _sentences(group)
-    if not lines:
-        return []
-    figures = (file for name in lines for file in group.evaluations[name]["figures"])
-    files = dict.fromkeys(file for file in figures if file.endswith(".png"))
-    return [
-        f"## {markdown_text(f'Map: {group.job} on {group.set}')}\n",
-        "".join(f"- {markdown_text(line)}.\n" for line in lines.values()),
-        *(f"![Images in the plane, near each other where embeddings are similar]({file})\n" for file in files),
-    ]
-
-
-def _sentences(group: Group) -> dict[str, str]:
-    """Return a sentence by model, for those that were mapped."""
-    fine = {name: entry["result"] for name, entry in group.evaluations.items() if entry["status"] == OK}
-    return {name: sentence({"model": {"name": name}, "result": result}) for name, result in fine.items()}
+    title = f"Map: {group.job} on {group.set}"
+    return section_markdown(
+        group, title, sentences_of(group, sentence), "Images in the plane, near each other where embeddings are similar"
+    )
