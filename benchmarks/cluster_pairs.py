@@ -11,6 +11,7 @@ data are synthetic: labels of 20 samples each, and embeddings of a label's centr
 from __future__ import annotations
 
 import argparse
+import functools
 import hashlib
 import os
 import platform
@@ -29,18 +30,35 @@ from evaljobs.engine import execution, todo
 from evaljobs.engine.evaluation import Assignment, Evaluated, Members, evaluate, evaluation_key
 from evaljobs.images.geometry import Geometry
 from evaljobs.jobs.verification import VerificationJob, VerificationParameters
-from evaljobs.models.model import Input, Model, Pixels
+from evaljobs.models.model import Cost, Dropout, Input, Model, Pixels
 from evaljobs.progress import Quiet
 from evaljobs.run import setup
 from evaljobs.run.comparing import Comparing, Setting
+from evaljobs.run.watch import Watch
 from evaljobs.schemas import DIGEST
 from evaljobs.store import Store
-from raycluster.connection.connect import Cluster, connect
+from raycluster.connection.connect import connect
 from raycluster.planning.plan import Limits, Plan
 from raycluster.pool.pool import Pool
 from raycluster.pool.work import Actors, Work
 
 JOB = VerificationJob("verification", VerificationParameters())
+
+
+class Unwatched(Watch):
+    """Tells nobody."""
+
+    def __init__(self) -> None:
+        """Take no run in: there is none."""
+
+    def evaluating(self, names: Iterable[str]) -> None:
+        """Ignore it."""
+
+    def compared(self, kind: str, pairs: int) -> None:
+        """Ignore it."""
+
+    def evaluated(self, evaluation: todo.Evaluation, seconds: float) -> None:
+        """Ignore it."""
 
 
 class Bench:
@@ -68,14 +86,15 @@ class Bench:
         """Take the results away, so that they are computed again."""
         shutil.rmtree(Path(self.store.location) / "results", ignore_errors=True)
 
-    def on(self, cluster: Cluster) -> float:
-        """Return the seconds of all evaluations on a cluster, through what a run uses."""
+    def on(self) -> float:
+        """Return the seconds of all evaluations on the connected cluster, through what a run uses."""
         self.forget()
         nothing = Work(lambda _: (None, None, True), lambda _: (), {})
         record = execution.Record("none")
         start = time.perf_counter()
         with Pool(Plan([], {}, Limits(1)), nothing, Actors(lambda: lambda *_: None, count=1)) as pool:
-            setting = Setting(self.store, self.keys, record, Quiet(), setup.make_sharing(cluster))
+            sharing = functools.partial(setup.make_sharing, pool.nodes)
+            setting = Setting(self.store, self.keys, record, Quiet(), sharing, Unwatched())
             comparing = Comparing(setting, pool, self.evaluations, range(len(self.evaluations)))
             comparing.begin(())
             for event in pool.events():
@@ -90,8 +109,7 @@ class Bench:
         """Return the sum of the seconds that each evaluation takes in this process, in one thread."""
         self.forget()
         start = time.perf_counter()
-        for evaluation in self.evaluations:
-            key = self.keys[evaluation.model.name]
+        for evaluation, key in zip(self.evaluations, self.keys.values(), strict=True):
             found = evaluate(Assignment(self.store.location, JOB, key, evaluation.key), self.members)
             if not isinstance(found, Evaluated):
                 raise SystemExit(found.message)
@@ -101,14 +119,15 @@ class Bench:
 def model(name: str) -> Model:
     """Return a model that stands for rows which are there already: it has a name, and is never run."""
     pixels = Pixels(Geometry(1, 1), None, {})
+    cost = Cost(None, "it is never run", {})
     graph_input = Input("x", "uint8", "nhwc", None, 3, 1, 1)
-    return Model(name, Path(name), name, (), {}, {}, 0, 0, 17, graph_input, (), (), pixels, 1)
+    return Model(name, Path(name), name, (), {}, {}, 0, 0, 17, graph_input, (), (), pixels, 1, cost, Dropout(0, 0))
 
 
-def timed(bench: Bench, cluster: Cluster, repeats: int) -> tuple[float, float]:
+def timed(bench: Bench, repeats: int) -> tuple[float, float]:
     """Return the seconds of the first run, and the median of those after it."""
-    first = bench.on(cluster)
-    return first, statistics.median(bench.on(cluster) for _ in range(repeats))
+    first = bench.on()
+    return first, statistics.median(bench.on() for _ in range(repeats))
 
 
 def large(folder: Path, n: int, d: int, workers: int, repeats: int) -> Iterable[str]:
@@ -117,8 +136,8 @@ def large(folder: Path, n: int, d: int, workers: int, repeats: int) -> Iterable[
     yield "| n | d | workers | first run, s | s | times as fast as one |\n| --- | --- | --- | --- | --- | --- |"
     one = 0.0
     for cpus in (1, workers):
-        with connect(cpus=cpus) as cluster:
-            first, seconds = timed(bench, cluster, repeats)
+        with connect(cpus=cpus):
+            first, seconds = timed(bench, repeats)
         one = one or seconds
         yield f"| {n:,} | {d} | {cpus} | {first:.2f} | {seconds:.2f} | {one / seconds:.2f} |"
 
@@ -128,8 +147,8 @@ def many(folder: Path, models: int, n: int, d: int, workers: int, repeats: int) 
     bench = Bench(folder, models, n, d)
     bench.alone()
     single = statistics.median(bench.alone() for _ in range(repeats))
-    with connect(cpus=workers) as cluster:
-        first, seconds = timed(bench, cluster, repeats)
+    with connect(cpus=workers):
+        first, seconds = timed(bench, repeats)
     yield "| models | n | d | workers | first run, s | s | sum of single times, s | of which each has its part |"
     yield "| --- | --- | --- | --- | --- | --- | --- | --- |"
     ratio = seconds / (single / workers)

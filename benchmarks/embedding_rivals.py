@@ -100,6 +100,9 @@ def stream(task: Task) -> dict[str, Any]:
 
 
 def _stream_part(task: Task, part: Slice, _: int) -> float:
+    from evaljobs.engine.heap import keep_freed_memory
+
+    keep_freed_memory()
     run = _opened(task.models[0])
     batches = (task.images[part.start + b.start : part.start + b.stop] for b in _batches(part.stop - part.start))
     return sum(embedded(run, decoded(uris, task.config), task.config) for uris in batches)
@@ -134,6 +137,9 @@ def _keep(shared: mmap.mmap, task: Task) -> None:
 
 
 def _import(_: int) -> None:
+    from evaljobs.engine.heap import keep_freed_memory
+
+    keep_freed_memory()
     first_model(_kept["task"].config)
     _opened(_kept["task"].models[0])
     time.sleep(0.2)  # so that each process takes one of these
@@ -165,8 +171,8 @@ def prepared(image: Image.Image, task: Task) -> Pixels:
 
 def normalised(pixels: Pixels, task: Task) -> NDArray[np.float32]:
     """Return a batch as the model takes it."""
-    values = pixels.astype(np.float32) / np.float32(255)
-    values = (values - np.array(task.mean, np.float32)) / np.array(task.std, np.float32)
+    mean, std = (np.array(of_channels, np.float32) for of_channels in (task.mean, task.std))
+    values: NDArray[np.float32] = (pixels.astype(np.float32) / np.float32(255) - mean) / std
     return np.ascontiguousarray(values.transpose(0, 3, 1, 2))
 
 

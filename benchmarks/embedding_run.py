@@ -32,11 +32,11 @@ class Marks:
         """Keep when a stage began."""
         self.times.setdefault(stage, [time.time()])
 
-    def advance(self, stage: str, steps: int = 1) -> None:
+    def advance(self, stage: str, steps: int = 1) -> None:  # noqa: ARG002 - as Progress has it
         """Keep when its first and its last step were done."""
-        began, *steps = self.times[stage]
+        began, *done = self.times[stage]
         now = time.time()
-        self.times[stage] = [began, steps[0] if steps else now, now]
+        self.times[stage] = [began, done[0] if done else now, now]
 
     def say(self, text: str) -> None:
         """Pass on what is said."""

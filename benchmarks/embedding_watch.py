@@ -137,13 +137,13 @@ class _Looks:
             children.setdefault(process.parent, []).append(pid)
         # Those whose parent has ended belong to it still.
         waiting = [self._root, *(pid for pid, p in everything.items() if (pid, p.started) in self._cpu)]
-        found: dict[int, _Process] = {}
+        family: dict[int, _Process] = {}
         while waiting:
             pid = waiting.pop()
-            if pid in everything and pid not in found:
-                found[pid] = everything[pid]
+            if pid in everything and pid not in family:
+                family[pid] = everything[pid]
                 waiting += children.get(pid, [])
-        return found
+        return family
 
 
 def _stat(pid: str) -> _Process | None:

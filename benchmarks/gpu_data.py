@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -50,10 +51,8 @@ class ResNet:
                 x = self._bottleneck(x, channels, width, stride if block == 0 else 1)
                 channels = 4 * width
         x = self._node("Flatten", self._node("GlobalAveragePool", x))
-        images, rows = (
-            helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
-            for name, shape in (("images", ["n", 3, SIZE, SIZE]), (x, ["n", channels]))
-        )
+        shapes: dict[str, list[str | int | None]] = {"images": ["n", 3, SIZE, SIZE], x: ["n", channels]}
+        images, rows = (helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in shapes.items())
         graph = helper.make_graph(self._nodes, "resnet50", [images], [rows], self._weights)
         return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 
@@ -76,7 +75,7 @@ class ResNet:
         pads = [kernel // 2] * 4
         return self._node("Conv", x, *names, kernel_shape=[kernel, kernel], strides=[stride, stride], pads=pads)
 
-    def _node(self, kind: str, *inputs: str, **attributes: object) -> str:
+    def _node(self, kind: str, *inputs: str, **attributes: Any) -> str:
         output = f"t{len(self._nodes)}"
         self._nodes.append(helper.make_node(kind, list(inputs), [output], **attributes))
         return output

@@ -15,7 +15,8 @@ class Smi:
 
     def __enter__(self) -> Smi:
         self._idle = max((row[0] for row in query("gpu", "memory.used")), default=0)
-        self.memory, self.busy, self.processes = 0, [0], {}
+        self.memory, self.busy = 0, [0]
+        self.processes: dict[int, int] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._sample)
         self._thread.start()

@@ -38,7 +38,7 @@ from tests.faults.workload import Run, parts, results, rows, write_workload
 # How long a victim is waited for that may not be there: decoding takes moments.
 _PATIENCE_S = 3.0
 _KINDS = ("actor", "decode", "evaluate", "node", "driver")
-_TITLES = {"actor": "ray::_Worker", "decode": "ray::marked_block", "evaluate": "ray::marked"}
+_TITLES = {"actor": "ray::_Worker", "decode": "ray::decode_shard", "evaluate": "ray::evaluate"}
 # In percent; a call fails before or after it was carried out, as far as the driver can tell, and is made again.
 _LOST_CALLS = {
     "CoreWorkerService.grpc_client.PushTask": {
@@ -105,8 +105,6 @@ class Round:
         deadline = time.monotonic() + _PATIENCE_S
         while time.monotonic() < deadline and self.run.running:
             found = self.cluster.workers(_TITLES[kind])
-            if kind == "evaluate":
-                found = [process for process in found if "marked_block" not in process.command]
             if found:
                 victim = self.rng.choice(found)
                 victim.kill()

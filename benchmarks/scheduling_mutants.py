@@ -43,7 +43,8 @@ class Mutant(NamedTuple):
                 sys.modules[module.__name__] = module
                 tree = ast.parse(source(name))
                 if name == self.name:
-                    tree = ast.fix_missing_locations(_Remover(self.line).visit(tree))
+                    _Remover(self.line).visit(tree)
+                    ast.fix_missing_locations(tree)
                 exec(compile(tree, f"raycluster/planning/{name}.py without line {self.line}", "exec"), vars(module))  # noqa: S102 - the project's own
             return sys.modules["raycluster.planning.plan"]
         finally:

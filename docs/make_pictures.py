@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from evaljobs import UncertainImages, assess_uncertainty, softmax_entropy
+from evaljobs import UncertainImages, assess_uncertainty, detect_anomalies, rotation_anomaly, softmax_entropy
 from evaljobs.demo.images import load
 from evaljobs.report.figures.bars import bars_figure
 from evaljobs.report.figures.confusion import confusion_figure
@@ -33,6 +33,7 @@ from evaljobs.report.kinds import founds
 from evaljobs.report.runs.reading import read_run
 from evaljobs.report.section import Found, Picture
 from evaljobs.report.tables.front import Cost, front_rows
+from evaljobs.report.tables.quality import TprQuality
 
 PICTURES = Path(__file__).parent / "pictures"
 FPR = 1e-3
@@ -110,7 +111,7 @@ def main() -> None:
         files |= {"map": next(drawn.glob("map-*-tsne-label.png")), "hardest": next(drawn.glob("hardest-*.png"))}
         files |= {"explain": next((folder / "demo" / "explain" / "figures").glob("alike-*-smooth.png"))}
         files |= {"view": folder / "demo" / "view" / "figures" / "view-corrupted.png"}
-        for kept, path in {**files, **classification(folder), **uncertainty(folder)}.items():
+        for kept, path in {**files, **classification(folder), **uncertainty(folder), **anomaly(folder)}.items():
             keep(path, PICTURES / f"{kept}.png")
 
 
@@ -128,7 +129,7 @@ def keep(path: Path, kept: Path) -> None:
 
 def front(found: Found) -> Picture | None:
     """Draw quality against size."""
-    rows = front_rows(found, FPR, Cost.SIZE)
+    rows = front_rows(found, TprQuality(FPR), Cost.SIZE)
     return front_picture(found, "front", "Quality against size", rows, Titles("size [MB]", "TPR at FPR 1e-3"))
 
 
@@ -189,6 +190,30 @@ def uncertainty(folder: Path) -> dict[str, Path]:
     threshold = assess_uncertainty(UncertainImages(values["digits"])).threshold.value
     panel = Panel("softmax entropy, logistic regression", edges, counts, threshold)
     return {"uncertainty": distributions_figure([panel], folder / "uncertainty", "images").png}
+
+
+# The digit that is normal for the regression that tells rotations apart.
+_NORMAL = 3
+
+
+def anomaly(folder: Path) -> dict[str, Path]:
+    """Draw how a regression that tells rotations of threes apart tells threes from other digits."""
+    from sklearn.linear_model import LogisticRegression
+
+    digits = load()
+    half = len(digits.pixels) // 2
+    turned = [np.rot90(digits.pixels / 255, k, axes=(1, 2)).reshape(len(digits.pixels), -1) for k in range(4)]
+    threes = digits.labels == _NORMAL
+    known = np.concatenate([pixels[:half][threes[:half]] for pixels in turned])
+    model = LogisticRegression(max_iter=500).fit(known, np.repeat(np.arange(4), len(known) // 4))
+    scores = rotation_anomaly(np.stack([model.decision_function(of[half:]) for of in turned]), scores_are="logits")
+    anomalous = ~threes[half:]
+    (point,) = detect_anomalies(scores, anomalous, ("0.05",)).points
+    edges = np.linspace(0, 1, 51)
+    counts = {"other digits": scores[anomalous], "threes (normal)": scores[~anomalous]}
+    of_both = {name: np.histogram(values, edges)[0] for name, values in counts.items()}
+    panel = Panel("1 - mean probability of the right rotation", edges, of_both, point.threshold)
+    return {"anomaly": distributions_figure([panel], folder / "anomaly", "images").png}
 
 
 def _bin(low: float, high: float, sure: Any, right: Any) -> ReliabilityBin:

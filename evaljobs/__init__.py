@@ -6,6 +6,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from evaljobs.anomaly.detection import Anomalies, detect_anomalies
+    from evaljobs.anomaly.rotations import rotation_anomaly
+    from evaljobs.audit.arrays import audit_embeddings
+    from evaljobs.audit.metadata import check_metadata
     from evaljobs.classification.classification import Classification, classify
     from evaljobs.pairs.protocols import verify_cross, verify_pairs
     from evaljobs.pairs.verification import Verification, verify
@@ -15,15 +19,20 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
+    "Anomalies",
     "Classification",
     "UncertainImages",
     "Uncertainty",
     "Verification",
     "__version__",
     "assess_uncertainty",
+    "audit_embeddings",
+    "check_metadata",
     "classify",
+    "detect_anomalies",
     "dropout_uncertainty",
     "neighbour_distances",
+    "rotation_anomaly",
     "softmax_entropy",
     "verify",
     "verify_cross",
@@ -31,6 +40,11 @@ __all__ = [
 ]
 
 _MODULES = {
+    "Anomalies": "anomaly.detection",
+    "detect_anomalies": "anomaly.detection",
+    "rotation_anomaly": "anomaly.rotations",
+    "audit_embeddings": "audit.arrays",
+    "check_metadata": "audit.metadata",
     "Classification": "classification.classification",
     "classify": "classification.classification",
     "Verification": "pairs.verification",

@@ -46,9 +46,20 @@ SAMPLES = pa.schema(
         pa.field("width", pa.int32()),
         pa.field("height", pa.int32()),
         pa.field("frames", pa.int32()),  # pictures in the file: above 1 for animations and pages
+        # How the file was saved, and by what: of the file, whatever a view makes of it.
+        pa.field("jpeg_quality", pa.int32()),  # 1 to 100, estimated; null where it is no JPEG
+        pa.field("jpeg_tables", pa.string()),  # digest of its quantisation tables, 16 hexadecimal digits
+        pa.field("subsampling", pa.string()),  # of a JPEG's colours: 4:4:4, 4:2:0, ..., gray
+        pa.field("progressive", pa.bool_()),  # or interlaced (PNG); null for other formats
+        pa.field("exif", pa.bool_()),  # whether it has EXIF data
+        pa.field("orientation", pa.int32()),  # 1 to 8; null where it is not said
+        pa.field("camera", pa.string()),  # make and model
+        pa.field("software", pa.string()),
+        pa.field("icc", pa.bool_()),  # whether it has a colour profile
+        pa.field("bytes_per_pixel", pa.float64()),  # of the encoded image
         pa.field("file_digest", DIGEST),  # of the file's bytes: another one than the image's where a view changes it
     ],
-    metadata={"evaljobs.schema": "samples/3"},
+    metadata={"evaljobs.schema": "samples/4"},
 )
 
 # What was found out about model files, as JSON, by what tells that they have not changed (evaljobs.models.known).

@@ -96,6 +96,32 @@ class Parcel:
 
 
 @dataclasses.dataclass(frozen=True)
+class Asked:
+    """How a configuration is asked for, beside what its file says.
+
+    Attributes
+    ----------
+    overrides
+        ``key=value``, in place of its keys.
+    shared
+        Whether the cluster's machines see this machine's files under the same paths.
+    slots
+        So many of the cluster's GPUs (or CPUs, where it has none) are used at most. Not part of the digest.
+    gpus
+        So many GPUs the cluster had when this was planned: the job waits for them where they are away. Not part of the
+        digest.
+    out
+        The local folder for results, in place of the configuration's. Not part of the digest.
+    """
+
+    overrides: Sequence[str] = ()
+    shared: bool = False
+    slots: int | None = None
+    gpus: int = 0
+    out: Path | None = None
+
+
+@dataclasses.dataclass(frozen=True)
 class Verdict:
     """What holding a finished run against an earlier one found.
 
@@ -127,29 +153,8 @@ class Program(Protocol):
     def version(self) -> str:
         """Of the program here, as that line says it."""
 
-    def pack(
-        self,
-        config: Path,
-        *,
-        overrides: Sequence[str] = (),
-        shared: bool = False,
-        slots: int | None = None,
-        out: Path | None = None,
-    ) -> Parcel:
-        """Check a configuration and return what travels; nothing is sent yet.
-
-        Parameters
-        ----------
-        config
-            Its file.
-        overrides
-            ``key=value``, in place of its keys.
-        shared
-            Whether the cluster's machines see this machine's files under the same paths.
-        slots
-            So many of the cluster's GPUs (or CPUs, where it has none) are used at most. Not part of the digest.
-        out
-            The local folder for results, in place of the configuration's. Not part of the digest.
+    def pack(self, config: Path, asked: Asked) -> Parcel:
+        """Check a configuration, by its file, and return what travels; nothing is sent yet.
 
         Raises
         ------
@@ -174,6 +179,20 @@ class Program(Protocol):
     def fetch(self, results: str, out: Path, say: Callable[[str], None]) -> None:
         """Bring results into a local folder, whole or not at all."""
 
+    def keep(self, results: str, folder: Path) -> None:
+        """Copy into a local folder, which is empty, what `judge` needs of results that later ones are held against.
+
+        Raises
+        ------
+        UnreachableError
+            If they do not answer now.
+        ClusterError
+            If they cannot be read.
+        """
+
+    def with_gates(self, gates: Sequence[str]) -> tuple[str, ...]:
+        """Return the ``key=value`` that puts gates in the place of a configuration's own."""
+
     def stages(self, log: str) -> Sequence[Stage]:
         """Read out of a job's log how far it is: the last word on every stage."""
 
@@ -183,8 +202,15 @@ class Program(Protocol):
     def judge(self, results: str, baseline: str | None, gates: Sequence[str]) -> Verdict:
         """Hold results against earlier ones; where there are none yet, against what needs none.
 
+        Parameters
+        ----------
+        baseline
+            As `results` is, or a folder that `keep` has filled.
+
         Raises
         ------
+        UnreachableError
+            If they do not answer now.
         ClusterError
             If results cannot be read now, or cannot be compared.
         """

@@ -1,9 +1,13 @@
-"""What all tests share: one Ray and one S3 server for the session, and a mode in which nothing may be skipped."""
+"""What all tests share: a Ray and an S3 server for each worker, an order, and a mode in which nothing may be skipped.
+
+With several workers (pytest-xdist), a file is the unit that a worker takes: see `tests.sharing`.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Generator, Iterator
+from typing import Any
 
 import pytest
 import ray
@@ -20,6 +24,22 @@ settings.load_profile("patient")
 NO_SKIP = os.environ.get("EVALJOBS_NO_SKIP") == "1"
 
 
+@pytest.hookimpl(optionalhook=True)  # where xdist is not installed, nobody asks
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Share the tests as `tests.sharing` does, among however many workers."""
+    from tests.sharing import Files
+
+    return Files(config, log)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Begin with what takes longest, where several workers run."""
+    if hasattr(config, "workerinput"):
+        from tests.sharing import longest_first
+
+        items[:] = longest_first(items)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Where nothing may be skipped, a skip is a failure."""
@@ -32,7 +52,7 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
-    """A real Ray of two CPUs, started once: 5 seconds a test are too many."""
+    """A real Ray of two CPUs, started once by a worker: 5 seconds a test are too many."""
     assert not ray.is_initialized()
     with connect(cpus=2, object_store_mb=256) as connected:
         yield connected

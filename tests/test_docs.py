@@ -274,7 +274,9 @@ FREE = re.compile(
 
 def fields(value: Any, path: str = "") -> Iterator[str]:
     """Yield the path of every value in a document; keys that are names count as one."""
-    if isinstance(value, dict):
+    if path.endswith(".evidence"):  # each check of an audit has its own
+        yield path
+    elif isinstance(value, dict):
         for key, inner in value.items():
             yield from fields(inner, f"{path}.*" if FREE.search(path) else f"{path}.{key}".lstrip("."))
     elif isinstance(value, list) and value and isinstance(value[0], dict):
@@ -313,7 +315,10 @@ def results(tmp_path_factory: pytest.TempPathFactory, cluster: Cluster) -> dict[
         " {name: map, kind: map, models: all}, {name: seen, set: noisy, groups: 3},"
         " {name: classes, kind: classification, missing: exclude, groups: 2},"
         " {name: doubts, kind: uncertainty, set: main, foreign: noisy, missing: exclude, groups: 2},"
-        " {name: near, kind: uncertainty, set: main, corrupted: noisy, reference: main, neighbours: 2, groups: 0}]\n"
+        " {name: near, kind: uncertainty, set: main, corrupted: noisy, reference: main, neighbours: 2, groups: 0},"
+        " {name: turned, kind: anomaly, set: main, normal: label0, rotations: [0, 180], groups: 2},"
+        " {name: far, kind: anomaly, set: main, normal: label0, reference: main, neighbours: 2, groups: 2},"
+        " {name: believed, kind: audit, set: main, counterfactual: [{jpeg: 75}], groups: 3}]\n"
     )
     (folder / "pairs.csv").write_text("id_a,id_b\nlabel0/0.png,label0/3.png\nlabel0/0.png,label1/1.png\n")
     assert run(config.load(path), path, Quiet(), _options()).exit_code == ExitCode.SOME_FAILED

@@ -27,7 +27,9 @@ class Voice:
 
     def speak_json(self, run: str) -> None:
         """Write one JSON object a line from now on, of a run of this name; what libraries warn of is among them."""
-        self._log = JsonLog(sys.stderr, run, evaljobs.__version__)
+        from evaljobs.run import redact
+
+        self._log = JsonLog(sys.stderr, run, evaljobs.__version__, redact)
         logging.captureWarnings(capture=True)
 
     def call(self, run: str) -> None:

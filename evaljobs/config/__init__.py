@@ -15,12 +15,13 @@ from evaljobs.config.sections import (
     Preprocessing,
     Targets,
 )
-from evaljobs.config.sets import Images, Set, lineage
+from evaljobs.config.sets import OWN_COLUMN, Images, Set, lineage
 from evaljobs.config.targets import parse_target, unique_targets
 from evaljobs.config.views import STEPS, Step, View
 
 __all__ = [
     "DEFAULT_TARGETS",
+    "OWN_COLUMN",
     "STEPS",
     "Cluster",
     "Config",

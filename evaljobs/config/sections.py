@@ -244,6 +244,9 @@ class Submitted(Section):
     digest: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] = Field(
         description="of the configuration as it was written: results bear it"
     )
+    gpus: int = Field(
+        0, ge=0, description="that the cluster had then: `device: auto` means them, and they are waited for"
+    )
 
 
 class Config(Section):
@@ -254,7 +257,9 @@ class Config(Section):
     images: Images | None = Field(None, description="short for sets.main.images")
     sets: dict[str, Set] = Field(default_factory=dict, description="image sets by name")
     models: tuple[Models, ...] = Field(
-        min_length=1, description="files and globs; a bare path is short for `{path: ...}`"
+        (),
+        min_length=1,
+        description="files and globs; a bare path is short for `{path: ...}`. An audit of images alone needs none",
     )
     preprocessing: Preprocessing | None = Field(None, description="for models without one of their own")
     fpr: Targets = Field(

@@ -8,11 +8,16 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from evaljobs.config.section import PathText, Section, as_list
+from evaljobs.config.section import Name, PathText, Section, as_list
 from evaljobs.config.views import Step, View, refuse_late_steps
 
 _FORMATS = "avif bmp gif jp2 jpeg jpg pbm pgm png ppm tif tiff webp"
 _EXTENSIONS = tuple(f".{name}" for name in _FORMATS.split())
+# What the names of people's own columns begin with in samples.arrow.
+OWN_COLUMN = "manifest."
+# Columns that a listing has at any rate.
+_LISTED = ("sample_id", "label", "uri")
+_Names = tuple[Name, ...]
 
 
 class Images(Section):
@@ -36,6 +41,11 @@ class Images(Section):
     image_column: str = Field("image", description="Parquet: column of the images")
     label_column: str = Field("label", description="manifests, Parquet: column of the labels; tars: key of the json")
     id_column: str | None = Field(None, description="manifests, Parquet: column of sample ids; else the uri or path")
+    columns: Annotated[_Names, BeforeValidator(as_list, json_schema_input_type=_Names | str)] = Field(
+        (),
+        description="manifests: further columns to keep, of texts or numbers; in samples.arrow, and for maps, each is "
+        "called `manifest.` and its name",
+    )
     extensions: Annotated[tuple[str, ...], BeforeValidator(as_list, json_schema_input_type=tuple[str, ...] | str)] = (
         Field(
             _EXTENSIONS,
@@ -52,7 +62,19 @@ class Images(Section):
         if self.label in {"cls", "json"} and self.tar is None:
             raise ValueError(f"`label: {self.label}` belongs to `tar`; the label is to be `folder` or `prefix`")
         self._refuse_keys_of_others()
+        self._refuse_columns()
         return self
+
+    def _refuse_columns(self) -> None:
+        """Refuse columns that are kept anyway, and those that are named twice."""
+        for number, name in enumerate(self.columns):
+            if name in {*_LISTED, self.uri_column, self.label_column, self.id_column}:
+                raise ValueError(
+                    f"`columns` names {name!r}: file, label and id of each image are kept anyway; leave it out, or "
+                    "give the column another name in the manifest"
+                )
+            if name in self.columns[:number]:
+                raise ValueError(f"`columns` names {name!r} twice; name each column once")
 
     def _refuse_keys_of_others(self) -> None:
         """Refuse keys that would change nothing: whoever writes one believes that it does."""
@@ -81,6 +103,7 @@ _KEYS_OF = {
     "image_column": ("parquet",),
     "label_column": ("manifest", "parquet", "tar"),
     "id_column": ("manifest", "parquet"),
+    "columns": ("manifest",),
 }
 _SOURCES: tuple[Literal["folder", "manifest", "parquet", "tar"], ...] = ("folder", "manifest", "parquet", "tar")
 

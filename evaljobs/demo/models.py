@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # it has no annotations
+from threadpoolctl import threadpool_limits
 
 from evaljobs.config import Preprocessing, canonical_json
 from evaljobs.demo.graph import Step, evaluate, layer_norm, scale, shift, to_onnx

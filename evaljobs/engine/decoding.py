@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from evaljobs.engine.heap import keep_freed_memory
 from evaljobs.errors import ImageErrorKind
 from evaljobs.images.decode import decode_block
 from evaljobs.images.geometry import Geometry
@@ -58,6 +59,7 @@ def decode_shard(
     uris: Sequence[str], digests: Sequence[bytes], geometry: Geometry, changes: Mapping[bytes, Change] | None = None
 ) -> tuple[Decoded, DecodeReport, bool]:
     """Decode a shard; return the block, what is said of it, and whether it is empty."""
+    keep_freed_memory()
     start = time.perf_counter()
     block = decode_block(uris, digests, geometry, changes)
     told = [(failure.digest, str(failure.kind), failure.message) for failure in block.failures]

@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from evaljobs.engine.decoding import Decoded
+from evaljobs.engine.heap import keep_freed_memory
 from evaljobs.errors import ModelError, ModelErrorKind, RemoteError, StoreError
 from evaljobs.models.model import Model
 from evaljobs.models.options import Runtime
@@ -61,6 +62,7 @@ class Embedder:
     """
 
     def __init__(self, store: str, runtime: Runtime) -> None:
+        keep_freed_memory()
         self._store = Store(store)
         self._runtime = runtime
         self._key: Mapping[str, Any] | None = None

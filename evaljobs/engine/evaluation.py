@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from evaljobs.config import canonical_json
 from evaljobs.engine.spreading import Spread, Spreading, Tell
 from evaljobs.errors import ImageError, InputError, ModelError, ModelErrorKind, NonFiniteError, StoreError
 from evaljobs.explain.sight import Sight
+from evaljobs.images.pictures import Pictures
 from evaljobs.images.views.chain import Change
 from evaljobs.jobs.job import Job, ModelFacts, Outcome, Passes, Rows
 from evaljobs.models.model import Model
@@ -43,6 +44,8 @@ class Members:
         ``[n]`` digests of the files of those images; None for a set that is no view. They follow from the digests too.
     uris, changes
         ``[n]`` places of the images, and what views do to some of them, by digest; for jobs that look at them again.
+    facts
+        ``[n]`` rows of what is known of their files, for jobs that ask for it. It follows from the files' digests.
     """
 
     sample_ids: pa.Array
@@ -53,17 +56,21 @@ class Members:
     uris: pa.Array | None = None
     changes: Mapping[bytes, Change] = dataclasses.field(default_factory=dict)
     files: pa.Array | None = None
+    facts: pa.Table | None = None
 
-    def digest(self, *, with_ids: bool = False) -> str:
+    def digest(self, *, with_ids: bool = False, columns: Sequence[str] = ()) -> str:
         """Return the sha256 of the ordered (image digest, label) pairs: what a result is a function of.
 
-        Listed pairs are part of it, by row; sample ids where a result depends on them.
+        Listed pairs are part of it, by row; sample ids, and columns of the facts, where a result depends on them.
         """
         digest = hashlib.sha256()
         digest.update(b"".join(self.digests.to_pylist()))
         digest.update(canonical_json(self.labels.to_pylist()).encode())
         if with_ids:
             digest.update(canonical_json(self.sample_ids.to_pylist()).encode())
+        for column in columns:
+            if self.facts is not None and column in self.facts.column_names:
+                digest.update(canonical_json([column, self.facts[column].to_pylist()]).encode())
         if self.listed is not None:
             digest.update(self.listed.digest().encode())
         return digest.hexdigest()
@@ -72,7 +79,7 @@ class Members:
 def evaluation_key(
     job: Job,
     sets: Mapping[str, str],
-    model_key: Mapping[str, Any],
+    model_key: Mapping[str, Any] | None,
     facts: ModelFacts = _UNKNOWN,
     before: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
@@ -85,13 +92,15 @@ def evaluation_key(
     sets
         By role: the digest of the set's members.
     model_key
-        Of the embedding table.
+        Of the embedding table; None where no model is needed.
     facts
         Of the model: classes, what scores are and whether that was told count, its name does not.
     before
         The key of another evaluation whose outcome it reads.
     """
-    key: dict[str, Any] = {"job": job.specification(), "sets": dict(sets), "model": key_digest(model_key)}
+    key: dict[str, Any] = {"job": job.specification(), "sets": dict(sets)}
+    if model_key is not None:
+        key["model"] = key_digest(model_key)
     if facts.scores_are is not None:
         key["scores"] = {"are": facts.scores_are, "told": facts.scores_told, "classes": facts.classes}
     if before is not None:
@@ -107,6 +116,8 @@ class Assignment:
     ----------
     store
         Where it is.
+    model_key
+        Of its table; None where no model is needed.
     threads
         How many compare at a time in the worker's process, where the evaluation is not spread.
     spread
@@ -123,7 +134,7 @@ class Assignment:
 
     store: str
     job: Job
-    model_key: Mapping[str, Any]
+    model_key: Mapping[str, Any] | None
     key: Mapping[str, Any]
     threads: int = 1
     spread: Spread | None = None
@@ -194,14 +205,14 @@ def evaluate(
 
 
 def _rows(store: Store, assignment: Assignment, members: Mapping[str, Members]) -> dict[str, Rows]:
-    table = store.table(assignment.model_key)
+    table = None if assignment.model_key is None else store.table(assignment.model_key)
     columns = {role: assignment.columns.get(role, role) for role in assignment.job.outputs}
     before = _before(store, assignment)
     return {
         role: Rows(
             m.digests,
             m.labels.to_pylist(),
-            {name: table.read(m.digests, column) for name, column in columns.items()},
+            {} if table is None else {name: table.read(m.digests, column) for name, column in columns.items()},
             m.sample_ids,
             m.listed,
             assignment.facts,
@@ -209,6 +220,8 @@ def _rows(store: Store, assignment: Assignment, members: Mapping[str, Members]) 
             changed=m.changed,
             sight=_sight(assignment, m),
             files=m.files,
+            facts=m.facts,
+            pictures=None if m.uris is None else Pictures(m.uris, m.digests, m.changes),
         )
         for role, m in members.items()
     }

@@ -57,7 +57,7 @@ class Record:
         self.command = command
         self.config = config
         self.lost: dict[str, dict[str, Any]] = {}
-        self.unevaluated: dict[tuple[str, str], dict[str, Any]] = {}
+        self.unevaluated: dict[tuple[str, str | None], dict[str, Any]] = {}
         self.images_decoded = 0
         self.decode_seconds = 0.0
         self.evaluations = 0
@@ -99,8 +99,8 @@ class Record:
 
     def error_of(self, evaluation: Evaluation) -> dict[str, Any] | None:
         """Return why an evaluation has no result in this run; None where it may still have one."""
-        model = evaluation.model
-        return self.lost.get(model.load) or self.unevaluated.get((evaluation.job.name, model.name))
+        lost = None if evaluation.load is None else self.lost.get(evaluation.load)
+        return lost or self.unevaluated.get((evaluation.job.name, evaluation.name))
 
     def given_up(self, evaluation: Evaluation) -> bool:
         """Whether an evaluation will have no result in this run."""

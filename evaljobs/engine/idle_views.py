@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import numpy as np
 
@@ -20,13 +20,15 @@ from evaljobs.models.model import Model
 _TRIED = 64
 
 
-def refuse_idle(sets: Mapping[str, ImageSet], models: Iterable[Model]) -> list[str]:
+def refuse_idle(sets: Mapping[str, ImageSet], models: Iterable[Model], may_idle: Collection[str] = ()) -> list[str]:
     """Try views on some of the images that they change, in every geometry of the models.
 
     Parameters
     ----------
     sets
         By name; those that are no views are passed over.
+    may_idle
+        Names of views that are not refused.
 
     Returns
     -------
@@ -54,7 +56,7 @@ def refuse_idle(sets: Mapping[str, ImageSet], models: Iterable[Model]) -> list[s
                 "mend their files, or change more images"
             )
         # What was not tried may differ: then it is said, and no run is refused that makes sense.
-        if idle and len(idle) == len(geometries) and n_changed <= _TRIED:
+        if idle and len(idle) == len(geometries) and n_changed <= _TRIED and name not in may_idle:
             raise UsageError(
                 f"sets.{name}.view changes nothing: {max(n for n, _ in tried.values()):,} image(s) of {n_changed:,} "
                 f"were tried, and the pixels that models get are those of {view.of!r}; "

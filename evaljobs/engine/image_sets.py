@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from evaljobs.config import Images, Set, lineage
 from evaljobs.engine.views import Changes, Seen, joined, see
 from evaljobs.images.looking import KNOWN, Unreadable, look
+from evaljobs.images.own_columns import own_names
 from evaljobs.images.places import reading_order
 from evaljobs.progress import Progress
 from evaljobs.remote import locate
@@ -22,8 +23,9 @@ from evaljobs.store import Store
 
 @dataclasses.dataclass(frozen=True)
 class ImageSet:
-    """One image set after its files were looked at (schemas.SAMPLES), and the samples that cannot be read.
+    """One image set after its files were looked at, and the samples that cannot be read.
 
+    ``samples`` are schemas.SAMPLES, with columns of people's own (`evaljobs.images.own_columns`) behind them.
     ``source`` is the name under which the store keeps what was found out about its images, ``seen`` how a view shows
     those of another set.
     """
@@ -42,7 +44,7 @@ def with_images(sets: Mapping[str, Set], needed: Collection[str]) -> dict[str, s
 
 def source_of(images: Images, base: Path) -> str:
     """Return the name under which looks are kept; its number changes with what they hold."""
-    return f"looks/3 {images.kind} {locate(images.location, base)}"
+    return f"looks/4 {images.kind} {locate(images.location, base)}"
 
 
 def look_at(name: str, listing: pa.Table, source: str, store: Store, progress: Progress) -> ImageSet:
@@ -63,7 +65,10 @@ def look_at(name: str, listing: pa.Table, source: str, store: Store, progress: P
         progress=lambda n: progress.advance(stage, n),
         keep=lambda fresh: store.add_listing(source, fresh),
     )
-    return ImageSet(name, looked.samples, looked.failures, source)
+    samples = looked.samples
+    for column in own_names(listing):
+        samples = samples.append_column(column, listing[column])
+    return ImageSet(name, samples, looked.failures, source)
 
 
 def show(name: str, looked: ImageSet, sets: Mapping[str, Set]) -> ImageSet:

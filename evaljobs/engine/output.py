@@ -13,6 +13,7 @@ import filelock
 import pyarrow as pa
 
 from evaljobs.errors import UsageError
+from evaljobs.images.own_columns import concatenated
 from evaljobs.remote import is_remote
 from evaljobs.report.atomic import write_atomic
 from evaljobs.report.runs.reading import NAME
@@ -147,9 +148,10 @@ def refuse_other_results(location: str, results: bytes | None, config_digest: st
 def samples_arrow(sets: Mapping[str, pa.Table]) -> bytes:
     """Return the samples of all sets as one Arrow IPC file (schemas.SAMPLES behind a column `set`)."""
     tables = [t.add_column(0, "set", pa.array([name] * t.num_rows, pa.string())) for name, t in sets.items()]
+    table = concatenated(tables)
     sink = pa.BufferOutputStream()
-    with pa.ipc.new_file(sink, tables[0].schema) as writer:
-        writer.write_table(pa.concat_tables(tables))
+    with pa.ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table)
     data: bytes = sink.getvalue().to_pybytes()
     return data
 

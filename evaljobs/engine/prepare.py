@@ -22,8 +22,9 @@ from evaljobs.engine.views import Changes
 from evaljobs.errors import UsageError
 from evaljobs.images.geometry import Geometry
 from evaljobs.images.listing import list_images, searched_folder
-from evaljobs.jobs import build_jobs
+from evaljobs.jobs import build_jobs, set_names
 from evaljobs.jobs.job import Job
+from evaljobs.jobs.views import sets_with_views
 from evaljobs.models import key
 from evaljobs.models.known import Known
 from evaljobs.models.model import EMBEDDING, Model, Passes, Refused
@@ -159,9 +160,10 @@ def prepare(config: Config, path: Path, progress: Progress, runtime: Runtime) ->
         If the store cannot be read or written.
     """
     base = path.resolve().parent
-    jobs = build_jobs(config)
+    jobs = tuple(job.opened(lambda path: locate(path, base)) for job in build_jobs(config))
     store = Store(store_location(config, base)).open()
-    of_images = with_images(config.named_sets(), {name for job in jobs for name in job.sets().values()})
+    declared = sets_with_views(config, jobs)
+    of_images = with_images(declared, set_names(jobs, models=bool(config.models)))
     listings = {
         name: list_images(config.image_sets()[name], base, name, cache=store, tell=progress.say)
         for name in dict.fromkeys(of_images.values())
@@ -175,8 +177,10 @@ def prepare(config: Config, path: Path, progress: Progress, runtime: Runtime) ->
     }
     asked = (*resolved.models, *_with_dropout(resolved.models, jobs))
     models = _fitting(asked, runtime, store)
-    sets = {name: show(name, looked[shown], config.named_sets()) for name, shown in of_images.items()}
-    for note in refuse_idle(sets, [model for model in models if model.passes is None]):
+    sets = {name: show(name, looked[shown], declared) for name, shown in of_images.items()}
+    for job in jobs:
+        job.check_samples({role: sets[name].samples for role, name in job.sets().items() if name in sets})
+    for note in refuse_idle(sets, [model for model in models if model.passes is None], _may_idle(jobs)):
         progress.say(note)
     images, uris, changes = distinct(sets)
     return Prepared(
@@ -291,6 +295,11 @@ def _listed(jobs: tuple[Job, ...], listings: Mapping[str, pa.Table], base: Path)
             pairs = read_pairs(base / Path(path).expanduser())
             found[job.name, role] = find_rows(pairs, listings[name]["sample_id"], f"the set {name!r}")
     return found
+
+
+def _may_idle(jobs: Iterable[Job]) -> set[str]:
+    """Return the names of the views that jobs make which may change nothing."""
+    return {name for job in jobs if job.may_idle for name in job.views()}
 
 
 def _takes_part(samples: pa.Table, excluded: pa.Array) -> pa.ChunkedArray:

@@ -54,16 +54,16 @@ def assemble(
         What was lost: models that could not be run, and evaluations that ended without a result.
     """
     entries: list[dict[str, Any]] = []
-    tables: dict[tuple[str, str, str], Mapping[str, pa.Table]] = {}
+    tables: dict[tuple[str, str, str | None], Mapping[str, pa.Table]] = {}
     errors = dict(record.lost)
     stored = prepared.store.results(evaluation.key for evaluation in evaluations)
     for evaluation, kept in zip(evaluations, stored, strict=True):
-        name = evaluation.model.name
+        name = evaluation.name
         outcome, found = _outcome(evaluation, kept, prepared, record)
         entry = _entry(evaluation, outcome, found)
         entries.append(entry)
         tables[(entry["job"], entry["set"], name)] = found
-        if entry["status"] != OK:
+        if entry["status"] != OK and name is not None:
             errors.setdefault(name, entry["error"])
     results = {
         "schema_version": RESULTS_VERSION,
@@ -83,7 +83,7 @@ def _entry(evaluation: Evaluation, outcome: Mapping[str, Any], tables: Iterable[
         "kind": evaluation.job.kind,
         "set": evaluation.set_name,
         "sets": evaluation.job.sets(),
-        "model": evaluation.model.name,
+        "model": evaluation.name,
         "status": FAILED if error else OK,
         "error": _with_ids(error, evaluation) if error else None,
         "result": outcome.get("result"),
@@ -100,11 +100,13 @@ def _outcome(evaluation: Evaluation, stored: Result | None, prepared: Prepared, 
         return {"error": error}, {}
     if stored is None:
         raise RunFailedError(
-            f"the result of {evaluation.model.name!r} vanished from the store; run the same command again"
+            f"the result of {evaluation.name or evaluation.job.name!r} vanished from the store; run the same command "
+            "again"
         )
     outcome, tables = stored
     samples = {role: prepared.sets[name].samples for role, name in evaluation.job.sets().items()}
-    return outcome, {name: name_rows(table, evaluation.members, samples) for name, table in tables.items()}
+    asked = evaluation.job.columns()
+    return outcome, {name: name_rows(table, evaluation.members, samples, asked) for name, table in tables.items()}
 
 
 def _with_ids(error: Error, evaluation: Evaluation) -> Error:

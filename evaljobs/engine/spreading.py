@@ -120,7 +120,7 @@ def cut(work: Work, tasks: int, least_pairs: int) -> list[Batch]:
 
 def run_batch(samples: Any, work: Work, batch: Batch) -> tuple[Any, int, float]:
     """Carry out a batch, in one thread. Return its evidence, its pairs and its seconds."""
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # it has no annotations
+    from threadpoolctl import threadpool_limits
 
     start = time.perf_counter()
     with threadpool_limits(limits=1, user_api="blas"):

@@ -53,8 +53,10 @@ def known_so_far(
         elif job.after.job in wanted:
             names = _chosen(job.after, wanted[job.after.job], store, given_up)
             if names is not None:
-                wanted[job.name] = [e for e in by_job[job.name] if e.model.name in names]
-    evaluations = [evaluation for job in jobs for evaluation in wanted.get(job.name, ())]
+                wanted[job.name] = [e for e in by_job[job.name] if e.name is None or e.name in names]
+    # What needs no model waits for none.
+    alone = {name: [e for e in several if e.model is None] for name, several in by_job.items()}
+    evaluations = [evaluation for job in jobs for evaluation in wanted.get(job.name, alone[job.name])]
     return Stage(evaluations, [job for job in jobs if job.name not in wanted])
 
 
@@ -62,13 +64,13 @@ def _chosen(
     after: After, earlier: Sequence[Evaluation], store: Store, given_up: Callable[[Evaluation], bool]
 ) -> set[str] | None:
     """Return the names of the models that a later job takes; None where some result may still come."""
-    able = [evaluation for evaluation in earlier if evaluation.lack is None]
+    able = [evaluation for evaluation in earlier if evaluation.model is not None and evaluation.lack is None]
     results = {}
     for evaluation, stored in zip(able, store.results(e.key for e in able), strict=True):
         if stored is None and not given_up(evaluation):
             return None
-        if stored is not None and "result" in stored[0]:
-            results[evaluation.model.name] = stored[0]["result"]
+        if stored is not None and evaluation.name is not None and "result" in stored[0]:
+            results[evaluation.name] = stored[0]["result"]
     if after.most is None or not results:
         return set(results)
     return set(able[0].job.best_first(results)[: after.most])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -25,10 +25,14 @@ _SHARDS_IN_MEMORY = 8
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """One job on its sets with one model.
+    """One job on its sets with one model, or its part that needs none.
 
     Attributes
     ----------
+    job
+        The job, or the part of it that needs no model.
+    model
+        None where none is needed.
     members
         By role: the images of its set that take part.
     key
@@ -40,11 +44,21 @@ class Evaluation:
     """
 
     job: Job
-    model: Model
+    model: Model | None
     members: Mapping[str, Members]
     key: dict[str, Any]
     pairs: int
     before: dict[str, Any] | None = None
+
+    @property
+    def name(self) -> str | None:
+        """The model's name; None where there is none."""
+        return None if self.model is None else self.model.name
+
+    @property
+    def load(self) -> str | None:
+        """What its rows are made with, by the name of `Model.load`; None where it needs no rows."""
+        return None if self.model is None else self.model.load
 
     @property
     def compared(self) -> int:
@@ -53,17 +67,20 @@ class Evaluation:
 
     @property
     def set_name(self) -> str:
-        """The set's name; several are joined."""
-        return " / ".join(self.job.sets().values())
+        """The set's name; several are joined, those aside that the job makes itself."""
+        return self.job.shown_set()
 
     @property
     def lack(self) -> Lack | None:
         """Why the model cannot give what the job needs; None where it can."""
-        return next((self.model.lacks[role] for role in self.job.outputs if role in self.model.lacks), None)
+        lacks = {} if self.model is None else self.model.lacks
+        return next((lacks[role] for role in self.job.outputs if role in lacks), None)
 
 
-def facts_of(model: Model, job: Job) -> ModelFacts:
+def facts_of(model: Model | None, job: Job) -> ModelFacts:
     """Return what a job may know of a model: what is said of class scores where it needs them, else the name alone."""
+    if model is None:
+        return ModelFacts()
     if SCORES not in job.outputs or model.scores is None:
         return ModelFacts(model.name)
     classes = model.scores.classes
@@ -96,24 +113,51 @@ def stage(prepared: Prepared, excluded: pa.Array, given_up: Callable[[Evaluation
 
 
 def candidates(prepared: Prepared, excluded: pa.Array) -> Iterator[Evaluation]:
-    """Yield every job with every model, though a later job may take but the best; those that come after others last."""
+    """Yield every job with every model, though a later job may take but the best; those that come after others last.
+
+    The part of a job that needs no model stands before its models.
+    """
     by_set = prepared.members(excluded)
     digests = {name: members.digest() for name, members in by_set.items()}
     keys: dict[tuple[str, str], dict[str, Any]] = {}
     for job in in_order(prepared.jobs):
-        members = {role: _listing(prepared, job, role, by_set[name], excluded) for role, name in job.sets().items()}
-        if job.uses_images:
-            members = {role: _with_places(prepared, of_role) for role, of_role in members.items()}
-        of_sets = {role: _digest(job, role, members[role], digests) for role in members}
-        listed = next((m.listed for m in members.values() if m.listed is not None), None)
-        pairs = job.n_pairs({role: m.sample_ids for role, m in members.items()}, listed)
+        if (part := job.of_images()) is not None:
+            found = _found(prepared, part, by_set, digests, excluded)
+            yield Evaluation(part, None, found.members, evaluation_key(part, found.digests, None), found.pairs)
+        if not prepared.plain_models:
+            continue
+        found = _found(prepared, job, by_set, digests, excluded)
         for plain in prepared.plain_models:
             model = prepared.for_job(plain, job)
             before = keys[job.after.job, model.name] if job.after is not None and job.uses_before else None
             facts = facts_of(model, job)
-            key = evaluation_key(job, of_sets, prepared.keys[model.load], facts, before)
+            key = evaluation_key(job, found.digests, prepared.keys[model.load], facts, before)
             keys[job.name, model.name] = key
-            yield Evaluation(job, model, members, key, pairs, before)
+            yield Evaluation(job, model, found.members, key, found.pairs, before)
+
+
+class _Found(NamedTuple):
+    """What a job is carried out on: by role, the members of its sets and their digests; and what it costs."""
+
+    members: dict[str, Members]
+    digests: dict[str, str]
+    pairs: int
+
+
+def _found(
+    prepared: Prepared, job: Job, by_set: Mapping[str, Members], digests: Mapping[str, str], excluded: pa.Array
+) -> _Found:
+    members = {role: _listing(prepared, job, role, by_set[name], excluded) for role, name in job.sets().items()}
+    if job.uses_images:
+        members = {role: _with_places(prepared, of_role) for role, of_role in members.items()}
+    if job.uses_facts:
+        members = {role: _with_facts(prepared, job.sets()[role], of, excluded) for role, of in members.items()}
+    listed = next((m.listed for m in members.values() if m.listed is not None), None)
+    return _Found(
+        members,
+        {role: _digest(job, role, members[role], digests) for role in members},
+        job.n_pairs({role: m.sample_ids for role, m in members.items()}, listed),
+    )
 
 
 def _listing(prepared: Prepared, job: Job, role: str, members: Members, excluded: pa.Array) -> Members:
@@ -132,11 +176,18 @@ def _with_places(prepared: Prepared, members: Members) -> Members:
     return dataclasses.replace(members, uris=prepared.uris.take(pa.array(places)), changes=changes)
 
 
+def _with_facts(prepared: Prepared, name: str, members: Members, excluded: pa.Array) -> Members:
+    """Return members with what is known of their files."""
+    samples = prepared.sets[name].samples
+    return dataclasses.replace(members, facts=samples.filter(pa.array(prepared.takes_part(name, excluded))))
+
+
 def _digest(job: Job, role: str, members: Members, digests: Mapping[str, str]) -> str:
     """Return what a result is a function of; the sets' own digests are known, and not computed for every job."""
-    if not job.uses_ids and members.listed is None:
+    columns = job.columns() if job.uses_columns else ()
+    if not job.uses_ids and members.listed is None and not columns:
         return digests[job.sets()[role]]
-    return members.digest(with_ids=job.uses_ids)
+    return members.digest(with_ids=job.uses_ids, columns=columns)
 
 
 def without_result(prepared: Prepared, wanted: list[Evaluation]) -> list[int]:
@@ -172,7 +223,8 @@ def missing_shards(
     geometries = prepared.geometries
     sets: dict[str, set[str]] = {}
     for evaluation in wanted:
-        sets.setdefault(evaluation.model.load, set()).update(evaluation.job.sets().values())
+        if evaluation.load is not None:
+            sets.setdefault(evaluation.load, set()).update(evaluation.job.sets().values())
     lacking = [(number, model) for number, model in enumerate(prepared.models) if model.load in sets]
     missing = prepared.wanted([model for _, model in lacking], undecodable)
     needed = [prepared.in_sets(frozenset(sets[model.load])) for _, model in lacking]

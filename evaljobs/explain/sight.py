@@ -9,8 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from evaljobs.errors import ImageError, ImageErrorKind
-from evaljobs.images.decode import decode_block
+from evaljobs.images.pictures import Pictures
 from evaljobs.images.views.chain import Change
 from evaljobs.models.model import Model
 
@@ -36,10 +35,8 @@ class Sight:
 
     def of(self, rows: Sequence[int]) -> Sight:
         """Return the same with some of the images, in their order."""
-        wanted = pa.array(rows, pa.int64())
-        digests = self.digests.take(wanted)
-        changes = {digest: self.changes[digest] for digest in digests.to_pylist() if digest in self.changes}
-        return replace(self, uris=self.uris.take(wanted), digests=digests, changes=changes)
+        some = self._pictures.of(rows)
+        return replace(self, uris=some.uris, digests=some.digests, changes=some.changes)
 
     def pixels(self, row: int) -> NDArray[np.uint8]:
         """Decode an image as the model sees it: uint8 [h, w, c].
@@ -49,13 +46,8 @@ class Sight:
         ImageError
             UNREADABLE, if it was changed or went away since it was embedded.
         """
-        uri, digest = self.uris[row].as_py(), self.digests[row].as_py()
-        block = decode_block([uri], [digest], self.model.pixels.geometry, self.changes)
-        if not block.digests:
-            reason = block.failures[0].message if block.failures else "it was changed or went away"
-            raise ImageError(
-                ImageErrorKind.UNREADABLE,
-                f"{uri} cannot be read again to be explained: {reason}; run again to take the images as they are now",
-            )
-        pixels: NDArray[np.uint8] = block.pixels[0]
-        return pixels
+        return self._pictures.pixels(row, self.model.pixels.geometry)
+
+    @property
+    def _pictures(self) -> Pictures:
+        return Pictures(self.uris, self.digests, self.changes)

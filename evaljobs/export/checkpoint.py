@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import warnings
 from collections.abc import Iterator, Mapping
@@ -11,6 +10,7 @@ from typing import Any, NamedTuple
 
 from evaljobs.errors import ExportError
 from evaljobs.export.packages import require
+from evaljobs.files import sha256_of
 
 StateDict = Mapping[str, Any]
 
@@ -44,8 +44,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
         If it cannot be read, is damaged, holds more than data, or no weights.
     """
     try:
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        digest = sha256_of(path)
     except OSError as error:
         raise ExportError(f"{path.name} cannot be read: {error.strerror or error}") from None
     data = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)

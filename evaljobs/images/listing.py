@@ -16,6 +16,7 @@ from evaljobs.images.containers import Cache, list_containers
 from evaljobs.images.expand import container_folder
 from evaljobs.images.folder import list_folder
 from evaljobs.images.manifest import list_manifest
+from evaljobs.images.own_columns import own_names
 from evaljobs.images.quick import quick_look
 from evaljobs.images.versions import versions
 from evaljobs.remote import locate
@@ -45,7 +46,7 @@ def list_images(
     -------
     schemas.LISTING, sorted by sample_id: the path below the folder; the manifest's or Parquet file's id, else uri or
     path; the key in the tar. ``uri`` is as `evaljobs.images.places` has it. ``size``, ``mtime_ns`` and ``etag`` are
-    null where the file cannot be asked; it fails when it is read.
+    null where the file cannot be asked; it fails when it is read. Columns of people's own stand behind them.
 
     Raises
     ------
@@ -69,7 +70,10 @@ def list_images(
         rows = rows.take(quick_look(rows["label"], images.limit))
     if "etag" not in rows.column_names:
         rows = _with_versions(rows)
-    return pa.Table.from_arrays([rows[column] for column in schemas.LISTING.names], schema=schemas.LISTING)
+    listing = pa.Table.from_arrays([rows[column] for column in schemas.LISTING.names], schema=schemas.LISTING)
+    for column in own_names(rows):
+        listing = listing.append_column(column, rows[column])
+    return listing
 
 
 def searched_folder(images: Images, base: Path) -> str | None:

@@ -12,13 +12,13 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from PIL import Image
 
 from evaljobs import schemas
 from evaljobs.errors import ImageError, ImageErrorKind
 from evaljobs.images import pillow
+from evaljobs.images.facts import MAX_HEADER_PIXELS, Facts, facts_of
 from evaljobs.images.places import Row, place_of, reading_order
-from evaljobs.images.reading import digest_of, read_images
+from evaljobs.images.reading import read_images
 from evaljobs.images.rows import group_starts, opened
 from evaljobs.images.versions import SETTLED_NS
 
@@ -28,8 +28,6 @@ KNOWN = pa.schema([field for field in schemas.SAMPLES if field.name not in _OF_A
 _IDENTITY = ("uri", "size", "mtime_ns", "etag")
 _FACTS = [field for field in KNOWN if field.name not in _IDENTITY]
 
-# Headers of images too large to decode are described too, up to what a GIF's header may make Pillow allocate (1 GiB).
-_MAX_HEADER_PIXELS = 2**30
 _CHUNK = 32
 # Looks that are kept at a time.
 _KEPT_AT_ONCE = 20_000
@@ -64,17 +62,6 @@ class Looked(NamedTuple):
     samples: pa.Table
     failures: list[Unreadable]
     fresh: pa.Table
-
-
-class Facts(NamedTuple):
-    """What a file's bytes say, in the order of the columns of schemas.SAMPLES, `file_digest` aside."""
-
-    image_digest: bytes | None = None
-    format: str | None = None
-    mode: str | None = None
-    width: int | None = None
-    height: int | None = None
-    frames: int | None = None
 
 
 def look(
@@ -138,25 +125,6 @@ def _failures(rows: pa.Table, looks: Sequence[_Look]) -> list[Unreadable]:
     ]
 
 
-def facts_of(data: bytes) -> Facts:
-    """Return digest and header facts of encoded bytes; all but the digest are null where no image is recognised."""
-    digest = digest_of(data)
-    with pillow.guarded(_MAX_HEADER_PIXELS):
-        try:
-            image = pillow.open_image(data, _MAX_HEADER_PIXELS)
-            width, height = image.size
-            return Facts(digest, image.format, image.mode, width, height, _frames(image))
-        except ImageError:
-            return Facts(digest)
-
-
-def _frames(image: Image.Image) -> int | None:
-    try:
-        return int(getattr(image, "n_frames", 1))
-    except Exception:  # the later frames of a damaged file can raise anything, and the first may be whole
-        return None
-
-
 _Look = tuple[Facts, ImageError | None]
 
 
@@ -169,7 +137,7 @@ def _read_all(uris: Sequence[str], threads: int, progress: Callable[[int], None]
     """Look at files in order; an interruption leaves after the files now being read."""
     looks: list[_Look] = []
     pool = ThreadPoolExecutor(threads, thread_name_prefix="look")
-    with pillow.guarded(_MAX_HEADER_PIXELS):
+    with pillow.guarded(MAX_HEADER_PIXELS):
         try:
             for chunk in _in_order(pool, _pieces(uris), 4 * threads):
                 looks += chunk

@@ -13,21 +13,24 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
-from evaljobs.config import Images
+from evaljobs.config import OWN_COLUMN, Images
 from evaljobs.errors import UsageError
 from evaljobs.images.columns import as_text, check_columns
+from evaljobs.images.own_columns import typed
 from evaljobs.images.places import place_of
 from evaljobs.remote import is_remote
 from evaljobs.remote.uri import join, split
 
 _DRIVE = re.compile(r"/[a-z]:[/\\]", re.IGNORECASE)
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
-_KEYS = "`uri_column`, `label_column` or `id_column`"
+_KEYS = "`uri_column`, `label_column`, `id_column` or `columns`"
+_PARQUET = b"PAR1"
 
 
 def list_manifest(location: str, images: Images, where: str) -> pa.Table:
     """List the images of a manifest: sample_id (id column, else uri as written), label, absolute uri; unsorted.
 
+    Behind these stand the columns of people's own that the entry names (`evaljobs.images.own_columns`).
     Parquet is told from CSV by its content. The values of a CSV file are text, so that a label 007 stays what it is.
     Relative uris start at the manifest's folder; one may name an image inside a tar or Parquet file, as
     `evaljobs.images.places` has it.
@@ -42,26 +45,30 @@ def list_manifest(location: str, images: Images, where: str) -> pa.Table:
     Raises
     ------
     UsageError
-        If it cannot be read, lacks a column, has no row, or a value is missing.
+        If it cannot be read, lacks a column, has no row, or a file, label or id is missing.
     RemoteError
         If S3 denies it or does not answer.
     """
     where = f"{where}: {location}"
     uri, label, sample_id = images.uri_column, images.label_column, images.id_column or images.uri_column
-    table = _read(location, list(dict.fromkeys((uri, label, sample_id))), where)
+    needed = dict.fromkeys((uri, label, sample_id))
+    table, is_csv = _read(location, [*needed, *images.columns], where)
     if not table.num_rows:
         raise UsageError(f"{where} has no rows; expected one for each image below the column names")
-    columns = {name: as_text(table[name], name, where) for name in table.column_names}
+    columns = {name: as_text(table[name], name, where) for name in needed}
+    own = {f"{OWN_COLUMN}{name}": typed(table[name], name, where, written=is_csv) for name in images.columns}
     folder = location.rpartition("/")[0] if is_remote(location) else str(Path(location).parent)
     uris = pa.array([_absolute(text, folder, where) for text in columns[uri].to_pylist()], pa.string())
-    return pa.table({"sample_id": columns[sample_id], "label": columns[label], "uri": uris})
+    return pa.table({"sample_id": columns[sample_id], "label": columns[label], "uri": uris, **own})
 
 
-def _read(location: str, columns: Sequence[str], where: str) -> pa.Table:
+def _read(location: str, columns: Sequence[str], where: str) -> tuple[pa.Table, bool]:
+    """Return columns, and whether they are the texts of a CSV file."""
     try:
         data = _bytes(location)
         # Memory-mapped or not, Arrow reads both from a buffer; a manifest of a million rows has some 100 MB.
-        return _read_parquet(data, columns, where) if data[:4] == b"PAR1" else _read_csv(data, columns, where)
+        is_csv = data[: len(_PARQUET)] != _PARQUET
+        return (_read_csv if is_csv else _read_parquet)(data, columns, where), is_csv
     except FileNotFoundError:
         raise UsageError(
             f"{where} does not exist; check `manifest`, which is relative to the configuration file"

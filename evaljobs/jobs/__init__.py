@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from evaljobs.config import Config, JobConfig, validate
+from evaljobs.config import OWN_COLUMN, Config, JobConfig, Set, lineage, validate
 from evaljobs.errors import UsageError
+from evaljobs.jobs.anomaly import AnomalyJob
+from evaljobs.jobs.audit import AuditJob
 from evaljobs.jobs.classification import ClassificationJob
 from evaljobs.jobs.explain import ExplainJob
 from evaljobs.jobs.job import Job
@@ -15,6 +17,7 @@ from evaljobs.jobs.map import MapJob
 from evaljobs.jobs.order import connect
 from evaljobs.jobs.uncertainty import UncertaintyJob
 from evaljobs.jobs.verification import VerificationJob
+from evaljobs.jobs.views import sets_with_views
 
 KINDS: Final[dict[str, type[Job]]] = {
     "verification": VerificationJob,
@@ -22,6 +25,8 @@ KINDS: Final[dict[str, type[Job]]] = {
     "map": MapJob,
     "explain": ExplainJob,
     "uncertainty": UncertaintyJob,
+    "audit": AuditJob,
+    "anomaly": AnomalyJob,
 }
 _DEFAULT = (JobConfig(name="verification"), JobConfig(name="map", kind="map"))
 # Keys that name sets in place of `set`.
@@ -36,12 +41,39 @@ def build_jobs(config: Config) -> tuple[Job, ...]:
     Raises
     ------
     UsageError
-        If a job's kind, keys or sets are unknown, or the job that it comes after.
+        If a job's kind, keys or sets are unknown, or the job that it comes after; or if it needs models, and there are
+        none.
     """
     entries = config.jobs or _DEFAULT
     jobs = tuple(_build(entry, config) for entry in entries)
     connect(jobs, entries)
+    sets = sets_with_views(config, jobs)
+    for job in jobs:
+        _refuse_unkept(job, sets)
+        if not config.models and job.of_images() is None:
+            raise UsageError(
+                f"the file names no models, and job {job.name!r} evaluates them; expected `models`, files or globs"
+            )
     return jobs
+
+
+def set_names(jobs: Iterable[Job], *, models: bool = True) -> set[str]:
+    """Return the names of all sets that jobs need.
+
+    Parameters
+    ----------
+    models
+        Whether there are models; without any, the parts alone are carried out that need none.
+    """
+    return {name for job in jobs for part in _parts(job, models=models) for name in part.sets().values()}
+
+
+def _parts(job: Job, *, models: bool) -> Iterator[Job]:
+    """Yield a job, and its part without a model if there is one."""
+    if models:
+        yield job
+    if (part := job.of_images()) is not None:
+        yield part
 
 
 def config_schema() -> dict[str, Any]:
@@ -58,7 +90,7 @@ def _job_schema(kind: type[Job]) -> dict[str, Any]:
     schema = kind.Parameters.model_json_schema()
     own = JobConfig.model_json_schema()["properties"]
     schema["properties"] = {**own, "kind": {**own["kind"], "const": kind.kind}, **schema["properties"]}
-    schema["required"] = ["name"]
+    schema["required"] = ["name", *schema.get("required", ())]
     return schema
 
 
@@ -75,10 +107,26 @@ def _build(entry: JobConfig, config: Config) -> Job:
     if "set" in kind.Parameters.model_fields and not {"set", *_SIDES} & given.keys():
         raise UsageError(f"{where}: name its `set`, one of {', '.join(sets)}")
     job = kind(entry.name, validate(kind.Parameters, given, where))
-    for name in job.sets().values():
-        if name not in sets:
+    for name in set_names([job]):
+        if name not in sets and name not in job.views():
             raise UsageError(f"{where}: no set {name!r}; the sets are {', '.join(sets)}")
+    job.refuse(sets)
     return job
+
+
+def _refuse_unkept(job: Job, sets: Mapping[str, Set]) -> None:
+    """Refuse columns of a manifest that a set of the job does not keep."""
+    own = [column.removeprefix(OWN_COLUMN) for column in job.columns() if column.startswith(OWN_COLUMN)]
+    for name in job.sets().values() if own else ():
+        root = lineage(sets, name)[0]
+        images = sets[root].images
+        lacking = [column for column in own if images is None or column not in images.columns]
+        if lacking:
+            hint = f"add `columns: [{', '.join(lacking)}]` beside its `manifest`"
+            if images is None or images.kind != "manifest":
+                hint = "only a set that is a manifest has such columns"
+            found = f"{OWN_COLUMN}{lacking[0]}, a column that the set {root!r} does not keep"
+            raise UsageError(f"job {job.name!r} asks for {found}; {hint}")
 
 
 def _defaults(kind: type[Job], config: Config, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, Self
 
 import numpy as np
 import pyarrow as pa
 
-from evaljobs.config import Section
+from evaljobs.config import Section, Set
 from evaljobs.pairs_file import ListedPairs
 
 if TYPE_CHECKING:
     from evaljobs.explain.sight import Sight
+    from evaljobs.images.pictures import Pictures
 
 Matrix = np.ndarray[tuple[int, int], np.dtype[np.float32]]
 # What an evaluation found, as JSON.
@@ -75,6 +76,11 @@ class Rows:
     files
         ``[n]`` digests of the files that the images are made of (schemas.DIGEST); None for a set that is no view: those
         are `digests`.
+    facts
+        ``[n]`` rows of what was found in the files of the images, without decoding them (schemas.SAMPLES); None where
+        the job does not ask for it (`Job.uses_facts`).
+    pictures
+        The images themselves, for a job without a model that looks at them (`Job.uses_images`).
     """
 
     digests: pa.Array
@@ -87,6 +93,8 @@ class Rows:
     changed: np.ndarray[tuple[int], np.dtype[np.bool_]] | None = None
     sight: Sight | None = None
     files: pa.Array | None = None
+    facts: pa.Table | None = None
+    pictures: Pictures | None = None
 
     @property
     def originals(self) -> pa.Array:
@@ -192,6 +200,9 @@ class Job(abc.ABC):
     uses_before: bool = False
     # Whether it looks at the images again, and runs the model itself (`Rows.sight`).
     uses_images: ClassVar[bool] = False
+    # Whether it reads what is known of the images' files (`Rows.facts`), and whether a result depends on `columns`.
+    uses_facts: ClassVar[bool] = False
+    uses_columns: ClassVar[bool] = False
     # Whether what it costs are pairs that it compares, and not only as much work.
     compares: ClassVar[bool] = True
     # Its keys in the configuration.
@@ -208,9 +219,87 @@ class Job(abc.ABC):
     def sets(self) -> dict[str, str]:
         """Return the image sets that it needs: the set's name by its role in the job."""
 
+    def shown_set(self) -> str:
+        """Return the name of the set under which its results stand: several are joined, those that it makes aside."""
+        made = self.views()
+        return " / ".join(name for name in self.sets().values() if name not in made)
+
+    def views(self) -> dict[str, Set]:
+        """Return the views that it makes of sets, by name: `sets` may name them like those of the configuration.
+
+        `evaljobs.jobs.views.view_of` gives a view and its name. They have the same samples as the set that they are of.
+        """
+        return {}
+
+    def of_images(self) -> Job | None:
+        """Return the part of it that needs no model: evaluated once, for all of them. None where there is no such part.
+
+        It is a job of the same kind and name, whose `outputs` are empty. Its result stands under no model's name.
+        """
+        return None
+
+    def refuse(self, sets: Mapping[str, Set]) -> None:
+        """Refuse sets that it can do nothing with, before anything is started.
+
+        Parameters
+        ----------
+        sets
+            All of the configuration, by name.
+
+        Raises
+        ------
+        UsageError
+            Naming what to write instead.
+        """
+        del sets
+
+    def check_samples(self, samples: Mapping[str, pa.Table]) -> None:
+        """Refuse sets on whose labels or files it makes no sense, before anything is computed.
+
+        Parameters
+        ----------
+        samples
+            By role: all samples of the set (schemas.SAMPLES), those included that turn out not to be decodable.
+
+        Raises
+        ------
+        UsageError
+            With what was found and what to do.
+        """
+        del samples
+
+    @property
+    def may_idle(self) -> bool:
+        """Whether views that it makes may change nothing for any model: then it is said, and not refused."""
+        return False
+
+    def attached(self) -> tuple[str, ...]:
+        """Return the files beside images and models that it reads by itself (`opened`): their paths, as written."""
+        return ()
+
+    def opened(self, locate: Callable[[str], str]) -> Self:
+        """Return it with what stands in its `attached` files, before anything is started.
+
+        Parameters
+        ----------
+        locate
+            From a path as written to where it is: an absolute path, or ``s3://``.
+
+        Raises
+        ------
+        UsageError, RemoteError
+            If one cannot be used.
+        """
+        del locate
+        return self
+
     def listed(self) -> dict[str, str]:
         """Return the files of listed pairs that it needs: the path as written, by the role of the set they are of."""
         return {}
+
+    def columns(self) -> tuple[str, ...]:
+        """Return the columns of samples that its pictures show; the manifest's own must be kept by each of its sets."""
+        return ()
 
     @property
     def uses_ids(self) -> bool:

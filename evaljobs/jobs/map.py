@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Generator, Mapping
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, cast
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, cast, get_args
 
 import pyarrow as pa
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from evaljobs.config import Section
+from evaljobs.config import OWN_COLUMN, Section
 from evaljobs.jobs.job import Job, Outcome, Passes, Rows
 from evaljobs.pairs_file import ListedPairs
 
@@ -19,7 +21,27 @@ MAX_SHOWN = 20_000
 
 MethodName = Literal["pca", "tsne"]
 # Columns of samples.arrow by which a map can be coloured.
-ColumnName = Literal["label", "format", "mode", "width", "height", "frames", "size"]
+ColumnName = Literal[
+    "label",
+    "format",
+    "mode",
+    "width",
+    "height",
+    "frames",
+    "size",
+    "jpeg_quality",
+    "jpeg_tables",
+    "subsampling",
+    "progressive",
+    "exif",
+    "orientation",
+    "camera",
+    "software",
+    "icc",
+    "bytes_per_pixel",
+]
+# And those of the set's own manifest; the type is for the JSON schema.
+_OwnColumn = Annotated[str, Field(pattern=f"^{re.escape(OWN_COLUMN)}.")]
 
 
 def _as_list(value: object) -> object:
@@ -30,6 +52,16 @@ def _once(several: tuple[str, ...]) -> tuple[str, ...]:
     if not several or len(set(several)) < len(several):
         raise ValueError("name at least one, and each once")
     return several
+
+
+def _columns(several: tuple[str, ...]) -> tuple[str, ...]:
+    known = get_args(ColumnName)
+    for column in several:
+        if column not in known and not (column.startswith(OWN_COLUMN) and column != OWN_COLUMN):
+            near = get_close_matches(column, known, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(known)}"
+            raise ValueError(f"no column {column!r}; {hint} One of the manifest's own is written {OWN_COLUMN}{column}")
+    return _once(several)
 
 
 class MapParameters(Section):
@@ -50,12 +82,13 @@ class MapParameters(Section):
     perplexity: float = Field(30.0, ge=1, le=1000, description="of t-SNE: about how many neighbours count")
     seed: int = Field(0, ge=0, le=2**63 - 1, description="another number is another choice, and another start of t-SNE")
     color: Annotated[
-        tuple[ColumnName, ...],
-        BeforeValidator(_as_list, json_schema_input_type=tuple[ColumnName, ...] | ColumnName),
-        AfterValidator(_once),
+        tuple[str, ...],
+        BeforeValidator(_as_list, json_schema_input_type=tuple[ColumnName | _OwnColumn, ...] | ColumnName | _OwnColumn),
+        AfterValidator(_columns),
     ] = Field(
         ("label", "format"),
-        description="columns of samples.arrow, a picture each where images differ in it",
+        description="columns of samples.arrow, those of the manifest (`manifest.NAME`) included; a picture each where "
+        "images differ in it",
     )
 
 
@@ -71,6 +104,10 @@ class MapJob(Job):
     def sets(self) -> dict[str, str]:
         """Return the set whose images are shown."""
         return {"set": self._given.set or "main"}
+
+    def columns(self) -> tuple[str, ...]:
+        """Return the columns by which maps are coloured."""
+        return self._given.color
 
     def n_pairs(self, ids: Mapping[str, pa.Array], listed: ListedPairs | None) -> int:  # noqa: ARG002 - it lists none
         """Return how many pairs are looked at: those of the images that are shown, once for each method and more."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from evaljobs.errors import ModelError, ModelErrorKind
+from evaljobs.files import sha256_of
 
 
 def model_digest(path: Path, external_files: Sequence[Path] = ()) -> str:
@@ -51,8 +52,7 @@ def _relative(path: Path, file: Path) -> str:
 
 def _file_digest(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256_of(path)
     except OSError as error:
         message = f"{path.name} cannot be read: {error.strerror or error}"
         raise ModelError(ModelErrorKind.CORRUPT, message) from None

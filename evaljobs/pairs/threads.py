@@ -7,7 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Generic, TypeVar
 
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # it has no annotations
+from threadpoolctl import threadpool_limits
 
 from evaljobs.pairs.samples import Samples
 from evaljobs.pairs.work import E, Rounds, Work

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # it has no annotations
+from threadpoolctl import threadpool_limits
 
 from evaljobs.errors import NonFiniteError
 

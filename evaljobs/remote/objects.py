@@ -6,7 +6,6 @@ overloaded or fails, and raises `RemoteError` where it still does not, or denies
 
 from __future__ import annotations
 
-import os
 import re
 import uuid
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from typing import Any, NamedTuple
 from fsspec.utils import glob_translate
 
 from evaljobs.errors import RemoteError, RemoteErrorKind, UsageError
+from evaljobs.files import beside, flushed
 from evaljobs.remote.connection import Answer, connection
 from evaljobs.remote.faults import Cause, cause_of
 from evaljobs.remote.patience import Patience, patiently
@@ -171,19 +171,14 @@ def download(uri: str, target: Path) -> None:
     if whole is None:
         raise FileNotFoundError(f"there is no object {uri}")
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.parent / f".{uuid.uuid4().hex}.tmp"
-    try:
-        with temporary.open("wb") as file:
+    with beside(target) as temporary:
+        with flushed(temporary.open("wb")) as file:
             for start in range(0, whole.size, _DOWNLOAD_BYTES):
                 piece = read_range(uri, start, start + _DOWNLOAD_BYTES, whole.etag)
                 if piece is None:
                     raise FileNotFoundError(f"the object {uri} was deleted while it was read")
                 file.write(piece)
-            file.flush()
-            os.fsync(file.fileno())
         temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def require_bucket(uri: str) -> None:

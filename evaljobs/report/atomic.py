@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from evaljobs.errors import RunFailedError
+from evaljobs.files import beside, flushed
 
 
 def write_atomic(path: Path, data: bytes) -> Path:
@@ -16,16 +16,11 @@ def write_atomic(path: Path, data: bytes) -> Path:
     RunFailedError
         If it cannot be written (full disk, no permission); no part of it is left.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        try:
-            with temporary.open("wb") as stream:
+        with beside(path) as temporary:
+            with flushed(temporary.open("wb")) as stream:
                 stream.write(data)
-                stream.flush()
-                os.fsync(stream.fileno())
             temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
     except OSError as error:
         raise RunFailedError(
             f"cannot write {path}: {error.strerror or error}; expected a folder with room for {len(data):,} bytes. "

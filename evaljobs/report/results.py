@@ -15,6 +15,7 @@ Document = Mapping[str, Any]
 
 OK = "ok"
 VERIFICATION, CLASSIFICATION, MAP, UNCERTAINTY = "verification", "classification", "map", "uncertainty"
+ANOMALY = "anomaly"
 
 
 class Group(NamedTuple):

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from evaljobs.errors import RunFailedError
 from evaljobs.report.atomic import write_atomic
+from evaljobs.report.comparing.anomalies import anomaly_differences
 from evaljobs.report.comparing.difference_tables import DIFFERENCE_COLUMNS
 from evaljobs.report.comparing.differences import run_differences
 from evaljobs.report.comparing.measures import classification_differences
@@ -28,7 +29,7 @@ from evaljobs.report.tables.verification import point_columns
 from evaljobs.report.text.markdown import to_markdown_page
 
 # Tables of an evaluation, by (job, set, model) and then by name.
-Key = tuple[str, str, str]
+Key = tuple[str, str, str | None]
 Tables = Mapping[Key, Mapping[str, pa.Table]]
 
 
@@ -70,7 +71,7 @@ def write_results(results: Document, tables: Tables, out: Path, *, report: bool 
     written += [path for section in made for picture in section.pictures for path in picture.files]
     written.append(write_atomic(out / "results.csv", to_csv(columns, rows)))
     written.append(write_atomic(out / "results.parquet", to_parquet(columns, rows)))
-    between = [*run_differences(results), *classification_differences(results)]
+    between = [*run_differences(results), *classification_differences(results), *anomaly_differences(results)]
     written.append(write_atomic(out / "differences.csv", to_csv(DIFFERENCE_COLUMNS, between)))
     written.append(write_atomic(out / "differences.parquet", to_parquet(DIFFERENCE_COLUMNS, between)))
     written.append(write_atomic(out / "results.md", to_markdown_page(results, _roc_pictures(made, out)).encode()))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from evaljobs.engine import execution, todo
@@ -34,7 +34,7 @@ class Setting:
     record, progress
         Where it is kept what was computed, and shown how far it is.
     sharing
-        How evaluations share the cluster.
+        Returns how evaluations share the cluster, as it is at that moment.
     watch
         Told of each evaluation.
     """
@@ -43,7 +43,7 @@ class Setting:
     keys: Mapping[str, Mapping[str, Any]]
     record: execution.Record
     progress: Progress
-    sharing: Sharing
+    sharing: Callable[[], Sharing]
     watch: Watch
 
 
@@ -69,7 +69,7 @@ class Comparing:
         self, setting: Setting, pool: Pool, evaluations: list[todo.Evaluation], waiting: Iterable[int]
     ) -> None:
         self._setting = setting
-        self._record, self._progress, self._sharing = setting.record, setting.progress, setting.sharing
+        self._record, self._progress = setting.record, setting.progress
         self._watch = setting.watch
         self._pool = pool
         self.evaluations = evaluations
@@ -81,21 +81,25 @@ class Comparing:
         self._told: dict[int, int] = {}
         self._begun = False
 
+    @property
+    def _sharing(self) -> Sharing:
+        return self._setting.sharing()
+
     def begin(self, embedding: Iterable[str]) -> None:
         """Begin those whose models are no longer being embedded."""
         busy = set(embedding)
-        ready = [number for number in self.waiting if self.evaluations[number].model.load not in busy]
+        ready = [number for number in self.waiting if self.evaluations[number].load not in busy]
         if ready and not self._begun:
             # Only now, so that the rates are those of comparing and not of waiting for the first model.
             self._begun = True
             self._progress.start("evaluations", len(self.waiting))
             if pairs := sum(self.evaluations[number].compared for number in self.waiting):
                 self._progress.start("pairs", pairs)
-        self.waiting = [number for number in self.waiting if self.evaluations[number].model.load in busy]
-        names = (self.evaluations[number].model.load for number in ready)
-        self._watch.evaluating(name for name in names if name not in self._record.lost)
+        self.waiting = [number for number in self.waiting if self.evaluations[number].load in busy]
+        names = (self.evaluations[number].load for number in ready)
+        self._watch.evaluating(name for name in names if name is not None and name not in self._record.lost)
         for number in ready:
-            if self.evaluations[number].model.load in self._record.lost:
+            if self.evaluations[number].load in self._record.lost:
                 self._unfinished -= 1
                 self._progress.advance("evaluations")
                 self._advance(number, self.evaluations[number].compared)
@@ -135,16 +139,17 @@ class Comparing:
         assignment = Assignment(
             self._setting.store.location,
             evaluation.job,
-            self._setting.keys[evaluation.model.load],
+            None if evaluation.load is None else self._setting.keys[evaluation.load],
             evaluation.key,
             share.threads,
             Spread(pool.fan(share.tasks), share.tasks, self._sharing.least_pairs) if share.spread else None,
             todo.facts_of(evaluation.model, evaluation.job),
-            evaluation.model.roles,
+            {} if evaluation.model is None else evaluation.model.roles,
             evaluation.before,
             evaluation.model if evaluation.job.uses_images else None,
         )
-        members = pool.put(evaluation.job.name, evaluation.members)
+        # The part of a job that needs no model may have other sets.
+        members = pool.put((evaluation.job.name, evaluation.model is None), evaluation.members)
         # What takes a second need not tell how far it is.
         tellers = [pool.teller(number)] if self._sharing.large(evaluation.pairs) else []
         pool.submit(number, share.threads, evaluate, assignment, members, *tellers)
@@ -157,12 +162,12 @@ class Comparing:
         self._watch.evaluated(evaluation, answer.seconds)
 
     def _came_to_nothing(self, number: int, answer: Unevaluated) -> None:
-        evaluation, name = self.evaluations[number], self.evaluations[number].model.load
+        evaluation = self.evaluations[number]
         error = {"kind": answer.kind, "message": answer.message}
-        self._record.unevaluated.setdefault((evaluation.job.name, evaluation.model.name), error)
-        self._progress.say(f"{name}: {answer.message}")
+        self._record.unevaluated.setdefault((evaluation.job.name, evaluation.name), error)
+        self._progress.say(f"{evaluation.load or evaluation.job.name}: {answer.message}")
         self._advance(number, evaluation.compared)
-        self._watch.unevaluated(name, answer.kind)
+        self._watch.unevaluated(evaluation.load, answer.kind)
 
     def _advance(self, number: int, pairs: int) -> int:
         """Move on to so many pairs, and return how many more those are than were told.

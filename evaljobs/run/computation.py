@@ -92,7 +92,6 @@ class Computation:
         What was prepared, with the batches that fit.
         """
         memory = setup.block_memory(self._prepared, cluster)
-        sharing = setup.make_sharing(cluster)
         for note in guest_notes(self._prepared.config.cluster.guest, self._prepared.runtime.device):
             self._progress.say(note)
         most_images, before = None, None
@@ -105,7 +104,7 @@ class Computation:
             with Pool(plan, work, setup.make_actors(self._prepared, nonce, self._avoid)) as pool:
                 if pool.note and shards:
                     self._progress.say(pool.note)
-                now = _Pass(pool, plan, shards, sharing)
+                now = _Pass(pool, plan, shards)
                 self._pass(now)
             if now.crashed:
                 most_images = max(1, max(len(shard.images) for shard in shards) // _SMALLER)
@@ -115,7 +114,7 @@ class Computation:
     def _state(self, wanted: Sequence[todo.Evaluation], most_images: int | None) -> tuple[object, ...]:
         """Return what a pass changes, or another one would do the same."""
         batches = tuple(model.batch_size for model in self._prepared.models)
-        asked = frozenset((evaluation.job.name, evaluation.model.load) for evaluation in wanted)
+        asked = frozenset((evaluation.job.name, evaluation.load) for evaluation in wanted)
         return asked, len(self._exclusion.digests), batches, most_images, len(self._failed_on)
 
     @property
@@ -273,21 +272,25 @@ class Computation:
             without = todo.without_result(prepared, evaluations)
             waiting = [number for number in without if not self._record.given_up(evaluations[number])]
             now.embedding |= self._not_embedded(now, [evaluations[number] for number in waiting])
-            setting = Setting(prepared.store, prepared.keys, self._record, self._progress, now.sharing, self._watch)
+
+            def sharing() -> Sharing:
+                return setup.make_sharing(now.pool.nodes)
+
+            setting = Setting(prepared.store, prepared.keys, self._record, self._progress, sharing, self._watch)
             now.comparing = Comparing(setting, now.pool, evaluations, waiting)
         now.comparing.begin(now.embedding)
 
     def _not_embedded(self, now: _Pass, waiting: Sequence[todo.Evaluation]) -> set[str]:
         """Return the models that lack rows and are not of this pass: they had results until an image was excluded."""
         here = {self._prepared.models[number].load for shard in now.shards for number in shard.models}
-        others = [evaluation for evaluation in waiting if evaluation.model.load not in here]
+        others = [evaluation for evaluation in waiting if evaluation.load not in here]
         shards = todo.missing_shards(self._prepared, others, self._exclusion.digests)
         return {self._prepared.models[number].load for shard in shards for number in shard.models}
 
     def _remember_lasting_errors(self, now: _Pass) -> None:
         """Keep what is wrong with a model as its result, so that the next run does not try it again."""
         for evaluation in now.comparing.evaluations if now.comparing else ():
-            error = self._record.lost.get(evaluation.model.load)
+            error = None if evaluation.load is None else self._record.lost.get(evaluation.load)
             if error is not None and error["kind"] in _LASTING and evaluation.lack is None:
                 self._prepared.store.add_result(evaluation.key, {"error": error}, {})
 
@@ -299,7 +302,6 @@ class _Pass:
     pool: Pool
     plan: Plan
     shards: list[Shard]
-    sharing: Sharing
     # What each model has yet to embed, by its number.
     rows: Counter[int] = dataclasses.field(default_factory=Counter)
     # Models that still lack rows, by name.

@@ -10,7 +10,7 @@ from typing import Any
 
 from evaljobs.config import Config, to_yaml
 from evaljobs.engine import execution, output, todo
-from evaljobs.engine.device import Found, choose_device, runtime_of
+from evaljobs.engine.device import runtime_of
 from evaljobs.engine.exclusion import Exclusion
 from evaljobs.engine.output import Output
 from evaljobs.engine.prepare import Prepared, output_folder, prepare, refuse_inside_images
@@ -22,6 +22,7 @@ from evaljobs.remote import locate
 from evaljobs.report.atomic import write_atomic
 from evaljobs.report.standing import inputs_digest, renew
 from evaljobs.report.writing import write_results
+from evaljobs.run.planned import device_of, with_planned
 from evaljobs.run.watch import Watch
 from evaljobs.store.store import Measured, key_digest
 from evaljobs.store.uses import Uses
@@ -93,8 +94,9 @@ def run(
         out = stack.enter_context(output.claimed(place, config.digest(), overwrite=options.overwrite))
         address = options.address or config.cluster.address
         cluster = _connected(stack, config, address, progress) if address else None
-        found = None if cluster is None else Found(cluster.gpus, cluster.nodes, cluster.grows)
-        device = choose_device(config.cluster.device, found)
+        if cluster is not None:
+            cluster = with_planned(config, cluster, progress.say)
+        device = device_of(config, cluster)
         for note in device.notes:
             progress.say(note)
         prepared = prepare(config, path, progress, runtime_of(config.cluster, device))

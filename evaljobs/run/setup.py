@@ -21,6 +21,7 @@ from evaljobs.store import Store
 from raycluster.connection.connect import Cluster
 from raycluster.connection.nodes import on_every_node
 from raycluster.planning.plan import Limits, Plan
+from raycluster.pool.room import Node
 from raycluster.pool.work import Actors, Work
 
 # Of Ray's object store; the rest is for answers and for blocks on their way out.
@@ -103,10 +104,11 @@ def make_actors(prepared: Prepared, nonce: str | None, avoid: frozenset[str] = f
     return Actors(build, count=settings.workers, cpus=settings.threads, avoid=avoid, guest=guest)
 
 
-def make_sharing(cluster: Cluster) -> Sharing:
-    """Return the rules by which evaluations share the cluster's CPUs."""
-    slots = max(1, cluster.cpus)
-    return Sharing(slots, max(1, slots // max(1, cluster.nodes)))
+def make_sharing(nodes: Sequence[Node]) -> Sharing:
+    """Return the rules by which evaluations share the CPUs that the nodes of this moment have."""
+    working = [int(node.cpus) for node in nodes if node.cpus >= 1]
+    slots = max(1, sum(working))
+    return Sharing(slots, max(1, slots // max(1, len(working))))
 
 
 def announce(prepared: Prepared, shards: Sequence[Shard], evaluations: int, cluster: Cluster) -> str:

@@ -59,8 +59,8 @@ class Watch:
         """Take in what there is to do: which evaluations have no result."""
         able = [evaluation for evaluation in evaluations if evaluation.lack is None]
         self._add(metrics.CACHE_HITS, len(able) - len(wanted), what="results")
-        busy = {evaluation.model.load for evaluation in wanted}
-        idle = list(dict.fromkeys(e.model.load for e in evaluations if e.model.load not in busy))
+        busy = {evaluation.load for evaluation in wanted}
+        idle = list(dict.fromkeys(e.load for e in evaluations if e.load is not None and e.load not in busy))
         self._sweep.there_already(idle)
         for name in idle:
             self._show(Standing(name, State.DONE))
@@ -79,7 +79,8 @@ class Watch:
         self._reused = True
         sets: dict[str, set[str]] = {}
         for evaluation in wanted:
-            sets.setdefault(evaluation.model.load, set()).update(evaluation.job.sets().values())
+            if evaluation.load is not None:
+                sets.setdefault(evaluation.load, set()).update(evaluation.job.sets().values())
         good = ~pc.is_in(prepared.images, value_set=bad).to_numpy(zero_copy_only=False)
         images = {names: int((prepared.in_sets(names) & good).sum()) for names in map(frozenset, sets.values())}
         needed = sum(images[frozenset(names)] for names in sets.values())
@@ -141,12 +142,14 @@ class Watch:
         """Take in a finished evaluation."""
         self._add(metrics.EVALUATIONS, 1, kind=evaluation.job.kind)
         self._add(metrics.STAGE_SECONDS, seconds, stage="evaluate")
-        self._sweep.evaluated(evaluation.model.load)
+        if evaluation.load is not None:
+            self._sweep.evaluated(evaluation.load)
 
-    def unevaluated(self, name: str, kind: str) -> None:
-        """Take in that an evaluation of a model came to nothing."""
+    def unevaluated(self, name: str | None, kind: str) -> None:
+        """Take in that an evaluation of a model came to nothing; or one that needs no model."""
         self._add(metrics.FAILURES, 1, what="evaluation", kind=str(kind))
-        self.lost(name, kind)
+        if name is not None:
+            self.lost(name, kind)
 
     # At any time
 

@@ -9,25 +9,22 @@ from __future__ import annotations
 import dataclasses
 import io
 import os
-import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet
 
-from evaljobs.config import Images
+from evaljobs.config import OWN_COLUMN, Images
 from evaljobs.engine.image_sets import source_of
 from evaljobs.images.looking import KNOWN, look
 from evaljobs.images.places import place_of
-from evaljobs.images.versions import SETTLED_NS, Version, versions
 from evaljobs.remote import is_remote
-from evaljobs.schemas import MODEL_FACTS
-from evaljobs.shipping.inputs import FoundSet, file_digest, file_of, sha256
+from evaljobs.shipping.digests import digests_of
+from evaljobs.shipping.inputs import FoundSet, file_of, sha256
 from evaljobs.store import Store
 from raycluster.program import Upload
 
-_CONTAINERS = "container digests/1"
 _NAMED = 3
 
 
@@ -65,8 +62,10 @@ def ship_set(found: FoundSet, uploads: str, base: Path, cache: Store) -> Shipped
     moved = {**images, **_containers(containers, f"{uploads}/containers", cache)}
     places = [_moved(uri, moved) for uri in uris]
     table = pa.table({"sample_id": listing["sample_id"], "label": listing["label"], "uri": pa.array(places)})
+    for name in found.images.columns:
+        table = table.append_column(name, listing[f"{OWN_COLUMN}{name}"])
     manifest = _manifest(table, f"{uploads}/sets")
-    shipped = Images(manifest=manifest.place, id_column="sample_id")
+    shipped = Images(manifest=manifest.place, id_column="sample_id", columns=found.images.columns)
     notes = (_note(found.name, unreadable),) if unreadable else ()
     # What says that the images are there comes last.
     return ShippedSet(shipped, (*dict.fromkeys(u for u in moved.values() if u.path is not None), manifest), notes)
@@ -105,27 +104,12 @@ def _images(
 
 
 def _containers(files: Iterable[str], folder: str, cache: Store) -> dict[str, Upload]:
-    files = list(files)
-    if not files:
-        return {}
-    started_ns = time.time_ns()
-    table = cache.listing(_CONTAINERS, MODEL_FACTS)
-    known = dict(zip(table["key"].to_pylist(), table["facts"].to_pylist(), strict=True))
-    fresh: dict[str, str] = {}
-    uploads = {}
-    for file, version in zip(files, versions(files), strict=True):
-        key = sha256(f"{file}\n{version}".encode(errors="surrogateescape"))
-        digest = known.get(key) or file_digest(Path(file))
-        if key not in known and (version.mtime_ns or started_ns) < started_ns - SETTLED_NS:
-            fresh[key] = digest
-        uploads[file] = _container(file, version, digest, folder)
-    cache.add_listing(_CONTAINERS, pa.table([list(fresh), list(fresh.values())], schema=MODEL_FACTS))
-    return uploads
-
-
-def _container(file: str, version: Version, digest: str, folder: str) -> Upload:
+    digests = digests_of(map(Path, files), cache)
     # The name is not needed, but people look into buckets; the digest alone tells files of one name apart.
-    return Upload(f"{folder}/{digest}", version.size or 0, Path(file), digest=digest)
+    return {
+        str(file): Upload(f"{folder}/{digest}", file.stat().st_size, file, digest=digest)
+        for file, digest in digests.items()
+    }
 
 
 def _manifest(table: pa.Table, folder: str) -> Upload:

@@ -15,8 +15,9 @@ from evaljobs.engine.prepare import needs_of
 from evaljobs.errors import UsageError
 from evaljobs.images.listing import list_images
 from evaljobs.images.places import place_of
-from evaljobs.jobs import build_jobs
+from evaljobs.jobs import build_jobs, set_names
 from evaljobs.jobs.job import Job
+from evaljobs.jobs.views import sets_with_views
 from evaljobs.models.classes import read_classes
 from evaljobs.models.files import Candidate, find_models
 from evaljobs.models.known import Known
@@ -26,6 +27,7 @@ from evaljobs.models.resolve import Context, resolve_or_refuse
 from evaljobs.pairs_file import find_rows, read_pairs
 from evaljobs.remote import is_remote, locate
 from evaljobs.schemas import MODEL_FACTS
+from evaljobs.shipping.digests import digests_of
 from evaljobs.store import Store
 
 
@@ -64,6 +66,11 @@ class FoundModel:
         return file.path if isinstance(file, LocalFile) and not self.candidate.missing else None
 
     @property
+    def external(self) -> tuple[Path, ...]:
+        """The files of its weights, where these lie beside the graph."""
+        return tuple(self.resolved.external_files) if isinstance(self.resolved, Model) else ()
+
+    @property
     def is_local(self) -> bool:
         """Whether it is, or should be, on this machine."""
         return isinstance(self.candidate.file, LocalFile)
@@ -76,18 +83,22 @@ class Inputs:
     Attributes
     ----------
     files
-        Lists of pairs and of classes: their bytes by the path that the configuration has.
+        Lists of pairs, of classes and of training images: their bytes by the path that the configuration has.
     notes
         What people should know.
+    digests
+        The sha256 (hex) of model files that are nobody's digest: of refused models; to be sent, of those of several
+        files.
     """
 
     sets: tuple[FoundSet, ...]
     models: tuple[FoundModel, ...]
     files: Mapping[str, bytes]
     notes: tuple[str, ...]
+    digests: Mapping[Path, str]
 
 
-def find_inputs(config: Config, base: Path, cache: Store) -> Inputs:
+def find_inputs(config: Config, base: Path, cache: Store, *, sent: bool) -> Inputs:
     """Find and check all that a configuration names.
 
     Parameters
@@ -98,6 +109,8 @@ def find_inputs(config: Config, base: Path, cache: Store) -> Inputs:
         Its file's folder.
     cache
         Remembers what files hold that have not changed.
+    sent
+        Whether what is on this machine is to be sent.
 
     Raises
     ------
@@ -108,14 +121,23 @@ def find_inputs(config: Config, base: Path, cache: Store) -> Inputs:
     """
     notes: list[str] = []
     jobs = build_jobs(config)
-    shown = with_images(config.named_sets(), {name for job in jobs for name in job.sets().values()})
+    shown = with_images(sets_with_views(config, jobs), set_names(jobs, models=bool(config.models)))
     sets = tuple(_find_set(config, name, base, cache, notes.append) for name in dict.fromkeys(shown.values()))
     listings = {one.name: one.listing for one in sets}
     files = _find_files(config, jobs, {name: listings[of] for name, of in shown.items()}, base)
     models = _find_models(config, jobs, base, cache)
     refused = (one.resolved for one in models if isinstance(one.resolved, Refused))
     notes += [f"the run will refuse {one.name}: {one.message}" for one in refused]
-    return Inputs(sets, models, files, tuple(notes))
+    return Inputs(sets, models, files, tuple(notes), digests_of(_loose(models, sent=sent), cache))
+
+
+def _loose(models: Iterable[FoundModel], *, sent: bool) -> list[Path]:
+    """Return the model files whose own digests are asked for."""
+    files: list[Path] = []
+    for one in models:
+        if one.path is not None and (isinstance(one.resolved, Refused) or (sent and one.external)):
+            files += [one.path, *one.external]
+    return files
 
 
 def file_of(uri: str) -> str:
@@ -140,6 +162,10 @@ def _find_files(config: Config, jobs: Iterable[Job], listings: Mapping[str, pa.T
             here = base / Path(path).expanduser()
             find_rows(read_pairs(here), listings[name]["sample_id"], f"the set {name!r}")
             found[path] = here.read_bytes()
+        for path in job.attached():
+            if not is_remote(path):
+                job.opened(lambda written: locate(written, base))
+                found[path] = (base / Path(path).expanduser()).read_bytes()
     for entry in config.models:
         if isinstance(entry.classes, str):
             here = base / Path(entry.classes).expanduser()
@@ -162,21 +188,6 @@ def _find_models(config: Config, jobs: Iterable[Job], base: Path, cache: Store) 
 def _inspected(candidate: Candidate, context: Context) -> FoundModel:
     local = isinstance(candidate.file, LocalFile)
     return FoundModel(candidate, resolve_or_refuse(candidate, context) if local else None)
-
-
-def file_digest(path: Path) -> str:
-    """Return the sha256 of a file in hex.
-
-    Raises
-    ------
-    UsageError
-        If it cannot be read.
-    """
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror or error}; nothing was sent") from None
 
 
 def sha256(data: bytes) -> str:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from evaljobs.config import parse_target
-from evaljobs.errors import EvaljobsError, UsageError
+from evaljobs.errors import UsageError
+from evaljobs.report.atomic import write_atomic
 from evaljobs.report.comparing.comparison import compare
 from evaljobs.report.comparing.gate import Gate, Judgement, parse_gate
 from evaljobs.report.comparing.gate_table import gate_lines
 from evaljobs.report.comparing.matching import Wanted
 from evaljobs.report.results import Document
 from evaljobs.report.runs.places import read_bytes
-from evaljobs.report.runs.reading import read_results, results_file
-from raycluster.errors import ClusterError
+from evaljobs.report.runs.reading import NAME, read_results, results_file
 from raycluster.program import Verdict
 
 _NO_BASELINE = "not judged: {}: there is no earlier good run to hold it against; this one is the first"
@@ -52,25 +53,38 @@ def judge(results: str, baseline: str | None, gates: Sequence[str]) -> Verdict:
 
     Raises
     ------
-    ClusterError
+    UsageError
         If results cannot be read, or the two runs cannot be compared.
+    RemoteError
+        If S3 does not answer.
     """
-    try:
-        read = read_gates(gates)
-        candidate = read_results(results)
-        if baseline is not None and _is_there(baseline):
-            rows = _compared(read_results(baseline), candidate, read)
-            return Verdict(_passed(rows), "\n".join(gate_lines(rows)))
-        absolute = [gate for gate in read if not gate.relative]
-        rows = compare(candidate, candidate, Wanted(), absolute).gates if absolute else []
-        relative = [gate.text for gate in read if gate.relative]
-        if baseline is None:
-            unjudged = [_NO_BASELINE.format(text) for text in relative]
-            return Verdict(_passed(rows), "\n".join(unjudged + gate_lines(rows)))
-        gone = [_GONE.format(text, baseline) for text in relative]
-        return Verdict(False if gone else _passed(rows), "\n".join(gate_lines(rows) + gone))
-    except EvaljobsError as error:
-        raise ClusterError(str(error)) from error
+    read = read_gates(gates)
+    candidate = read_results(results)
+    if baseline is not None and _is_there(baseline):
+        rows = _compared(read_results(baseline), candidate, read)
+        return Verdict(_passed(rows), "\n".join(gate_lines(rows)))
+    absolute = [gate for gate in read if not gate.relative]
+    rows = compare(candidate, candidate, Wanted(), absolute).gates if absolute else []
+    relative = [gate.text for gate in read if gate.relative]
+    if baseline is None:
+        unjudged = [_NO_BASELINE.format(text) for text in relative]
+        return Verdict(_passed(rows), "\n".join(unjudged + gate_lines(rows)))
+    gone = [_GONE.format(text, baseline) for text in relative]
+    return Verdict(False if gone else _passed(rows), "\n".join(gate_lines(rows) + gone))
+
+
+def keep(results: str, folder: Path) -> None:
+    """Copy what `judge` needs of results that later ones are held against: it reads nothing else of a run.
+
+    Raises
+    ------
+    UsageError, RemoteError
+        As `judge` does.
+    RunFailedError
+        If the copy cannot be written.
+    """
+    read_results(results)  # nothing is kept that could not be compared
+    write_atomic(folder / NAME, read_bytes(results_file(results)))
 
 
 def _is_there(run: str) -> bool:

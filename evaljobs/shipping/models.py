@@ -9,7 +9,7 @@ from pathlib import Path
 
 from evaljobs.config import Models
 from evaljobs.models.model import Model
-from evaljobs.shipping.inputs import FoundModel, file_digest, sha256
+from evaljobs.shipping.inputs import FoundModel, sha256
 from raycluster.program import Upload
 
 # What would be a pattern in the path of an entry.
@@ -24,7 +24,7 @@ class ShippedModels:
     uploads: tuple[Upload, ...]
 
 
-def ship_models(found: Iterable[FoundModel], folder: str) -> ShippedModels:
+def ship_models(found: Iterable[FoundModel], folder: str, digests: Mapping[Path, str]) -> ShippedModels:
     """Give every local model its place, and every model an entry of its own.
 
     Those on S3 too: a name depends on what other models there are.
@@ -33,35 +33,37 @@ def ship_models(found: Iterable[FoundModel], folder: str) -> ShippedModels:
     ----------
     folder
         On S3, for models.
+    digests
+        Of the files whose own digests are asked for, as `Inputs` has them.
     """
     entries: list[Models] = []
     uploads: dict[str, Upload] = {}
     for one in found:
-        place, files = _placed(one, folder)
+        place, files = _placed(one, folder, digests)
         uploads |= {upload.place: upload for upload in files}
         entries.append(_entry(one, place))
     return ShippedModels(tuple(entries), tuple(uploads.values()))
 
 
-def model_version(found: FoundModel) -> str:
+def model_version(found: FoundModel, digests: Mapping[Path, str]) -> str:
     """Return what tells this version of a model from another."""
     if isinstance(found.resolved, Model):
         return found.resolved.digest
     if found.path is not None:
-        return file_digest(found.path)
+        return digests[found.path]
     stamp = None if found.candidate.missing else found.candidate.file.stamp()
     return "missing" if stamp is None else repr(stamp.identity)
 
 
-def _placed(found: FoundModel, folder: str) -> tuple[str, list[Upload]]:
+def _placed(found: FoundModel, folder: str, known: Mapping[Path, str]) -> tuple[str, list[Upload]]:
     if not found.is_local:
         return str(found.candidate.file), []
-    path, digest = found.path, model_version(found)
+    path, digest = found.path, model_version(found, known)
     if path is None:
         return f"{folder}/missing-{sha256(found.candidate.name.encode(errors='surrogateescape'))}.onnx", []
-    external = found.resolved.external_files if isinstance(found.resolved, Model) else ()
+    external = found.external
     # The digest of a model of several files is that of no file.
-    digests = {file: file_digest(file) for file in (path, *external)} if external else {path: digest}
+    digests = {file: known[file] for file in (path, *external)} if external else {path: digest}
     own = f"{folder}/{_of_all(digests, path) if external else digest}"
     place = f"{own}/{_ODD.sub('_', path.name)}"
     places = {path: place} | {file: f"{own}/{file.relative_to(path.parent).as_posix()}" for file in external}

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from evaljobs.config import Config, Images, Models, canonical_json, load
+from evaljobs.config.sections import Submitted
 from evaljobs.engine.prepare import output_folder, refuse_inside_images, store_location
 from evaljobs.errors import UsageError
 from evaljobs.remote import is_remote
@@ -18,7 +19,7 @@ from evaljobs.shipping.models import model_version, ship_models
 from evaljobs.shipping.places import local_things, refusal, runs_folder, uploads_folder
 from evaljobs.shipping.rewriting import absolute_images, absolute_models, file_name, rewritten
 from evaljobs.store import Store
-from raycluster.program import Parcel, Upload
+from raycluster.program import Asked, Parcel, Upload
 
 # Log lines for machines; and where a killed attempt's claim on the results has not ended yet, the next one waits.
 _ENVIRONMENT = {"EVALJOBS_LOG": "json", "EVALJOBS_CLAIM_PATIENCE_S": "400"}
@@ -36,14 +37,7 @@ class _Places:
     notes: tuple[str, ...] = ()
 
 
-def pack(
-    path: Path,
-    *,
-    overrides: Sequence[str] = (),
-    shared: bool = False,
-    slots: int | None = None,
-    out: Path | None = None,
-) -> Parcel:
+def pack(path: Path, asked: Asked) -> Parcel:
     """Return a configuration as it travels; see `raycluster.program.Program.pack`.
 
     Raises
@@ -53,25 +47,24 @@ def pack(
     RemoteError, StoreError
         If S3 does not answer, or the cache on this machine cannot be used.
     """
-    config = load(path, overrides)
+    config = load(path, asked.overrides)
     read_gates(config.gate)  # refused now, and not when a finished run is judged
     base = path.resolve().parent
     store = store_location(config, base)
-    wanted = str(out.absolute()) if out is not None else output_folder(config, path)
+    wanted = str(asked.out.absolute()) if asked.out is not None else output_folder(config, path)
     refuse_inside_images(config, path, wanted)
-    cache = Store(store if shared and not is_remote(store) else store_location(None, base)).open()
-    inputs = find_inputs(config, base, cache)
-    if not shared and not is_remote(store):
+    cache = Store(store if asked.shared and not is_remote(store) else store_location(None, base)).open()
+    inputs = find_inputs(config, base, cache, sent=not asked.shared)
+    if not asked.shared and not is_remote(store):
         raise UsageError(f"{path}: {refusal(local_things(config, inputs, store))}")
-    places = _seen_there(config, base) if shared else _brought_there(config, inputs, store, base, cache)
+    places = _seen_there(config, base) if asked.shared else _brought_there(config, inputs, store, base, cache)
     digest = _digest(config, store, inputs, places)
     name = config.name or path.stem
-    here = wanted if not shared and not is_remote(wanted) else None
+    here = wanted if not asked.shared and not is_remote(wanted) else None
     results = wanted if here is None else runs_folder(store, name, digest)
     files = {file_name(written, data): data for written, data in inputs.files.items()}
     text = rewritten(
-        _with_slots(config, slots),
-        store=store,
+        _as_asked(config, asked, store),
         sets=places.sets,
         models=places.models,
         files={written: file_name(written, data) for written, data in inputs.files.items()},
@@ -91,11 +84,14 @@ def pack(
     )
 
 
-def _with_slots(config: Config, slots: int | None) -> Config:
-    if slots is None:
-        return config
-    workers = slots * config.cluster.gpu.actors
-    return config.model_copy(update={"cluster": config.cluster.model_copy(update={"workers": workers})})
+def _as_asked(config: Config, asked: Asked, store: str) -> Config:
+    """Return a configuration with a store, and what the cluster is to give it; results bear the digest of this one."""
+    submitted = Submitted(digest=config.digest(), gpus=asked.gpus)
+    changes: dict[str, Any] = {"store": store, "submitted": submitted}
+    if asked.slots is not None:
+        workers = asked.slots * config.cluster.gpu.actors
+        changes["cluster"] = config.cluster.model_copy(update={"workers": workers})
+    return config.model_copy(update=changes)
 
 
 def _seen_there(config: Config, base: Path) -> _Places:
@@ -110,7 +106,7 @@ def _brought_there(config: Config, inputs: Inputs, store: str, base: Path, cache
     sets = {one.name: ship_set(one, folder, base, cache) for one in inputs.sets if one.is_local}
     models, uploads = config.models, tuple[Upload, ...]()
     if any(one.is_local for one in inputs.models):
-        shipped = ship_models(inputs.models, f"{folder}/models")
+        shipped = ship_models(inputs.models, f"{folder}/models", inputs.digests)
         models, uploads = shipped.entries, shipped.uploads
     return _Places(
         sets={name: one.images for name, one in sets.items()},
@@ -128,7 +124,7 @@ def _digest(config: Config, store: str, inputs: Inputs, places: _Places) -> str:
         "store": store,
         # Of a set that is sent, the place names the content.
         "sets": {one.name: _set_version(one, places.sets.get(one.name)) for one in inputs.sets},
-        "models": [[one.candidate.name, model_version(one)] for one in inputs.models],
+        "models": [[one.candidate.name, model_version(one, inputs.digests)] for one in inputs.models],
         "files": {written: sha256(data) for written, data in inputs.files.items()},
         # Not computed, but wanted: a page is missing where a run was asked for none.
         "report": config.report,

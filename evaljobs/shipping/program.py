@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import evaljobs
 from evaljobs.errors import EvaljobsError, RemoteError, RemoteErrorKind
 from raycluster.errors import ClusterError, UnreachableError
-from raycluster.program import Parcel, Program, Stage, Verdict
+from raycluster.program import Asked, Parcel, Program, Stage, Verdict
 
 _VERSION = re.compile(r"evaljobs (\S+)")
 
@@ -23,20 +24,12 @@ class EvaljobsProgram:
         """As ``python -m evaljobs --version`` says it."""
         return f"evaljobs {evaljobs.__version__}"
 
-    def pack(
-        self,
-        config: Path,
-        *,
-        overrides: Sequence[str] = (),
-        shared: bool = False,
-        slots: int | None = None,
-        out: Path | None = None,
-    ) -> Parcel:
+    def pack(self, config: Path, asked: Asked) -> Parcel:
         """Check a configuration and return what travels; see `Program`."""
         from evaljobs.shipping.packing import pack
 
         with _explained():
-            return pack(config, overrides=overrides, shared=shared, slots=slots, out=out)
+            return pack(config, asked)
 
     def check(self, parcel: Parcel) -> None:
         """Refuse a parcel whose results could not be brought here; see `Program`."""
@@ -62,6 +55,17 @@ class EvaljobsProgram:
         with _explained():
             fetch(results, out, say)
 
+    def keep(self, results: str, folder: Path) -> None:
+        """Copy what later results are held against; see `Program`."""
+        from evaljobs.shipping.judging import keep
+
+        with _explained():
+            keep(results, folder)
+
+    def with_gates(self, gates: Sequence[str]) -> tuple[str, ...]:
+        """Return the key that holds gates; see `Program`."""
+        return (f"gate={json.dumps(list(gates))}",)
+
     def stages(self, log: str) -> Sequence[Stage]:
         """Read out of a job's log how far it is; see `Program`."""
         from evaljobs.watching.stages import read_stages
@@ -82,7 +86,8 @@ class EvaljobsProgram:
         """Hold results against earlier ones; see `Program`."""
         from evaljobs.shipping.judging import judge
 
-        return judge(results, baseline, gates)
+        with _explained():
+            return judge(results, baseline, gates)
 
 
 @contextlib.contextmanager

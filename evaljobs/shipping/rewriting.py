@@ -8,21 +8,21 @@ from pathlib import Path
 from typing import Any
 
 from evaljobs.config import Config, Images, JobConfig, Models, Set, to_yaml
-from evaljobs.config.sections import Notify, Submitted
+from evaljobs.config.sections import Notify
 from evaljobs.jobs import build_jobs
 from evaljobs.remote import is_remote, locate
 from evaljobs.shipping.inputs import sha256
 
 
 def rewritten(
-    config: Config, *, store: str, sets: Mapping[str, Images], models: tuple[Models, ...], files: Mapping[str, str]
+    config: Config, *, sets: Mapping[str, Images], models: tuple[Models, ...], files: Mapping[str, str]
 ) -> str:
-    """Return a configuration as text, with other places in it; results bear the digest of the one that was given.
+    """Return a configuration as text, with other places in it.
 
     Parameters
     ----------
-    store
-        Its place.
+    config
+        Its store has its place, and `submitted` says what it was made of.
     sets, models
         What stands in place of the image sets of these names, and of all models.
     files
@@ -30,7 +30,6 @@ def rewritten(
     """
     changes: dict[str, Any] = {
         "name": config.name,
-        "store": store,
         "out": None,
         "models": tuple(_with_classes(entry, files) for entry in models),
         "sets": {name: _with_images(one, sets.get(name)) for name, one in config.sets.items()},
@@ -38,7 +37,6 @@ def rewritten(
         "cluster": config.cluster.model_copy(update={"address": None}),
         # A webhook's URL is a secret; it stays with whoever tells.
         "notify": Notify(),
-        "submitted": Submitted(digest=config.digest()),
     }
     if config.images is not None:
         changes["images"] = sets.get("main", config.images)
@@ -80,12 +78,12 @@ def _with_classes(entry: Models, files: Mapping[str, str]) -> Models:
 
 
 def _jobs(config: Config, files: Mapping[str, str]) -> tuple[JobConfig, ...]:
-    """Return the entries of jobs; those that list pairs name the file where it will be."""
+    """Return the entries of jobs; those that name a list name the file where it will be."""
     if not config.jobs:
         return ()
     entries = []
     for entry, job in zip(config.jobs, build_jobs(config), strict=True):
-        listed = set(job.listed().values())
+        listed = {*job.listed().values(), *job.attached()}
         keys = {key: files.get(value, value) for key, value in entry.parameters().items() if value in listed}
         entries.append(entry.model_copy(update=keys))
     return tuple(entries)

@@ -6,7 +6,6 @@ import contextlib
 import errno
 import os
 import time
-import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -14,6 +13,7 @@ from typing import BinaryIO
 import pyarrow as pa
 
 from evaljobs.errors import StoreError
+from evaljobs.files import beside, flushed
 from evaljobs.store.folder import Entry
 
 # Longer than any write takes, however slow the disk and however wrong another machine's clock.
@@ -153,16 +153,10 @@ class LocalFolder:
 @contextlib.contextmanager
 def _written(target: Path, data: bytes) -> Iterator[Path]:
     """Write a temporary file beside the target, on the disk before it can be given the target's name."""
-    # The dot keeps it out of `names`; the random part keeps two writers apart.
-    temporary = target.parent / f".{uuid.uuid4().hex}.tmp"
-    try:
-        with _opened_anew(temporary) as file:
+    with beside(target) as temporary:
+        with flushed(_opened_anew(temporary)) as file:
             file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
         yield temporary
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _opened_anew(path: Path) -> BinaryIO:

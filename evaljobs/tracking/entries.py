@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from evaljobs.report.results import CLASSIFICATION, OK, VERIFICATION, Document, run_name
+from evaljobs.report.results import ANOMALY, CLASSIFICATION, OK, VERIFICATION, Document, run_name
 from evaljobs.report.tables.numbers import rate_text
 
 ID_TAG = "evaljobs.run_id"
@@ -69,13 +69,13 @@ def model_entries(document: Document) -> Iterator[Entry]:
 
 
 def _metrics(entry: Document) -> Iterator[tuple[str, float]]:
-    """Yield the numbers of an evaluation: of a verification those of its points, of others those at the top.
+    """Yield the numbers of an evaluation: of verification and anomaly those of points, of others those at the top.
 
     Those of a classification have the ends of their intervals, and macro F1, top-k and calibration beside them.
     """
     result = entry["result"]
-    if entry["kind"] == VERIFICATION:
-        yield from _of_verification(result)
+    if entry["kind"] in {VERIFICATION, ANOMALY}:
+        yield from _of_points(result)
         return
     numbers = {key: value for key, value in result.items() if isinstance(value, int | float)}
     for key, value in numbers.items():
@@ -97,7 +97,7 @@ def _of_classification(result: Document) -> Iterator[tuple[str, float]]:
             yield key, float(calibration[key])
 
 
-def _of_verification(result: Document) -> Iterator[tuple[str, float]]:
+def _of_points(result: Document) -> Iterator[tuple[str, float]]:
     if result["auroc"] is not None:
         yield from _with_ends("auroc", result["auroc"], result.get("auroc_ci"))
     for point in result["points"]:

@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple, TextIO
 
-from evaljobs.watching.redacting import redacted
 from evaljobs.watching.standing import Counts, Standing, State
 
 # Of the lines; the first one says it.
@@ -37,6 +36,13 @@ class _Stage(NamedTuple):
     told: tuple[int, int]
 
 
+class Pace(NamedTuple):
+    """A clock in seconds, and how many of them pass between two lines of the same thing."""
+
+    clock: Callable[[], float] = time.monotonic
+    every_s: float = EVERY_S
+
+
 class JsonLog:
     """Progress in lines of JSON.
 
@@ -46,23 +52,17 @@ class JsonLog:
         Written line by line, each at once. Where its reader goes away, the work goes on.
     run, version
         The name of the run, and the version of the program.
-    clock, every_s
-        Seconds, and how many of them pass between two lines of the same thing.
+    redact
+        Takes secrets out of a text before anybody sees it.
     """
 
     def __init__(
-        self,
-        stream: TextIO,
-        run: str,
-        version: str,
-        *,
-        clock: Callable[[], float] = time.monotonic,
-        every_s: float = EVERY_S,
+        self, stream: TextIO, run: str, version: str, redact: Callable[[str], str], pace: Pace | None = None
     ) -> None:
         self.run = run
         self._stream: TextIO | None = stream
-        self._clock = clock
-        self._every_s = every_s
+        self._redact = redact
+        self._clock, self._every_s = pace or Pace()
         self._lock = threading.RLock()
         self._stages: dict[str, _Stage] = {}
         # Models that have got on since they were told last; who waits longest comes first.
@@ -159,7 +159,7 @@ class JsonLog:
         now = dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         line = {**dict.fromkeys(KEYS), "time": now, "level": level, "event": event, "run": self.run, **said}
         # Everything beyond ASCII is escaped, so that nothing in a name can end the line or colour a terminal.
-        text = json.dumps({key: _clean(value) for key, value in line.items()}, ensure_ascii=True)
+        text = json.dumps({key: self._clean(value) for key, value in line.items()}, ensure_ascii=True)
         with self._lock:
             if self._stream is None:
                 return
@@ -169,10 +169,9 @@ class JsonLog:
             except (OSError, ValueError):  # its reader went away, or it was closed
                 self._stream = None
 
-
-def _clean(value: Any) -> Any:
-    """Return a value without secrets, of bounded length; file names that are no Unicode are spelled out."""
-    if not isinstance(value, str):
-        return value
-    text = redacted(value).encode("utf-8", "backslashreplace").decode("utf-8")
-    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+    def _clean(self, value: Any) -> Any:
+        """Return a value without secrets, of bounded length; file names that are no Unicode are spelled out."""
+        if not isinstance(value, str):
+            return value
+        text = self._redact(value).encode("utf-8", "backslashreplace").decode("utf-8")
+        return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"

@@ -5,5 +5,6 @@ tokens          where Ray's token lies, and how one is made
 servers         a job server with its address and token: the one door for whoever talks to a cluster
 web             asking it something
 redaction       taking secrets out of text
+private         files that nobody else may read
 remembered      the head that `raycluster up --local` has left running
 """

@@ -16,6 +16,7 @@ _HARMLESS = re.compile(r"(_PATH|_FILE|_MODE|_DIR)$", re.IGNORECASE)
 _PATTERNS = (
     (re.compile(r"(?i)\b(bearer|basic)\s+[\w.~+/=-]+"), rf"\1 {HIDDEN}"),
     (re.compile(r"(?i)\b(authorization[\"']?\s*[:=]\s*[\"']?)(?!bearer\b|basic\b)[^\s\"',]+"), rf"\1{HIDDEN}"),
+    # Where it stands apart from its address.
     (
         re.compile(
             r"(?i)([?&#](?:x-amz-[\w-]*|signature|(?:access_|id_|refresh_|auth_)?token|(?:api_?)?key|(?:client_)?secret"
@@ -24,12 +25,18 @@ _PATTERNS = (
         rf"\1{HIDDEN}",
     ),
 )
+# An address without its scheme, as far as no space stands in it: a password may hold quotes.
 _ADDRESS = re.compile(r"://\S+")
+# What ends the part of an address that may hold a user and a password.
 _AUTHORITY_END = re.compile(r"[/?#]")
+_QUERY = re.compile(r"([?#])[^\s\"'<>]+")
 
 
 def redact(text: str, *secrets: str | None) -> str:
     """Return text without secrets: those given, those of this process's environment, and what looks like one.
+
+    That is user, password, query and fragment of an address, and what headers carry. Where a password ends is not
+    always known: then too much is hidden. It takes time in proportion to the text, whatever stands in it.
 
     Parameters
     ----------
@@ -41,23 +48,25 @@ def redact(text: str, *secrets: str | None) -> str:
     values = [value for value in (*secrets, *_of_environment()) if value and len(value) >= _SHORTEST]
     for value in sorted(values, key=len, reverse=True):
         text = text.replace(value, HIDDEN)
-    text = _ADDRESS.sub(_without_user, text)
+    text = _ADDRESS.sub(_hide, text)
     for pattern, shown in _PATTERNS:
         text = pattern.sub(shown, text)
     return text
 
 
-def _without_user(address: re.Match[str]) -> str:
-    """Hide user and password, up to the last @ of the word: a password may hold a slash, a quote or an @ itself."""
-    head, at, host = address[0].rpartition("@")
-    if not at:
-        return address[0]
-    if ":" in head[3:]:
-        return f"://{HIDDEN}@{host}"
+def _hide(address: re.Match[str]) -> str:
+    return _QUERY.sub(rf"\1{HIDDEN}", f"://{_without_user(address[0][3:])}")
+
+
+def _without_user(address: str) -> str:
+    """Hide what stands before the last @: a password may hold a slash, a quote or an @ itself."""
+    head, at, host = address.rpartition("@")
+    if at and ":" in head:
+        return f"{HIDDEN}@{host}"
     # Without a password: an @ that comes later is of the path.
-    authority = _AUTHORITY_END.split(address[0][3:], maxsplit=1)[0]
+    authority = _AUTHORITY_END.split(address, maxsplit=1)[0]
     _, at, host = authority.rpartition("@")
-    return f"://{HIDDEN}@{host}{address[0][3 + len(authority) :]}" if at else address[0]
+    return f"{HIDDEN}@{host}{address[len(authority) :]}" if at else address
 
 
 def _of_environment() -> list[str]:

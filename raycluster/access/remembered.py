@@ -9,11 +9,11 @@ import contextlib
 import dataclasses
 import json
 import os
-import tempfile
 from pathlib import Path
 
 import psutil
 
+from raycluster.access.private import written_beside
 from raycluster.errors import ClusterError
 
 VERSION = 1
@@ -76,11 +76,8 @@ def remember(head: LocalHead) -> None:
     folder = state_folder()
     text = json.dumps({"version": VERSION, **dataclasses.asdict(head)}, indent=1)
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=folder, prefix=f".{_NAME}-")  # readable by this user alone
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-        Path(name).replace(folder / _NAME)
+        with written_beside(folder / _NAME, text) as new:
+            new.replace(folder / _NAME)
     except OSError as error:
         raise ClusterError(f"the state folder {folder} cannot be written: {error}") from error
 

@@ -10,9 +10,9 @@ import contextlib
 import dataclasses
 import os
 import secrets
-import tempfile
 from pathlib import Path
 
+from raycluster.access.private import written_beside
 from raycluster.errors import ClusterError
 
 MODE = "RAY_AUTH_MODE"
@@ -112,15 +112,8 @@ def ensure_token() -> Token:
 def _make(path: Path) -> None:
     """Write a new one whole or not at all; of two that do so together, the first wins."""
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")  # readable by this user alone
-        try:
-            with os.fdopen(descriptor, "w", encoding="ascii") as file:
-                file.write(secrets.token_hex(32))
-            with contextlib.suppress(FileExistsError):
-                os.link(name, path)
-        finally:
-            os.unlink(name)  # noqa: PTH108 - a name, not a path
+        with written_beside(path, secrets.token_hex(32)) as new, contextlib.suppress(FileExistsError):
+            os.link(new, path)
     except OSError as error:
         raise ClusterError(f"no token can be written to {path}: {error}") from error
 

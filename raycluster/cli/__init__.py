@@ -4,7 +4,7 @@ program                     the program: its commands, its exit codes, what an i
 options                     what several commands take
 jobs                        submit, jobs, logs, stop
 clusters, manifests         up, down, status; manifest
-schedules, scheduler        schedule add, ls, rm, run-now, history, accept, quota; the daemon
+schedules, scheduler        schedule add, ls, rm, run-now, history, accept, fetch, quota; the daemon
 """
 
 from raycluster.cli.program import cli, main

@@ -190,11 +190,14 @@ def _ended(submitted: Submitted, patience: Any, where: list[str]) -> Attended:
 
     if submitted.found and submitted.job.status == "succeeded":  # its log was shown when it ran
         return Attended(submitted, submitted.job, 0)
-    latest = [submitted]
+    latest: list[Submitted | None] = [submitted]
     try:
         return attend(submitted, click.echo, _say, patience, latest.append)
     except KeyboardInterrupt:
-        _say_detached(latest[-1].job.id, where)
+        if (last := latest[-1]) is None:
+            _say_unknown(where)
+        else:
+            _say_detached(last.job.id, where)
         raise
 
 

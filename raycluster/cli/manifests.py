@@ -57,11 +57,11 @@ def manifest(
     """
     from raycluster.kubernetes.manifest import manifest as make
     from raycluster.kubernetes.manifest import to_yaml
-    from raycluster.program import find_program
+    from raycluster.program import Asked, find_program
 
     program = find_program()
     wanted = _asked(**asked)
-    parcel = program.pack(config, overrides=overrides, shared=shared)
+    parcel = program.pack(config, Asked(overrides, shared))
     text = to_yaml(make(parcel, wanted))
     for note in parcel.notes:
         _say(note)

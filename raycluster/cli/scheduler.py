@@ -6,7 +6,6 @@ import concurrent.futures
 import datetime as dt
 import os
 import signal
-import time
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -16,9 +15,7 @@ import click
 from raycluster.cli.schedules import open_state, state_option
 
 if TYPE_CHECKING:
-    from raycluster.jobs.job import JobServer
     from raycluster.schedule.daemon import Daemon
-    from raycluster.schedule.records import Schedule
 
 
 @click.command()
@@ -27,13 +24,13 @@ if TYPE_CHECKING:
 @state_option
 def scheduler(poll: float, once: bool, state: Path | None) -> None:
     """Carry schedules out, until it is ended. It may be killed at any moment: the next one goes on from there."""
-    from raycluster.program import find_program
     from raycluster.schedule.daemon import AT_ONCE, Daemon
-    from raycluster.schedule.hands import Hands, Outside
+    from raycluster.schedule.hands import Hands
+    from raycluster.schedule.outside import real
     from raycluster.schedule.places import hold
 
     path, book = open_state(state)
-    outside = Outside(_connect, find_program, _waits_for, time.time, _say)
+    outside = real(_say)
     with hold(path):
         _say(f"the scheduler works on {path}")
         hands = Hands(book, outside, path)
@@ -48,20 +45,6 @@ def scheduler(poll: float, once: bool, state: Path | None) -> None:
             _end_by_signals(daemon)
             daemon.run(poll)
             _say("ending; jobs go on, and the next scheduler takes them over. Once more ends at once")
-
-
-def _connect(schedule: Schedule) -> JobServer:
-    from raycluster.jobs.server import connect_jobs
-
-    return connect_jobs(schedule.address, insecure=schedule.insecure)
-
-
-def _waits_for(schedule: Schedule, job_id: str) -> str:
-    from raycluster.access.servers import find_server
-    from raycluster.cluster.looking import waiting_for
-
-    found = waiting_for(find_server(schedule.address, insecure=schedule.insecure), job_id)
-    return "; ".join(f"{one.demand.calls} {one.demand.what}: {one.reason}" for one in found)
 
 
 def _say(text: str) -> None:

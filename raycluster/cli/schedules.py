@@ -1,4 +1,4 @@
-"""The commands about schedules: add, ls, rm, run-now, history, accept, quota."""
+"""The commands about schedules: add, ls, rm, run-now, history, accept, fetch, quota."""
 
 from __future__ import annotations
 
@@ -87,6 +87,13 @@ def schedule() -> None:
 )
 @click.option("--retries", type=click.IntRange(0, _MOST), default=3, show_default=True, help="When its driver dies.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key of CONFIG.")
+@click.option(
+    "--gate",
+    "gates",
+    multiple=True,
+    metavar="GATE",
+    help="What each run must hold, such as 'auroc >= baseline - 0.005'; in place of CONFIG's own gates.",
+)
 @click.option("--shared-files", "shared", is_flag=True, help="The cluster sees this machine's files at their paths.")
 @address_options
 @state_option
@@ -105,7 +112,7 @@ def add(state: Path | None, deadline_s: float | None, catch_up: str, **asked: An
         catch_up=CatchUp(catch_up),
         **asked,
     )
-    plan, parcel = add_schedule(book, wanted, find_program, time.time())
+    plan, parcel = add_schedule(book, wanted, find_program, time.time(), _gpus(wanted.address, wanted.insecure))
     click.echo(f"{plan.name}: first due {_time(plan.next_due, plan.timezone)}")
     stay = "" if parcel.out is None else "; they stay there, nothing is brought here"
     click.echo(f"  results of each run in a folder of its own below {parcel.results}{stay}")
@@ -212,11 +219,29 @@ def history(name: str | None, state: Path | None, limit: int, as_json: bool) -> 
 @state_option
 def accept(name: str, state: Path | None) -> None:
     """Take the last finished run for good, whatever its gates said: later runs are held against it."""
+    from raycluster.program import find_program
     from raycluster.schedule.adding import accept as take
     from raycluster.schedule.records import time_text
 
-    run = take(open_state(state)[1], name)
-    click.echo(f"{name}: later runs are held against that due {time_text(run.due)}, {run.results}")
+    path, book = open_state(state)
+    run, results = take(book, name, path, find_program)
+    click.echo(f"{name}: later runs are held against that due {time_text(run.due)}, {results}")
+
+
+@schedule.command()
+@click.argument("name")
+@click.option("--out", type=LOCAL_FILE, required=True, metavar="FOLDER", help="Local folder for the results.")
+@state_option
+def fetch(name: str, out: Path, state: Path | None) -> None:
+    """Bring the results of the last finished run here; those of another run before it in FOLDER are replaced."""
+    from raycluster.program import find_program
+    from raycluster.schedule.adding import find, finished
+    from raycluster.schedule.records import time_text
+
+    book = open_state(state)[1]
+    run, results = finished(book, name)
+    click.echo(f"{name}: the run due {time_text(run.due)}: {run.outcome}")
+    find_program(find(book, name).program).fetch(results, out, click.echo)
 
 
 @schedule.command()
@@ -234,6 +259,17 @@ def quota(team: str | None, gpus: int | None, unlimited: bool, state: Path | Non
     if team is not None:
         set_quota(book, team, gpus)
     _table(["team", "slots"], [[who, slots] for who, slots in sorted(book.snapshot().quotas.items())])
+
+
+def _gpus(address: str | None, insecure: bool) -> int:
+    """Return how many GPUs a cluster has, as far as is known: nobody need answer when a schedule is added."""
+    from raycluster.access.servers import find_server
+    from raycluster.cluster.looking import gpus
+
+    try:
+        return gpus(find_server(address, insecure=insecure))
+    except ClusterError:
+        return 0
 
 
 def _told(book: Book, run: Run) -> str:

@@ -58,6 +58,19 @@ def waiting_for(server: Server, job_id: str) -> list[Waiting]:
         return [waiting for waiting in found if waiting.demand.job == job_id]
 
 
+def gpus(server: Server) -> int:
+    """Return how many GPUs a cluster has at this moment.
+
+    Raises
+    ------
+    ClusterError
+        If it does not answer, or refuses.
+    """
+    with _rays_own(server):
+        nodes = answers.nodes(_states(server, "nodes"), {}, {})
+        return int(sum(node.total.get("GPU", 0.0) for node in nodes if node.alive))
+
+
 @contextlib.contextmanager
 def _rays_own(server: Server) -> Iterator[None]:
     """Say so where answers are of another form than Ray's."""

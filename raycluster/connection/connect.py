@@ -17,7 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
-from raycluster.connection import auth
+from raycluster.connection import auth, loopback
 from raycluster.errors import ClusterError
 
 _KNOCK_S = 5.0
@@ -81,7 +81,7 @@ def connect(
     """
     if _connected():
         # Somebody else's connection (a notebook, a test session): used, and left as it is.
-        yield _describe("this process's own connection", embedded=False)
+        yield describe("this process's own connection", embedded=False)
         return
     if address is None:
         auth.protect()
@@ -102,7 +102,7 @@ def connect(
     try:
         if address is not None:
             _await_worker(say)
-        yield _describe(address or "embedded", embedded=address is None)
+        yield describe(address or "embedded", embedded=address is None)
     finally:
         ray.shutdown()
 
@@ -134,6 +134,7 @@ def _knock(address: str) -> None:
         socket.create_connection((host.strip("[]"), int(port)), timeout=_KNOCK_S).close()
     except (OSError, OverflowError) as error:
         raise ClusterError(_explain(address, error)) from error
+    loopback.stay(host.strip("[]"), int(port))
 
 
 def _await_worker(say: Callable[[str], None]) -> None:
@@ -170,6 +171,9 @@ def _start(cpus: int | None, object_store_mb: int | None) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     # What a later Ray does anyway, and this one warns about: leave CUDA_VISIBLE_DEVICES of CPU workers alone.
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    # Ray ends a worker that had nothing to do for a second, and starts one for the next task: two seconds of a core
+    # each time, a quarter of a sweep of small models. All end with this process.
+    os.environ.setdefault("RAY_idle_worker_killing_time_threshold_ms", "600000")
     ray.init(
         address="local",
         num_cpus=cpus,
@@ -180,7 +184,8 @@ def _start(cpus: int | None, object_store_mb: int | None) -> None:
     )
 
 
-def _describe(address: str, *, embedded: bool) -> Cluster:
+def describe(address: str, *, embedded: bool) -> Cluster:
+    """Return what the cluster that this process is connected to is at this moment."""
     import ray
 
     from raycluster.connection.autoscaler import may_grow

@@ -64,7 +64,7 @@ def attend(
     show: Say,
     say: Say,
     patience: Patience | None = None,
-    sent: Callable[[Submitted], None] = lambda _: None,
+    sent: Callable[[Submitted | None], None] = lambda _: None,
 ) -> Attended:
     """Wait for a job, and for those that are submitted in its place.
 
@@ -75,7 +75,7 @@ def attend(
     say
         Told what happens beside it.
     sent
-        Told each job that is submitted in its place.
+        Told each job that is submitted in its place; None before, while it is not known whether it was.
 
     Raises
     ------
@@ -97,6 +97,7 @@ def attend(
                 f"{submitted.job.id}: {reason}; after {patience.retries} more attempts it is given up. {_KEPT}"
             )
         left -= 1
+        sent(None)
         submitted = _sent_again(submitted, reason or "", say, patience)
         sent(submitted)
 

@@ -9,12 +9,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from raycluster.access.remembered import local_head
+from raycluster.cluster.looking import gpus
 from raycluster.errors import ClusterError, LostError, UnreachableError
 from raycluster.jobs.job import ENDED, Job
 from raycluster.jobs.packages import tree_digest
 from raycluster.jobs.server import RayJobServer, connect_jobs
 from raycluster.jobs.submissions import ATTEMPT, RESULTS, job_id, latest, submission
-from raycluster.program import Parcel, Program, find_program
+from raycluster.program import Asked, Parcel, Program, find_program
 
 Say = Callable[[str], None]
 _CREDENTIALS = ("AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_SESSION_TOKEN")
@@ -111,7 +112,7 @@ def submit(
     server = connect_jobs(address, insecure=insecure)
     server.jobs()  # who has no access knows it before anything is read
     program = find_program()
-    parcel = packed(program, Path(config), wish)
+    parcel = packed(program, Path(config), wish, _gpus(server))
     program.check(parcel)
     errand = Errand(server, program, parcel, wish.tree)
     for note in (*parcel.notes, *_credentials_note(server, parcel)):
@@ -127,13 +128,21 @@ def submit(
         raise LostError(f"{error}. Whether the job was submitted is not known: repeat this to go on with it") from error
 
 
-def packed(program: Program, config: Path, wish: Wish) -> Parcel:
+def packed(program: Program, config: Path, wish: Wish, gpus: int = 0) -> Parcel:
     """Return the parcel of a configuration; code that travels with it is a part of what decides what it computes."""
-    parcel = program.pack(config, overrides=wish.overrides, shared=wish.shared, out=wish.out)
+    parcel = program.pack(config, Asked(wish.overrides, wish.shared, gpus=gpus, out=wish.out))
     if wish.tree is None:
         return parcel
     digest = hashlib.sha256(f"{parcel.digest} {tree_digest(wish.tree)}".encode()).hexdigest()
     return dataclasses.replace(parcel, digest=digest)
+
+
+def _gpus(server: RayJobServer) -> int:
+    """Return how many GPUs a cluster has: every attempt is planned for these. One that does not say so has none."""
+    try:
+        return gpus(server.server)
+    except ClusterError:
+        return 0
 
 
 def send(errand: Errand, number: int, say: Say) -> Submitted:

@@ -52,9 +52,10 @@ class Processing:
 
 @dataclasses.dataclass(frozen=True)
 class Running:
-    """A plain task."""
+    """A plain task; its name is for people."""
 
     tag: Hashable
+    name: str
     mark: str
     threads: int
     function: Callable[..., Any]

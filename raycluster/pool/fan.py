@@ -12,6 +12,8 @@ from typing import Any
 import ray
 from ray.exceptions import RayError, RayTaskError
 
+from raycluster.pool.marks import name_of
+
 # Of a task whose process died; Ray counts them.
 _RETRIES = 2
 # Beyond those that run: a slot that becomes free finds its next task on its node.
@@ -68,13 +70,14 @@ class Fan:
         RayError
             If the processes of a task died every time.
         """
-        ready, function = ray.put(common), self._through(function)
+        ready, task = ray.put(common), self._task.options(name=name_of(function))
+        function = self._through(function)
         waiting = iter(items)
         pending: list[ray.ObjectRef[Any]] = []
         try:
             while True:
                 while len(pending) < self._most and (item := next(waiting, _END)) is not _END:
-                    pending.append(self._task.remote(function, self._shared, ready, item))
+                    pending.append(task.remote(function, self._shared, ready, item))
                 if not pending:
                     return
                 done, _ = ray.wait(pending, num_returns=1)

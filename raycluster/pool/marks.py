@@ -5,10 +5,11 @@ Ray does not tell its driver, so it stands in the cluster's key-value store.
 
 from __future__ import annotations
 
+import functools
 import os
 import uuid
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from typing import Any, NamedTuple
 
 import ray
 from ray.experimental.internal_kv import (
@@ -19,6 +20,13 @@ from ray.experimental.internal_kv import (
 )
 
 NAMESPACE = "raycluster"
+
+
+def name_of(function: Callable[..., Any]) -> str:
+    """Return what a function is called, for people who look at the cluster's tasks."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    return str(getattr(function, "__name__", type(function).__name__))
 
 
 def process() -> str:
@@ -69,6 +77,35 @@ class Marks:
     def clear(self) -> None:
         """Forget all tasks."""
         _internal_kv_del(self._prefix, del_by_prefix=True, namespace=NAMESPACE)
+
+
+class Advance(NamedTuple):
+    """How far the task of a tag is: so many steps of so many."""
+
+    tag: Hashable
+    done: int
+    of: int
+
+
+class Advances:
+    """How far those tasks are that tell it."""
+
+    def __init__(self, marks: Marks) -> None:
+        self._marks = marks
+        self._told_under: dict[Hashable, str] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._told_under)
+
+    def teller(self, tag: Hashable) -> Teller:
+        """Return what the task of a tag tells it with."""
+        return Teller(self._told_under.setdefault(tag, self._marks.new()))
+
+    def news(self, tags: Iterable[Hashable]) -> Iterator[Advance]:
+        """Yield what was told last, of those tasks among these that have told something."""
+        for tag in tags:
+            if tag in self._told_under and (told := self._marks.told(self._told_under[tag])):
+                yield Advance(tag, *told)
 
 
 def marked(mark: str, function: Callable[..., Any], *arguments: Any) -> Any:

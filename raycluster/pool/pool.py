@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import time
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Any
 
 import ray
@@ -34,7 +34,9 @@ from raycluster.pool.events import (
 )
 from raycluster.pool.fan import Fan
 from raycluster.pool.guests import Guests
-from raycluster.pool.marks import Marks, Teller, marked, marked_block
+from raycluster.pool.marks import Advances, Marks, Teller, name_of
+from raycluster.pool.patience import Patience
+from raycluster.pool.tasks import Tasks
 from raycluster.pool.work import Actors, Work
 
 # Of processes that die of the same block or plain task, before it is given up.
@@ -69,8 +71,9 @@ class Pool:
         self._plan = plan
         self._guests = Guests(actors.guest)
         self._work = self._guests.work(work)
+        self._tasks = Tasks(work, self._work)
         self._actors = self._guests.actors(actors)
-        self._patience_s = patience_s
+        self._patience = Patience(patience_s)
         self._head = Head()
         self._crew = Crew(self._actors)
         if plan.needs_workers:
@@ -81,12 +84,8 @@ class Pool:
         self._shared: dict[Hashable, ray.ObjectRef[Any]] = {}
         self._deaths = Deaths()
         self._marks = Marks()
-        self._tellers: dict[Hashable, str] = {}
+        self._told = Advances(self._marks)
         self._told_at = self._fed_at = 0.0
-        # Tried again here and not by Ray, which does not tell a process that died from a machine that went away.
-        self._make = ray.remote(num_cpus=room.CPU_SHARE, num_returns=2, max_retries=0)(marked_block)
-        self._run = ray.remote(max_retries=0)(marked)
-        self._last_sign = time.monotonic()
 
     def __enter__(self) -> Pool:
         return self
@@ -117,7 +116,8 @@ class Pool:
 
     def submit(self, tag: Hashable, threads: int, function: Callable[..., Any], *arguments: Any) -> None:
         """Run a function as a plain task that uses so many threads; its answer comes as TaskDone(tag, answer)."""
-        self._start_task(Running(tag, self._marks.new(), threads, self._guests.through(function), arguments))
+        through = self._guests.through(function)
+        self._start_task(Running(tag, name_of(function), self._marks.new(), threads, through, arguments))
 
     def fan(self, tasks: int) -> Callable[[Any], Fan]:
         """Return what a plain task takes to run tasks of its own, so many at a time, of one thread each.
@@ -128,7 +128,12 @@ class Pool:
 
     def teller(self, tag: Hashable) -> Teller:
         """Return what a plain task calls to say how far it is; it comes as TaskAdvanced(tag, done, of)."""
-        return Teller(self._tellers.setdefault(tag, self._marks.new()))
+        return self._told.teller(tag)
+
+    @property
+    def nodes(self) -> Sequence[room.Node]:
+        """What the nodes that are alive offer, as of the last look."""
+        return self._crew.nodes
 
     def avoid(self, node: str) -> None:
         """Have no actor on a node any more, as long as another one has room for one."""
@@ -144,7 +149,7 @@ class Pool:
 
     def events(self) -> Iterator[Event]:
         """Yield events until the plan is finished and no plain task is left. More may be submitted meanwhile."""
-        self._last_sign = time.monotonic()
+        self._patience.sign()
         while True:
             self._dispatch()
             if not self._pending and self._plan.finished:
@@ -161,15 +166,15 @@ class Pool:
 
     def _wait(self) -> Iterator[Event]:
         # A bound on the wait lets Ctrl-C and SIGTERM through.
-        bound_s = min(1.0, self._patience_s)
+        bound_s = min(1.0, self._patience.seconds)
         if not self._pending:  # no node is left that has room for an actor
             time.sleep(bound_s)
         done = ray.wait(list(self._pending), timeout=bound_s, fetch_local=False)[0] if self._pending else []
         if done:
-            self._last_sign = time.monotonic()
+            self._patience.sign()
             self._guests.went_on()
         elif self._head.answers:
-            self._check_patience()
+            self._patience.check(self._pending.values(), self._marks, self._actors, self._crew.nodes)
             self._guests.check_patience(self._pending.values(), self._marks)
             yield from self._feed()
         for ref in done:
@@ -207,13 +212,11 @@ class Pool:
 
     def _make_block(self, block: int, *, again: bool = False) -> None:
         mark = self._marks.new()
-        self._blocks[block], info_ref = self._make.remote(mark, self._work.make, *self._work.make_arguments(block))
+        self._blocks[block], info_ref = self._tasks.make(block, mark)
         self._pending[info_ref] = Making(block, mark, again)
 
     def _start_task(self, call: Running) -> None:
-        largest = max((node.cpus for node in self._crew.nodes), default=call.threads) or call.threads
-        task = self._run.options(num_cpus=min(call.threads, largest) * self._share)
-        self._pending[task.remote(call.mark, call.function, *call.arguments)] = call
+        self._pending[self._tasks.run(call, self._share, self._crew.nodes)] = call
 
     def _end_actors(self) -> None:
         self._crew.end_all()
@@ -347,7 +350,7 @@ class Pool:
         Two pools on one cluster hold each other up so: the actors of each take the room that the other's tasks need.
         """
         now = time.monotonic()
-        if now - max(self._last_sign, self._fed_at) < _STARVED_S:
+        if now - max(self._patience.since, self._fed_at) < _STARVED_S:
             return
         self._fed_at = now
         calls = list(self._pending.values())
@@ -361,39 +364,11 @@ class Pool:
 
     def _advances(self) -> Iterator[TaskAdvanced]:
         """Look now and then at how far the tasks are that tell it."""
-        if not self._tellers or time.monotonic() - self._told_at < _TELL_EVERY_S:
+        if not self._told or time.monotonic() - self._told_at < _TELL_EVERY_S:
             return
         self._told_at = time.monotonic()
         if not self._head.knock():
             return
-        for tag in [call.tag for call in self._pending.values() if isinstance(call, Running)]:
-            if tag in self._tellers and (told := self._marks.told(self._tellers[tag])):
-                self._guests.advanced(tag, told[0])
-                yield TaskAdvanced(tag, *told)
-
-    # What does not come
-
-    def _check_patience(self) -> None:
-        """Refuse to wait for what cannot start: nothing in flight has begun, and nothing has come for long.
-
-        Raises
-        ------
-        ClusterError
-            Saying what was asked for and what there is.
-        """
-        waited_s = time.monotonic() - self._last_sign
-        if waited_s < self._patience_s:
-            return
-        self._last_sign = time.monotonic()
-        calls = list(self._pending.values())
-        if any(isinstance(call, Processing) for call in calls):
-            return  # an actor is at it
-        if self._marks.any_started(call.mark for call in calls if isinstance(call, Making | Running)):
-            return
-        starting = sum(isinstance(call, Starting) for call in calls)
-        waiting = f"{starting} process(es) of {room.asked(self._actors.cpus, self._actors.gpus)}"
-        raise ClusterError(
-            f"nothing could start for {waited_s:.0f} s: {waiting} and {len(calls) - starting} task(s) wait; "
-            f"{room.offered(self._crew.nodes, ray.available_resources())}. Wait for other work on the cluster to end, "
-            "or add nodes"
-        )
+        for told in self._told.news([call.tag for call in self._pending.values() if isinstance(call, Running)]):
+            self._guests.advanced(told.tag, told.done)
+            yield TaskAdvanced(*told)

@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 from raycluster.access.addresses import parse_address
 from raycluster.errors import ClusterError
-from raycluster.program import Parcel, Program
+from raycluster.program import Asked, Parcel, Program
+from raycluster.schedule import baselines
 from raycluster.schedule.book import Book
 from raycluster.schedule.cron import check_cron, check_timezone, next_due
 from raycluster.schedule.deciding.ending import NOTHING
@@ -22,11 +23,15 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _NO_NAME = re.compile(r"[^A-Za-z0-9._-]+")
 _NAME_RULE = "expected up to 64 letters, digits, '.', '_' or '-', the first a letter or digit"
 _WAIT_S = 1.0
+_HISTORY = 1000
 
 
 @dataclasses.dataclass(frozen=True)
 class Wanted:
-    """A schedule as it was asked for; see `Schedule`. `name` is the run's where it is left out."""
+    """A schedule as it was asked for; see `Schedule`.
+
+    `name` is the run's where it is left out; `gates`, where there are some, stand in place of the configuration's.
+    """
 
     config: Path
     cron: str
@@ -37,6 +42,7 @@ class Wanted:
     program: str
     name: str | None = None
     overrides: tuple[str, ...] = ()
+    gates: tuple[str, ...] = ()
     shared: bool = False
     deadline_s: int | None = None
     no_overlap: bool = False
@@ -53,8 +59,13 @@ class Added(NamedTuple):
     parcel: Parcel
 
 
-def add(book: Book, wanted: Wanted, find_program: Callable[[str], Program], now: float) -> Added:
+def add(book: Book, wanted: Wanted, find_program: Callable[[str], Program], now: float, gpus: int = 0) -> Added:
     """Add a schedule, after all of it was checked.
+
+    Parameters
+    ----------
+    gpus
+        That its cluster has.
 
     Raises
     ------
@@ -64,16 +75,18 @@ def add(book: Book, wanted: Wanted, find_program: Callable[[str], Program], now:
     mistakes = [found for check in _CHECKS if (found := _mistake(check, book, wanted, now))]
     parcel: Parcel | None = None
     try:
-        parcel = find_program(wanted.program).pack(
-            wanted.config, overrides=wanted.overrides, shared=wanted.shared, slots=wanted.gpus
-        )
+        program = find_program(wanted.program)
+        if wanted.gates:
+            overrides = (*wanted.overrides, *program.with_gates(wanted.gates))
+            wanted = dataclasses.replace(wanted, overrides=overrides, gates=())
+        parcel = program.pack(wanted.config, Asked(wanted.overrides, wanted.shared, wanted.gpus, gpus))
     except ClusterError as error:
         mistakes.append(str(error))
     if mistakes or parcel is None:
         lines = "\n".join(textwrap.indent(mistake, "    ").removeprefix("  ") for mistake in mistakes)
         raise ClusterError(f"{len(mistakes)} mistake(s), nothing was scheduled\n{lines}")
     name = wanted.name or _NO_NAME.sub("-", parcel.name).strip("-._")[:64] or "run"
-    schedule = _schedule(wanted, name, parcel.webhook, now)
+    schedule = dataclasses.replace(_schedule(wanted, name, parcel.webhook, now), cluster_gpus=gpus)
     _refuse_unfinished(book, name)
     if not book.add_schedule(schedule):
         raise ClusterError(
@@ -93,6 +106,7 @@ def _refuse_unfinished(book: Book, name: str) -> None:
 
 def _schedule(wanted: Wanted, name: str, webhook: str | None, now: float) -> Schedule:
     asked = {field.name: getattr(wanted, field.name) for field in dataclasses.fields(wanted)}
+    del asked["gates"]  # they stand among the overrides
     asked |= {"name": name, "config": str(wanted.config.absolute()), "webhook": webhook, "created": now}
     return Schedule(**asked, next_due=next_due(wanted.cron, wanted.timezone, now))
 
@@ -174,20 +188,43 @@ def remove(book: Book, name: str, now: float, *, stop: bool) -> None:
     book.remove_schedule(name, now, stop=stop)
 
 
-def accept(book: Book, name: str) -> Run:
+def accept(book: Book, name: str, state: Path, find_program: Callable[[str], Program]) -> Finished:
     """Take a schedule's last finished run for good, whatever its gates said: later runs are held against it.
 
     Raises
     ------
     ClusterError
-        If there is none.
+        If there is none, or its results cannot be read.
+    """
+    found = finished(book, name)
+    try:
+        baselines.keep(find_program(find(book, name).program), state, name, found.results)
+    except OSError as error:
+        raise ClusterError(f"a copy of {found.results} cannot be written: {error}; nothing was changed") from None
+    book.set_baseline(name, found.results)
+    return found
+
+
+class Finished(NamedTuple):
+    """A run that has results, and where they are."""
+
+    run: Run
+    results: str
+
+
+def finished(book: Book, name: str) -> Finished:
+    """Return the last run of a schedule that was finished, whatever its gates said.
+
+    Raises
+    ------
+    ClusterError
+        If there is none, or no such schedule.
     """
     find(book, name)
-    finished = {Outcome.PASSED, Outcome.INCONCLUSIVE, Outcome.GATE_FAILED}
-    for run in book.history(name, 1000):
-        if run.outcome in finished and run.results is not None:
-            book.set_baseline(name, run.results)
-            return run
+    outcomes = {Outcome.PASSED, Outcome.INCONCLUSIVE, Outcome.GATE_FAILED}
+    for run in book.history(name, _HISTORY):
+        if run.outcome in outcomes and run.results is not None:
+            return Finished(run, run.results)
     raise ClusterError(f"the schedule {name!r} has no finished run yet")
 
 

@@ -137,9 +137,11 @@ class Book:
 
     def remember_webhook(self, schedule: str, webhook: str | None) -> None:
         """Keep who is told, as the configuration says now."""
-        table = tables.schedules
-        with self._database.writing() as connection:
-            connection.execute(sa.update(table).where(table.c.name == schedule).values(webhook=webhook))
+        self._change_schedule(schedule, webhook=webhook)
+
+    def remember_gpus(self, schedule: str, gpus: int) -> None:
+        """Keep how many GPUs the cluster was seen with."""
+        self._change_schedule(schedule, cluster_gpus=gpus)
 
     def write_message(self, message: Message, outcome: str) -> None:
         """Keep what became of trying to send a message; an outcome ends it."""
@@ -180,9 +182,12 @@ class Book:
 
     def set_baseline(self, schedule: str, results: str) -> None:
         """Let later runs be held against these results."""
+        self._change_schedule(schedule, baseline=results)
+
+    def _change_schedule(self, name: str, **values: Any) -> None:
         table = tables.schedules
         with self._database.writing() as connection:
-            connection.execute(sa.update(table).where(table.c.name == schedule).values(baseline=results))
+            connection.execute(sa.update(table).where(table.c.name == name).values(**values))
 
     def set_quota(self, team: str, gpus: int | None) -> None:
         """Give a team so many slots; None for no limit."""

@@ -10,7 +10,8 @@ from concurrent.futures import Executor, Future
 from raycluster.schedule.book import Book, StaleError
 from raycluster.schedule.deciding.actions import Action, Enqueue, Halt, Judge, Launch, Report, Send, Write
 from raycluster.schedule.deciding.plan import plan
-from raycluster.schedule.hands import Hands, Outside, words
+from raycluster.schedule.hands import Hands, words
+from raycluster.schedule.outside import Outside
 from raycluster.schedule.records import Run, Snapshot, State, due_text
 
 _Key = tuple[str, int]

@@ -13,7 +13,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from raycluster.errors import ClusterError
-from raycluster.schedule.tables import APPLICATION, VERSION, identity, metadata
+from raycluster.schedule.tables import APPLICATION, UPGRADES, VERSION, identity, metadata
 
 _BUSY_S = 30
 _WRITES = "writes"
@@ -65,7 +65,10 @@ class Database:
         self._engine.dispose()
 
     def _set_up(self) -> str:
-        """Make the tables of a new file; refuse one that is another's, or of another version; return its identity."""
+        """Make the tables of a new file, bring an older one up to date, or refuse one that is not ours to read.
+
+        Returns its identity.
+        """
         with self.writing() as connection:
             application = connection.exec_driver_sql("PRAGMA application_id").scalar_one()
             version = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
@@ -77,6 +80,10 @@ class Database:
                 connection.exec_driver_sql(f"PRAGMA user_version = {VERSION}")
             elif application != APPLICATION:
                 raise ClusterError(f"{self.path} is a database of another program; name another file with --state")
+            elif version in UPGRADES:
+                for step in range(version, VERSION):
+                    connection.exec_driver_sql(UPGRADES[step])
+                connection.exec_driver_sql(f"PRAGMA user_version = {VERSION}")
             elif version != VERSION:
                 raise ClusterError(
                     f"the state file {self.path} has version {version}; this raycluster reads version {VERSION}. Use "

@@ -6,19 +6,21 @@ Each act may be done twice, or end in the middle: what it does is found again by
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Mapping, Set
 from pathlib import Path
 
 import sqlalchemy as sa
 
 from raycluster.errors import ClusterError, DeniedError, ForgottenError, UnreachableError
-from raycluster.jobs.job import Job, JobServer, Submission
+from raycluster.jobs.job import Job, Submission
 from raycluster.jobs.submissions import ATTEMPT, submission
-from raycluster.program import Parcel, Program
+from raycluster.program import Asked, Parcel, Program
+from raycluster.schedule import baselines
 from raycluster.schedule.book import Book
 from raycluster.schedule.deciding.actions import Write
-from raycluster.schedule.deciding.ending import NOTHING, WRONG, clip, died, judged, overdue, rest_s, unjudged
+from raycluster.schedule.deciding.ending import NOTHING, WRONG, clip, died, judged, overdue, put_off, rest_s, unjudged
 from raycluster.schedule.document import document, summary
+from raycluster.schedule.outside import Outside
 from raycluster.schedule.places import report_path, write_json
 from raycluster.schedule.records import ORIGIN, Attempt, Message, Run, Schedule, Snapshot, State, due_text, time_text
 from raycluster.schedule.webhook import post
@@ -26,31 +28,6 @@ from raycluster.schedule.webhook import post
 _ACTIVE = {State.STARTING, State.RUNNING, State.STOPPING}
 _TOLD_AT_MOST_S = 3 * 24 * 3600
 DELIVERED = "delivered"
-
-
-@dataclasses.dataclass(frozen=True)
-class Outside:
-    """The outside, as the daemon meets it.
-
-    Attributes
-    ----------
-    connect
-        Returns the job server of a schedule's cluster, or raises ClusterError.
-    find_program
-        Returns an installed program by its name, or raises ClusterError.
-    waits_for
-        Says what the work of a schedule's job waits for, by the job's id: empty where it does not, or nobody knows.
-    clock
-        Returns Unix seconds.
-    say
-        Takes a line for people.
-    """
-
-    connect: Callable[[Schedule], JobServer]
-    find_program: Callable[[str], Program]
-    waits_for: Callable[[Schedule, str], str]
-    clock: Callable[[], float]
-    say: Callable[[str], None]
 
 
 class Hands:
@@ -103,9 +80,10 @@ class Hands:
 
     def launch(self, run: Run, schedule: Schedule) -> bool:
         """Pack, upload, submit; return whether the run has changed. What is submitted already is found, not doubled."""
+        gpus = self._planned_gpus(run, schedule)
         try:
             program = self._outside.find_program(schedule.program)
-            parcel = self._pack(program, run, schedule)
+            parcel = self._pack(program, run, schedule, gpus)
         except UnreachableError as error:
             return self._not_now(run, error)
         except ClusterError as error:
@@ -138,17 +116,28 @@ class Hands:
         self._outside.say(f"{run.job_id}: submitted")
         return True
 
-    def _pack(self, program: Program, run: Run, schedule: Schedule) -> Parcel:
+    def _pack(self, program: Program, run: Run, schedule: Schedule, gpus: int) -> Parcel:
         try:
-            parcel = program.pack(
-                Path(schedule.config), overrides=schedule.overrides, shared=schedule.shared, slots=schedule.gpus
-            )
+            asked = Asked(schedule.overrides, schedule.shared, schedule.gpus, gpus)
+            parcel = program.pack(Path(schedule.config), asked)
             # Each attempt has a folder of its own: what one that was killed has left there is in nobody's way.
             return parcel.placed(run.folder)
         except ClusterError:
             raise
         except Exception as error:  # whatever a program raises is this run's misfortune, not the scheduler's
             raise ClusterError(words(error)) from error
+
+    def _planned_gpus(self, run: Run, schedule: Schedule) -> int:
+        """Return the GPUs that a run is planned for: the cluster's, or, where those are away now, those that it had."""
+        try:
+            found = self._outside.gpus(schedule)
+        except Exception:  # whatever is wrong will be heard of when the job is submitted
+            return schedule.cluster_gpus
+        if found and found != schedule.cluster_gpus:
+            self._book.remember_gpus(schedule.name, found)
+        elif not found and schedule.cluster_gpus:
+            self._outside.say(f"{run.job_id}: the cluster has no GPUs now, and had {schedule.cluster_gpus}: it waits")
+        return found or schedule.cluster_gpus
 
     def _not_now(self, run: Run, error: UnreachableError) -> bool:
         """Let a run rest that needs what does not answer now: an outage is no failure of its own."""
@@ -179,20 +168,33 @@ class Hands:
         """Hold results against the last good ones."""
         try:
             program = self._outside.find_program(schedule.program)
-            verdict = program.judge(run.results or "", schedule.baseline, run.gates)
+            verdict = program.judge(run.results or "", baselines.held_against(self._state, schedule), run.gates)
             after = judged(run, verdict, schedule.baseline, self._outside.clock())
+        except UnreachableError as error:
+            after = put_off(run, schedule, str(error), self._outside.clock())
+            self._outside.say(f"{run.job_id}: not judged yet: {error}")
         except Exception as error:  # as in packing
             after = unjudged(run, words(error), schedule.baseline, self._outside.clock())
         self._book.write(Write(run, after))
         return True
 
     def report(self, run: Run, schedule: Schedule) -> bool:
-        """Write the report of a run, then write down that it is written."""
+        """Write the report of a run, keep the results of a good one, then write down that it is done."""
         found = document(schedule, run, self._book.attempts(*run.key))
         write_json(report_path(self._state, run), found)
+        if run.results is not None and run.results == schedule.baseline:
+            self._keep(run, schedule, run.results)
         self._book.write(Write(run, dataclasses.replace(run, reported=True)))
         self._outside.say(summary(run))
         return True
+
+    def _keep(self, run: Run, schedule: Schedule, results: str) -> None:
+        try:
+            baselines.keep(self._outside.find_program(schedule.program), self._state, schedule.name, results)
+        except UnreachableError:
+            raise  # later
+        except ClusterError as error:
+            self._outside.say(f"{run.job_id}: its results are not kept for later runs to be held against: {error}")
 
     def send(self, message: Message, schedule: Schedule) -> bool:
         """Send a message; what was not taken is sent again later, for three days."""

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
+from raycluster.access.private import written_beside
 from raycluster.access.remembered import state_folder
 from raycluster.errors import ClusterError
 from raycluster.schedule.records import Run, due_text
@@ -72,14 +71,5 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     OSError
         If it cannot be written.
     """
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".json")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(content, file, indent=1, allow_nan=False)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    with written_beside(path, json.dumps(content, indent=1, allow_nan=False)) as new:
+        new.replace(path)

@@ -92,6 +92,8 @@ class Schedule:
         Whether its runs are stopped with it.
     baseline
         Where the results of the last good run are.
+    cluster_gpus
+        How many GPUs its cluster had when it was last seen with some: runs are planned for these.
     """
 
     name: str
@@ -116,6 +118,7 @@ class Schedule:
     removed: float | None = None
     stop_removed: bool = False
     baseline: str | None = None
+    cluster_gpus: int = 0
 
 
 @dataclasses.dataclass(frozen=True)

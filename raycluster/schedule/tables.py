@@ -5,8 +5,11 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 # Of this layout, in SQLite's `user_version`; and whose file it is, in its `application_id`.
-VERSION = 1
+VERSION = 2
 APPLICATION = 0x72634A53
+
+# What makes a file of an earlier version one of the next.
+UPGRADES: dict[int, str] = {1: "ALTER TABLE schedules ADD COLUMN cluster_gpus INTEGER DEFAULT 0 NOT NULL"}
 
 metadata = sa.MetaData()
 
@@ -38,6 +41,7 @@ schedules = sa.Table(
     sa.Column("removed", sa.Float),
     sa.Column("stop_removed", sa.Boolean, nullable=False),
     sa.Column("baseline", sa.Text),
+    sa.Column("cluster_gpus", sa.Integer, server_default=sa.text("0"), nullable=False),
 )
 
 # (schedule, due) is the key: this is what makes a second run of one due time impossible.

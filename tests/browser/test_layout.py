@@ -91,7 +91,7 @@ def test_a_run_without_a_result_is_a_page(open_page: Open, tmp_path: Path, faile
 def test_an_unknown_kind_of_job_is_shown(open_page: Open, tmp_path: Path, small_run: Run) -> None:
     """What nobody has written a section for is a table of its results."""
     entries = [
-        {**entry, "kind": "anomaly", "result": {"auroc": 0.5 + number / 100, "nested": {"n": number}, "list": [1]}}
+        {**entry, "kind": "survey", "result": {"auroc": 0.5 + number / 100, "nested": {"n": number}, "list": [1]}}
         for number, entry in enumerate(small_run.document["evaluations"][:3])
     ]
     opened = open_page(Run({**small_run.document, "evaluations": entries}, {}).write(tmp_path))

@@ -78,7 +78,7 @@ def test_words_and_tags_filter_and_the_count_says_it(open_page: Open, small_page
 
 
 def test_another_fpr_is_another_table_and_headline(open_page: Open, small_page: Path, small_run: Run) -> None:
-    """Choosing the FPR changes rates, ranks, caption and headline; sorting and filter stay."""
+    """Choosing the FPR changes rates, ranks, caption, headline and who is named in the ROC; sorting and filter stay."""
     opened = open_page(small_page)
     points = {e["model"]: e["result"]["points"] for e in small_run.document["evaluations"] if e["result"]}
     before = opened.text("#s0 .sentence")
@@ -92,6 +92,13 @@ def test_another_fpr_is_another_table_and_headline(open_page: Open, small_page: 
     assert "FPR 1e-1" in opened.text("#s0 .sentence")[0]
     assert opened.text(".headline .name") == [max(points, key=lambda name: points[name][3]["tpr"])]
     assert "1e-1" in opened.text(f"{BOARD} caption")[0]
+    for choice, place in (("1e-1", 3), ("1e-4", 0)):
+        opened.page.select_option("#s0 .choice", choice)
+        opened.page.locator("#s0 .plot").first.scroll_into_view_if_needed()
+        opened.page.wait_for_selector("#s0 .plot .main-svg")
+        best = sorted((result[place]["tpr"] for result in points.values()), reverse=True)[:8]
+        legend = opened.page.locator("#s0 .legend").first.locator("li a").all_inner_texts()
+        assert [points[name][place]["tpr"] for name in legend] == best
 
 
 def test_what_the_data_cannot_resolve_is_said(open_page: Open, tmp_path: Path) -> None:

@@ -16,8 +16,10 @@ import pytest
 from tests.clusters.cluster import NetworkCluster
 from tests.clusters.network import Machine, network
 from tests.faults.workload import Expected, Run, parts, results, rows, write_workload
+from tests.raycluster import command_line
 
-Command = Callable[..., subprocess.Popen[str]]
+Command = Callable[..., tuple[int, str]]
+Start = Callable[..., subprocess.Popen[str]]
 _IMAGES, _MODELS = 480, 3
 
 
@@ -38,9 +40,12 @@ def machines() -> Iterator[dict[str, Machine]]:
         yield found
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def site(machines: dict[str, Machine]) -> Iterator[Site]:
-    """A fresh cluster; its folder has a short name, since sockets lie in it, whose paths the kernel limits."""
+    """A cluster that the tests of a module share.
+
+    Its folder has a short name, since sockets lie in it, whose paths the kernel limits.
+    """
     head, one, two, spare = machines.values()
     folder = Path(tempfile.mkdtemp(prefix="nc-", dir="/tmp"))
     try:
@@ -52,15 +57,21 @@ def site(machines: dict[str, Machine]) -> Iterator[Site]:
 
 
 @pytest.fixture
-def raycluster(site: Site, tmp_path: Path) -> Iterator[Command]:
-    """Return what starts the command line on this machine, which is not part of the cluster."""
+def environment(site: Site, tmp_path: Path) -> dict[str, str]:
+    """What this machine needs to reach the cluster, of which it is not part, and folders of its own."""
+    folders = {"XDG_CACHE_HOME": str(tmp_path / "cache"), "XDG_STATE_HOME": str(tmp_path / "state")}
+    return {**site.cluster.environment, **folders}
+
+
+@pytest.fixture
+def start(environment: dict[str, str]) -> Iterator[Start]:
+    """Return what starts the command line on this machine in a process of its own."""
     started: list[subprocess.Popen[str]] = []
 
-    def start(*arguments: object) -> subprocess.Popen[str]:
-        folders = {"XDG_CACHE_HOME": str(tmp_path / "cache"), "XDG_STATE_HOME": str(tmp_path / "state")}
+    def begin(*arguments: object) -> subprocess.Popen[str]:
         process = subprocess.Popen(
             [sys.executable, "-m", "raycluster", *map(str, arguments)],
-            env={**site.cluster.environment, **folders},
+            env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -68,11 +79,22 @@ def raycluster(site: Site, tmp_path: Path) -> Iterator[Command]:
         started.append(process)
         return process
 
-    yield start
+    yield begin
     for process in started:
         if process.poll() is None:
             process.kill()
         process.communicate()
+
+
+@pytest.fixture
+def raycluster(environment: dict[str, str]) -> Command:
+    """Return what carries a command out in this process: exit code, and output with errors behind it."""
+
+    def call(*arguments: object) -> tuple[int, str]:
+        done = command_line.run(*arguments, environment=environment)
+        return done.returncode, done.stdout + done.stderr
+
+    return call
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,7 @@ from PIL import Image
 from evaljobs.config import load
 from evaljobs.engine import thumbnails
 from evaljobs.engine.prepare import prepare
+from evaljobs.errors import UsageError
 from evaljobs.images import reading
 from evaljobs.images.thumbnail import thumbnail
 from evaljobs.models.options import Runtime
@@ -95,6 +96,49 @@ def test_a_run_has_maps_and_thumbnails(bench: Any, reads: list[str], without_exe
     assert reads == []
     assert without_execution(bench.results()) == before
     assert files_of(bench.out) == files
+
+
+def test_maps_by_columns_of_the_manifest(bench: Any) -> None:
+    """What people know of images stands in samples.arrow and colours maps; if it changes, nothing is computed."""
+    bench.images(labels=3, each=6).model("a")
+
+    def write(camera: str) -> None:
+        rows = [f"images/label{n}/{i:03d}.png,{n},{camera}{i % 2},{i}.5" for n in range(3) for i in range(6)]
+        (bench.folder / "list.csv").write_text("\n".join(["uri,label,camera,$lux <b>", *rows]), encoding="utf-8")
+
+    write("old")
+    bench.config["images"] = {"manifest": "list.csv", "columns": ["camera", "$lux <b>"]}
+    color = ["label", "manifest.camera", "manifest.$lux <b>"]
+    bench.config["jobs"] = [{"name": "map", "kind": "map", "methods": "pca", "color": color}]
+    bench.config["report"] = True
+    assert bench.run().exit_code == 0
+    with pa.memory_map(str(bench.out / "samples.arrow")) as source:
+        samples = pa.ipc.open_file(source).read_all()
+    assert samples.column_names[-2:] == ["manifest.camera", "manifest.$lux <b>"]
+    assert samples["manifest.$lux <b>"].to_pylist()[:3] == [0.5, 1.5, 2.5]
+    assert len(list((bench.out / "figures").glob("map-*.png"))) == 3
+    assert "manifest.$lux &lt;b&gt;" in (bench.out / "report.html").read_text(encoding="utf-8")
+    write("new")
+    bench.run()
+    assert bench.computed() == (0, 0, 0)
+    points = table(bench, "map", "map")
+    assert set(points["manifest.camera"].to_pylist()) == {"new0", "new1"}
+    assert points["id"].to_pylist()[0].startswith("images/label")
+
+
+def test_columns_that_no_manifest_keeps_are_refused(bench: Any) -> None:
+    """A map by a column that the set does not keep ends before anything is started, with the line that is missing."""
+    bench.images(labels=2, each=2).model("a")
+    (bench.folder / "list.csv").write_text("uri,label,camera\nimages/label0/000.png,0,x\n", encoding="utf-8")
+    bench.config["jobs"] = [{"name": "map", "kind": "map", "color": "manifest.camera"}]
+    with pytest.raises(UsageError, match="only a set that is a manifest has such columns"):
+        bench.run()
+    bench.config["images"] = {"manifest": "list.csv"}
+    with pytest.raises(UsageError, match=r"that the set 'main' does not keep; add `columns: \[camera\]`"):
+        bench.run()
+    bench.config["jobs"][0]["color"] = "site"
+    with pytest.raises(UsageError, match=r"no column 'site'.*written manifest.site"):
+        bench.run()
 
 
 def test_a_new_image_is_read_alone(bench: Any, reads: list[str]) -> None:

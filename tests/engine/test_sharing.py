@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from evaljobs.engine.sharing import PAIRS_A_SLOT, Share, Sharing
 from evaljobs.engine.spreading import LEAST_PAIRS, Spread, Spreading, cut
 from evaljobs.jobs.job import Outcome, Passes
+from evaljobs.run.setup import make_sharing
+from raycluster.pool.room import Node
 
 HUGE = 100 * PAIRS_A_SLOT
 
@@ -113,3 +115,17 @@ def test_total_is_that_of_one_process() -> None:
     assert told[-1] == (200, 200)
     assert len(told) > 4
     assert [done for done, _ in told] == sorted(done for done, _ in told)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "sharing"),
+    [
+        ([], Sharing(1, 1)),
+        ([Node(0, 0)], Sharing(1, 1)),
+        ([Node(0, 0), Node(8, 1), Node(8, 1)], Sharing(16, 8)),
+        ([Node(4, 0), Node(0.5, 0)], Sharing(4, 4)),
+    ],
+)
+def test_a_head_without_work_has_no_share(nodes: list[Node], sharing: Sharing) -> None:
+    """What is shared are the CPUs of the nodes that are there now: workers that joined later count as well."""
+    assert make_sharing(nodes) == sharing

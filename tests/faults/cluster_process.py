@@ -43,7 +43,7 @@ class Held:
         """Carry a command out and return its answer."""
         match command:
             case "add":
-                node = self.cluster.add_node(num_cpus=1, object_store_memory=NODE_MEMORY)
+                node = self.cluster.add_node(num_cpus=1, num_gpus=int(argument), object_store_memory=NODE_MEMORY)
                 pid = int(node.all_processes["raylet"][0].process.pid)
                 self._nodes[pid] = node
                 return pid

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import signal
 from collections.abc import Callable, Iterator
@@ -11,35 +10,8 @@ from typing import Any
 
 import pytest
 
-from evaljobs.demo.writing import write_demo
 from tests.faults.multinode import MultiNode
 from tests.faults.workload import Expected, Run, parts, results, rows, write_workload
-
-
-@pytest.fixture(scope="session")
-def fresh_demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The demo's images and models, never run."""
-    folder = tmp_path_factory.mktemp("demo") / "demo"
-    with write_demo(folder).open("a", encoding="utf-8") as config:
-        config.write("report: false\n")  # drawing takes longer than all else
-    return folder
-
-
-@pytest.fixture(scope="session")
-def undisturbed(fresh_demo: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What a run gives that nobody disturbs."""
-    folder = tmp_path_factory.mktemp("undisturbed") / "demo"
-    shutil.copytree(fresh_demo, folder)
-    code, output = Run(folder / "benchmark.yaml").wait()
-    assert code == 0, output
-    return read(folder)
-
-
-@pytest.fixture
-def demo(fresh_demo: Path, tmp_path: Path) -> Path:
-    """A copy of the demo to run; returns its configuration."""
-    shutil.copytree(fresh_demo, tmp_path / "demo")
-    return tmp_path / "demo" / "benchmark.yaml"
 
 
 @pytest.fixture
@@ -56,13 +28,6 @@ def start() -> Iterator[Callable[..., Run]]:
         if run.running:
             run.signal_group(signal.SIGKILL)
             run.popen.communicate()
-
-
-def read(folder: Path) -> dict[str, Any]:
-    """Return results.json without what may differ between equal runs."""
-    results: dict[str, Any] = json.loads((folder / "results" / "results.json").read_text(encoding="utf-8"))
-    results["computed"] = results.pop("execution")["computed"]
-    return results
 
 
 @pytest.fixture(scope="session")

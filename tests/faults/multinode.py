@@ -64,9 +64,9 @@ class MultiNode:
         for _ in range(nodes):
             self.add()
 
-    def add(self) -> None:
-        """Start one more node, and wait until the cluster knows it."""
-        self.nodes.append(int(self._ask("add")))
+    def add(self, gpus: int = 0) -> None:
+        """Start one more node, with so many GPUs in Ray's books, and wait until the cluster knows it."""
+        self.nodes.append(int(self._ask(f"add {gpus}")))
 
     def heal(self, nodes: int = 2) -> None:
         """Start as many nodes as are missing."""

@@ -3,50 +3,106 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
 from tests.faults.multinode import processes
+from tests.faults.workload import Run, parts, results, write_workload
 
-Start = Callable[..., Any]
+Start = Callable[..., Run]
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
-
-def results_of(config: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return results.json without `execution`, and what was computed."""
-    results = json.loads((config.parent / "results" / "results.json").read_text(encoding="utf-8"))
-    return results, results.pop("execution")["computed"]
+PAGE = 4096
 
 
-def finish(config: Path, start: Start, undisturbed: dict[str, Any]) -> dict[str, Any]:
-    """Run to the end; compare with the undisturbed run; return what was left to compute."""
-    code, output = start(config).wait()
+class Undisturbed(NamedTuple):
+    """What a run leaves that nobody disturbs."""
+
+    results: str
+    rows_embedded: int
+    store: Path
+
+
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Images, models and a configuration, never run; each model is embedded in some ten steps."""
+    return write_workload(tmp_path_factory.mktemp("fresh"), images=240, models=2).parent
+
+
+@pytest.fixture(scope="module")
+def undisturbed(fresh: Path, tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
+    folder = tmp_path_factory.mktemp("undisturbed") / "workload"
+    shutil.copytree(fresh, folder)
+    config = folder / "benchmark.yaml"
+    code, output = Run(config).wait()
     assert code == 0, output
-    results, computed = results_of(config)
-    expected = {key: value for key, value in undisturbed.items() if key != "computed"}
-    assert json.dumps(results) == json.dumps(expected)
-    return computed
+    assert len(parts(folder / "store")) >= 12, "too few steps: nothing can be stopped between two of them"
+    return Undisturbed(results(config), rows_embedded(config), folder / "store")
 
 
-def test_killed_driver_loses_nothing_that_was_committed(demo: Path, start: Start, undisturbed: dict[str, Any]) -> None:
-    """SIGKILL in the middle of embedding: the next run embeds the rest, and the results are the same."""
-    process = start(demo)
-    process.until(lambda: process.parts() >= 3)
-    raylets = [p.pid for p in processes() if p.parent == process.popen.pid]
+@pytest.fixture
+def config(fresh: Path, tmp_path: Path) -> Path:
+    """The configuration of a copy."""
+    shutil.copytree(fresh, tmp_path / "workload")
+    return tmp_path / "workload" / "benchmark.yaml"
+
+
+def rows_embedded(config: Path) -> int:
+    """Return how many rows the last run has computed."""
+    document: dict[str, Any] = json.loads((config.parent / "results" / "results.json").read_text(encoding="utf-8"))
+    return int(document["execution"]["computed"]["rows_embedded"])
+
+
+def assert_interrupted(run: Run, code: int, word: str) -> None:
+    """The conventional exit code, and how to go on; no traceback."""
+    found, output = run.wait()
+    assert found == code, output
+    assert word in output
+    assert "goes on from there" in output
+    assert "Traceback" not in output
+
+
+def test_stopped_run_goes_on_where_it_was(config: Path, start: Start, undisturbed: Undisturbed) -> None:
+    """Ctrl-C, SIGTERM and SIGKILL in the middle of embedding, of one run after the other; the last ends as if alone.
+
+    A second run that wants the same output folder meanwhile says so at once and starts nothing; the first goes on.
+    """
+    run = start(config)
+    run.until((config.parent / "results" / ".evaljobs.lock").exists)
+    code, output = start(config).wait()
+    assert code == 2
+    assert "another run is writing" in output
+
+    run.until_parts(1)
+    run.signal_group(signal.SIGINT)
+    assert_interrupted(run, 130, "Interrupted")
+
+    run = start(config)
+    run.until_parts(run.parts() + 1)
+    run.popen.send_signal(signal.SIGTERM)
+    assert_interrupted(run, 143, "Terminated")
+
+    run = start(config)
+    run.until_parts(run.parts() + 1)
+    raylets = [p.pid for p in processes() if p.parent == run.popen.pid]
     children = [p.pid for p in processes() if p.parent in raylets and "ray" in p.command]
     assert children
-    process.kill()
-    assert not (demo.parent / "results" / "results.json").exists()
+    run.kill()
     wait_until_gone(children)
-    computed = finish(demo, start, undisturbed)
-    assert 0 < computed["rows_embedded"] < undisturbed["computed"]["rows_embedded"]
+    assert not (config.parent / "results" / "results.json").exists()
+
+    code, output = start(config).wait()
+    assert code == 0, output
+    assert results(config) == undisturbed.results
+    assert 0 < rows_embedded(config) < undisturbed.rows_embedded
 
 
 def wait_until_gone(pids: list[int]) -> None:
@@ -65,44 +121,14 @@ def working(pid: int) -> bool:
     return b"ray::" in command and b"Agent" not in command
 
 
-@pytest.mark.parametrize(
-    ("number", "code", "word"), [(signal.SIGINT, 130, "Interrupted"), (signal.SIGTERM, 143, "Terminated")]
-)
-def test_interrupted_run_says_that_it_goes_on(
-    demo: Path, start: Start, undisturbed: dict[str, Any], number: int, code: int, word: str
-) -> None:
-    """Ctrl-C and SIGTERM: the conventional exit code, no traceback, and the same results afterwards."""
-    process = start(demo)
-    process.until(lambda: process.parts() >= 1)
-    if number == signal.SIGINT:
-        process.signal_group(number)
-    else:
-        process.popen.send_signal(number)
-    found, output = process.wait()
-    assert found == code, output
-    assert word in output
-    assert "goes on from there" in output
-    assert "Traceback" not in output
-    finish(demo, start, undisturbed)
-
-
-def test_two_runs_do_not_share_an_output_folder(demo: Path, start: Start) -> None:
-    """The second says so at once and starts nothing; the first is not disturbed."""
-    first = start(demo)
-    first.until((demo.parent / "results" / ".evaljobs.lock").exists)
-    code, output = start(demo).wait()
-    assert code == 2
-    assert "another run is writing" in output
-    code, output = first.wait()
-    assert code == 0, output
-
-
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 600 KB."""
+def small_disk(tmp_path: Path, undisturbed: Undisturbed) -> Iterator[Path]:
+    """A file system that has room for as much as the tables take, some of which the listing of the images takes."""
     folder = tmp_path / "small"
     folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=600k", "none", str(folder)]
+    tables = [path for path in (undisturbed.store / "tables").rglob("*") if path.is_file()]
+    size = sum(-(-path.stat().st_size // PAGE) for path in tables) * PAGE
+    command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "none", str(folder)]
     mounted = subprocess.run(command, capture_output=True, check=False)
     if mounted.returncode:
         pytest.skip(f"needs the right to mount: {mounted.stderr.decode()}")
@@ -112,27 +138,28 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.mark.root
 def test_full_disk_ends_the_run_and_loses_nothing(
-    demo: Path, start: Start, small_disk: Path, undisturbed: dict[str, Any]
+    config: Path, start: Start, small_disk: Path, undisturbed: Undisturbed
 ) -> None:
     """A store on a full disk: exit code 4, the reason, no traceback; with room again, it goes on."""
-    code, output = start(demo, "--set", f"store={small_disk}").wait()
+    code, output = start(config, "--set", f"store={small_disk}").wait()
     assert code == 4, output
     assert "the disk is full" in output
     assert "Traceback" not in output
-    assert not (demo.parent / "results" / "results.json").exists()
+    assert not (config.parent / "results" / "results.json").exists()
     subprocess.run(["mount", "-o", "remount,size=100m", str(small_disk)], check=True)
-    code, output = start(demo, "--set", f"store={small_disk}").wait()
+    code, output = start(config, "--set", f"store={small_disk}").wait()
     assert code == 0, output
-    results, computed = results_of(demo)
-    assert json.dumps(results) == json.dumps({k: v for k, v in undisturbed.items() if k != "computed"})
-    assert computed["rows_embedded"] < undisturbed["computed"]["rows_embedded"]
+    assert results(config) == undisturbed.results
+    assert 0 < rows_embedded(config) < undisturbed.rows_embedded
 
 
 @pytest.mark.root
-def test_results_on_a_full_disk(demo: Path, start: Start, small_disk: Path) -> None:
+def test_results_on_a_full_disk(config: Path, start: Start, small_disk: Path, undisturbed: Undisturbed) -> None:
     """An output folder on a full disk: exit code 4 and the reason, never half a file under its final name."""
-    (small_disk / "filler").write_bytes(bytes(580 * 1024))
-    code, output = start(demo, "--out", str(small_disk / "out")).wait()
+    shutil.copytree(undisturbed.store, config.parent / "store")  # nothing is left but to write
+    (small_disk / "filler").write_bytes(bytes(shutil.disk_usage(small_disk).free - 2 * PAGE))
+    code, output = start(config, "--out", str(small_disk / "out")).wait()
     assert code == 4, output
+    assert "make room" in output
     assert "Traceback" not in output
     assert not (small_disk / "out" / "results.json").exists()

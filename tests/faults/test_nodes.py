@@ -44,7 +44,7 @@ def test_whatever_is_killed_nothing_changes(workload: Path, nodes: MultiNode, st
     """SIGKILL of a decoding worker, an actor, a node and the driver, one after the other at moments by chance."""
     rng = random.Random(1)
     run = start(workload, "--address", nodes.address)
-    kill_one(run, lambda: nodes.workers("ray::marked_block"), rng)
+    kill_one(run, lambda: nodes.workers("ray::decode_shard"), rng)
     # A tenth of all parts at most between two of them, so that each finds the run at work.
     few = max(1, expected.parts // 10)
     for kind in rng.sample(["actor", "node", "driver"], 3):

@@ -274,7 +274,7 @@ def test_pictures_are_written(section: Section) -> None:
 def test_without_calibration_nothing_of_it_is_shown(tmp_path: Path) -> None:
     """No column, no table, no diagram; and it is said why."""
     section = classification_section(found_of(tmp_path, scores_are=None))
-    assert [table.name for table in section.whole.tables] == ["classes", "confused"]
+    assert {table.name for table in section.whole.tables} - {"effects"} == {"factor-backbone", "classes", "confused"}
     assert [picture.name for picture in section.whole.pictures] == ["confusion", "class-bars"]
     assert "ece" not in [c.name for c in section.boards["accuracy"].shown]
     assert any("scores_are" in finding.text for finding in section.findings)
@@ -290,7 +290,8 @@ def test_rates_stand_in_no_file(found: Found) -> None:
 def test_every_table_of_files_has_its_own_name(section: Section) -> None:
     """No two tables share a file; the section is found by its kind."""
     names = [table.name for table in section.data]
-    assert names == ["leaderboard", "calibration", "classes", "confused", "mistakes"]
+    weighed = ["effects", "factor-backbone", "factors"]
+    assert names == ["leaderboard", *weighed, "calibration", "classes", "confused", "mistakes"]
     assert KINDS[CLASSIFICATION] is classification_section
 
 

@@ -17,6 +17,7 @@ from evaljobs.report.tables.factor_tables import factor_rows, factor_tables, fac
 from evaljobs.report.tables.factors import MOST_LEVELS, Factors, find_factors
 from evaljobs.report.tables.flags import MEANING
 from evaljobs.report.tables.levels import level_text
+from evaljobs.report.tables.quality import TprQuality
 from tests.report.ablation import TARGET, entry, evaluation, found_in, published
 
 Tags = dict[str, dict[str, str]]
@@ -59,7 +60,7 @@ def test_the_factor_tables_of_the_published_ablation() -> None:
     found = published()
     factors = factors_of(found)
     assert [factor.name for factor in factors.factors] == list(EXPECTED)
-    rows = list(factor_rows(found, TARGET, factors))
+    rows = list(factor_rows(found, TprQuality(TARGET), factors))
     for factor in factors.factors:
         (block,) = factor.blocks
         mine = [row for row in rows if row["factor"] is factor]
@@ -72,7 +73,7 @@ def test_the_factor_tables_of_the_published_ablation() -> None:
 
 def test_without_replicates_no_difference_is_called_real() -> None:
     """The publication has no replicates, so its differences are given and whether they are real is unknown."""
-    tables = factor_tables(published(), TARGET)
+    tables = factor_tables(published(), TprQuality(TARGET))
     loss = texts(named(tables, "factor-loss"))
     assert [row["tag.loss"] for row in loss] == ["arc", "cos", "softmax"]
     assert [row["difference"] for row in loss] == ["-0.0300", "best", "-0.1210"]
@@ -92,7 +93,7 @@ def test_without_replicates_no_difference_is_called_real() -> None:
 
 def test_a_factor_table_has_the_columns_of_an_ablation() -> None:
     """Values of the factor, model, TPR, difference, AUROC and cost; what all share stands below, once."""
-    table = named(factor_tables(published(), TARGET), "factor-dim-res")
+    table = named(factor_tables(published(), TprQuality(TARGET)), "factor-dim-res")
     assert [column.name for column in table.shown] == [
         *("tag.dim", "tag.res", "model", "tpr", "difference", "verdict", "auroc", "gflops", "size_mb"),
     ]
@@ -103,7 +104,7 @@ def test_a_factor_table_has_the_columns_of_an_ablation() -> None:
 
 def test_the_long_table_has_a_row_for_each_place_of_a_model() -> None:
     """For machines: every factor, block and model in one table, with all tags and numbers."""
-    rows = values(factors_table(published(), TARGET))
+    rows = values(factors_table(published(), TprQuality(TARGET)))
     assert len(rows) == sum(len(levels) for levels in EXPECTED.values())
     (row,) = [row for row in rows if row["factor"] == "variant" and row["level"] == "gap"]
     assert row["model"] == "lcnet050-f256-r128-ln-cos-gap"
@@ -121,7 +122,7 @@ def flagged() -> Found:
 
 def test_a_flagged_number_is_not_compared_in_silence() -> None:
     """Beside each verdict stands which side rests on few pairs, and below it what that means."""
-    tables = factor_tables(flagged(), TARGET)
+    tables = factor_tables(flagged(), TprQuality(TARGET))
     (effect,) = texts(named(tables, "effects"))
     assert (effect["flags_a"], effect["flags_b"]) == ("-", "few_errors")
     assert [row["flags"] for row in texts(named(tables, "factor-loss"))] == ["-", "few_errors"]
@@ -296,7 +297,7 @@ def test_nothing_to_compare_says_so() -> None:
     assert find(far) == Factors((), tuple(f"no two models differ in {key} alone" for key in "abc"))
     assert find({"m": {"a": "1"}, "n": {"a": "1"}}) == Factors((), ())
     assert find({"m": {}, "n": {}}) == Factors((), ())
-    assert factor_tables(found_in([entry("m", {})], [evaluation("m", 0.5, 0.9)]), TARGET) == []
+    assert factor_tables(found_in([entry("m", {})], [evaluation("m", 0.5, 0.9)]), TprQuality(TARGET)) == []
 
 
 # Numbers
@@ -329,7 +330,7 @@ def noise(scale: float) -> dict[str, list[float]]:
 def test_the_mean_over_blocks_has_the_interval_of_its_own_replicates() -> None:
     """Blocks are on the same images, so their mean is estimated anew without each group: no interval is made up."""
     replicates = noise(0.002)
-    table = named(factor_tables(grid(replicates), TARGET), "effects")
+    table = named(factor_tables(grid(replicates), TprQuality(TARGET)), "effects")
     (row,) = [row for row in table.rows if row["factor"].name == "loss"]
     arc, cos = ([np.array(replicates[f"{loss}-{norm}"]) for norm in NORMS] for loss in ("arc", "cos"))
     expected = difference(0.61, 0.51, list(np.mean(cos, 0)), list(np.mean(arc, 0)))
@@ -343,14 +344,14 @@ def test_the_mean_over_blocks_has_the_interval_of_its_own_replicates() -> None:
 
 def test_noise_is_not_called_real() -> None:
     """Where replicates scatter more than models differ, neither a pair nor the mean is certain."""
-    effects = texts(named(factor_tables(grid(noise(0.2)), TARGET), "effects"))
+    effects = texts(named(factor_tables(grid(noise(0.2)), TprQuality(TARGET)), "effects"))
     assert {row["tpr_verdict"] for row in effects} == {"not certain"}
     assert next(row for row in effects if row["factor"] == "loss")["n_real"] == "0 of 3"
 
 
 def test_each_block_has_its_own_best() -> None:
     """Blocks are numbered, ordered by what they share, and each is against its own best model."""
-    table = named(factor_tables(grid(noise(0.002)), TARGET), "factor-loss")
+    table = named(factor_tables(grid(noise(0.002)), TprQuality(TARGET)), "factor-loss")
     rows = texts(table)
     assert [(row["block"], row["tag.norm"], row["tag.loss"]) for row in rows] == [
         (str(i), norm, loss) for i, norm in enumerate(NORMS, 1) for loss in ("arc", "cos")
@@ -366,11 +367,11 @@ def test_a_model_without_a_tpr_is_shown_without_a_difference() -> None:
     tprs: dict[str, float | None] = {"arc": None, "cos": 0.5, "softmax": 0.4}
     models = [entry(name, {"loss": name}) for name in tprs]
     found = found_in(models, [evaluation(name, tpr, 0.9) for name, tpr in tprs.items()])
-    rows = texts(named(factor_tables(found, TARGET), "factor-loss"))
+    rows = texts(named(factor_tables(found, TprQuality(TARGET)), "factor-loss"))
     assert [(row["tpr"], row["difference"]) for row in rows] == [
         *(("- (no genuine)", "-"), ("0.5000", "best"), ("0.4000", "-0.1000")),
     ]
-    elsewhere = factor_tables(found, 0.5)
+    elsewhere = factor_tables(found, TprQuality(0.5))
     assert {row["difference"] for row in texts(named(elsewhere, "factor-loss"))} == {"-"}
     assert named(elsewhere, "effects").rows == []
 
@@ -389,7 +390,7 @@ def test_many_levels_are_compared_with_the_usual_one() -> None:
     """A tag of forty values has 39 comparisons, not 780, and the table says with which."""
     models = {f"{i}": {"epoch": f"{i}", "norm": "ln"} for i in range(40)} | {"bn": {"epoch": "7", "norm": "bn"}}
     found = found_in([entry(n, t) for n, t in models.items()], [evaluation(n, 0.5, 0.9) for n in models])
-    table = named(factor_tables(found, TARGET), "effects")
+    table = named(factor_tables(found, TprQuality(TARGET)), "effects")
     rows = [row for row in values(table) if row["factor"] == "epoch"]
     assert len(rows) == 39
     assert {row["a"] for row in rows} == {"0"}

@@ -12,6 +12,7 @@ from evaljobs.report.runs.joining import join
 from evaljobs.report.section import Found
 from evaljobs.report.tables.factor_tables import factor_tables, factors_of
 from evaljobs.report.tables.factors import find_factors
+from evaljobs.report.tables.quality import TprQuality
 from tests.report.runs import make_result, make_run
 
 
@@ -49,7 +50,7 @@ def test_models_of_two_nights_are_not_mixed() -> None:
         ({"(run)": f"night {day}"}, [f"night {day}/arc", f"night {day}/cos"]) for day in (1, 2)
     ]
     assert factors_of(found).notes == ()
-    effects, table = factor_tables(found, 1e-4)
+    effects, table = factor_tables(found, TprQuality(1e-4))
     (effect,) = effects.rows
     assert (effect["n_blocks"], effect["n_pairs"], effect["n_higher"]) == (2, 2, 0)
     assert effect["tpr"]["difference"] == pytest.approx(-0.02)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from evaljobs.report.section import Found
 from evaljobs.report.tables.boards import leaderboard_table
 from evaljobs.report.tables.front import Cost, front_rows, front_table
+from evaljobs.report.tables.quality import TprQuality
 from tests.report.ablation import TARGET, entry, evaluation, found_in, published
 
 Point = tuple[float | None, float | None]
@@ -37,7 +38,7 @@ def beaten(point: Point, points: Sequence[Point]) -> bool:
 @given(POINTS)
 def test_the_front_is_what_nobody_beats(points: list[Point]) -> None:
     """Against the definition, model by model; equal ones are on it together, unknown numbers have no place."""
-    rows = front_rows(section(points), TARGET, Cost.GFLOPS)
+    rows = front_rows(section(points), TprQuality(TARGET), Cost.GFLOPS)
     known = {f"m{i}": point for i, point in enumerate(points) if None not in point}
     assert {row["name"] for row in rows} == set(known)
     assert {row["name"]: row["on_front"] for row in rows} == {
@@ -49,7 +50,7 @@ def test_the_front_is_what_nobody_beats(points: list[Point]) -> None:
 @given(POINTS)
 def test_each_model_stands_against_who_matters(points: list[Point]) -> None:
     """Off the front, against the best that costs no more; on it, against the next better and dearer one."""
-    rows = front_rows(section(points), TARGET, Cost.GFLOPS)
+    rows = front_rows(section(points), TprQuality(TARGET), Cost.GFLOPS)
     by_name = {row["name"]: row for row in rows}
     for row in rows:
         against = by_name.get(row["against"])
@@ -74,13 +75,13 @@ def test_the_order_of_models_does_not_matter(points: list[Point], random: Any) -
     models, evaluations = list(found.results["models"]), list(found.results["evaluations"])
     random.shuffle(models)
     random.shuffle(evaluations)
-    again = front_rows(found_in(models, evaluations), TARGET, Cost.GFLOPS)
-    assert again == front_rows(found, TARGET, Cost.GFLOPS)
+    again = front_rows(found_in(models, evaluations), TprQuality(TARGET), Cost.GFLOPS)
+    assert again == front_rows(found, TprQuality(TARGET), Cost.GFLOPS)
 
 
 def test_the_front_of_the_published_ablation() -> None:
     """Of the published rows two are on the front by size, and the table says by how much the next is better."""
-    table = front_table(published(), TARGET, Cost.SIZE)
+    table = front_table(published(), TprQuality(TARGET), Cost.SIZE)
     shown = [{column.name: column.text(row) for column in table.columns} for row in table.rows]
     front = [row for row in shown if row["on_front"] == "yes"]
     assert [(row["model"], row["size"], row["tpr"]) for row in front] == [
@@ -99,10 +100,10 @@ def test_the_front_of_the_published_ablation() -> None:
 
 def test_what_is_left_out_is_named() -> None:
     """A model without a cost or a TPR is not drawn at zero, and not forgotten."""
-    table = front_table(section([(None, 0.5), (1.0, None), (1.0, 0.5)]), TARGET, Cost.GFLOPS)
+    table = front_table(section([(None, 0.5), (1.0, None), (1.0, 0.5)]), TprQuality(TARGET), Cost.GFLOPS)
     assert [row["name"] for row in table.rows] == ["m2"]
     assert "left out, since their GFLOPs or TPR is not known: m0, m1" in table.notes
-    empty = front_table(section([(None, 0.5)] * 7), TARGET, Cost.GFLOPS)
+    empty = front_table(section([(None, 0.5)] * 7), TprQuality(TARGET), Cost.GFLOPS)
     assert list(empty.rows) == []
     assert empty.notes == ["left out, since their GFLOPs or TPR is not known: m0, m1, m2, m3, m4 and 2 more"]
 
@@ -112,11 +113,11 @@ def test_a_rate_of_an_earlier_run_is_marked() -> None:
     found = section([(1.0, 0.5), (2.0, 0.6)])
     rates = {"m0": {"images_per_s": 200.0, "measured": "this run"}, "m1": {"images_per_s": 50.0, "measured": "earlier"}}
     measured = found._replace(results={**found.results, "execution": {"models": rates}})
-    table = front_table(measured, TARGET, Cost.TIME)
+    table = front_table(measured, TprQuality(TARGET), Cost.TIME)
     times = next(column for column in table.columns if column.name == "time")
     assert times.heading == "time per image, in batches [ms]"
     assert [times.text(row) for row in table.rows] == ["5", "20 (earlier)"]
-    assert "earlier" not in str(front_table(measured, TARGET, Cost.GFLOPS).notes)
+    assert "earlier" not in str(front_table(measured, TprQuality(TARGET), Cost.GFLOPS).notes)
     board = leaderboard_table(measured, TARGET, rates=True)
     images = next(column for column in board.columns if column.name == "images_per_s")
     assert [images.text(row) for row in board.rows] == ["50 (earlier)", "200"]
@@ -129,10 +130,10 @@ def test_times_come_from_the_measured_rates() -> None:
     found = section([(1.0, 0.5), (2.0, 0.6), (3.0, 0.7)])
     rates = {"m0": {"images_per_s": 200.0}, "m1": {"images_per_s": 50.0}, "m2": {}}
     measured = found._replace(results={**found.results, "execution": {"models": rates}})
-    rows = front_rows(measured, TARGET, Cost.TIME)
+    rows = front_rows(measured, TprQuality(TARGET), Cost.TIME)
     assert [(row["name"], row["x"]) for row in rows] == [("m0", 5.0), ("m1", 20.0)]
     assert [cost for cost in Cost if cost.varies] == [Cost.TIME]
-    assert front_rows(found, TARGET, Cost.TIME) == []
+    assert front_rows(found, TprQuality(TARGET), Cost.TIME) == []
 
 
 def test_whether_the_next_is_better_for_certain() -> None:
@@ -141,7 +142,7 @@ def test_whether_the_next_is_better_for_certain() -> None:
     shared = [0.01 * (i % 5 - 2) for i in range(20)]
     runs = [evaluation("small", 0.5, 0.9, [0.5 + r for r in shared])]
     runs.append(evaluation("large", 0.6, 0.9, [0.6 + r * 1.01 for r in shared]))
-    small, large = front_rows(found_in(models, runs), TARGET, Cost.GFLOPS)
+    small, large = front_rows(found_in(models, runs), TprQuality(TARGET), Cost.GFLOPS)
     assert small["difference"]["verdict"] == "real"
     assert small["difference"]["ci"][0] == pytest.approx(0.1, abs=0.01)
     assert large["against"] is None

@@ -146,9 +146,9 @@ def test_names_of_files_are_unique(run: Run, tmp_path: Path) -> None:
 
 def test_the_only_verification_has_short_names(run: Run, tmp_path: Path) -> None:
     """Beside a job of another kind, too."""
-    other = {**run.document["evaluations"][0], "job": "odd", "kind": "anomaly", "result": {"auroc": 0.5}}
+    other = {**run.document["evaluations"][0], "job": "odd", "kind": "survey", "result": {"auroc": 0.5}}
     made = sections({**run.document, "evaluations": [*run.document["evaluations"], other]}, run.tables, tmp_path)
     assert [section.prefix for section in made] == ["", "odd-main-"]
-    assert "anomaly" not in KINDS
+    assert "survey" not in KINDS
     (row,) = made[1].files[0].rows
     assert [column.text(row) for column in made[1].files[0].columns] == ["m0", "0.5"]

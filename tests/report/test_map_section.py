@@ -174,6 +174,28 @@ def test_coloring_of_numbers_and_of_what_does_not_differ() -> None:
     assert coloring_of("format", []) is None
 
 
+def test_numbers_of_strangers_break_no_scale() -> None:
+    """What is no number, infinite or beyond any scale is unknown; the names of columns are shown as they are."""
+    scale = coloring_of("manifest.$x\n", [float("nan"), float("inf"), -1e308, None, *(n / 10 for n in range(9))])
+    assert isinstance(scale, Scale)
+    assert np.isnan(scale.values[:4]).all()
+    assert scale.values[4:].tolist() == [n / 10 for n in range(9)]
+    assert not scale.logarithmic
+    assert scale.title == "manifest.$x\\n"
+    assert coloring_of("manifest.x", [float("nan")] * 3) is None
+
+
+def test_a_scale_of_fractions_is_written_with_its_fractions(tmp_path: Path) -> None:
+    """A bar from 0 to 1 has numbers between them, in the picture that is written."""
+    found = mapped(
+        tmp_path, n=40, methods="pca", color="bytes_per_pixel", facts={"bytes_per_pixel": [i / 40 for i in range(40)]}
+    )
+    (picture,) = map_section(found).whole.pictures
+    text = picture.files.svg.read_text(encoding="utf-8")
+    assert "<!-- 0.2 -->" in text
+    assert "<!-- 0.8 -->" in text
+
+
 @pytest.mark.parametrize("shape", [(96, 96), (96, 10), (10, 96), (8, 8)])
 def test_pictures_stay_inside_their_cells(shape: tuple[int, int]) -> None:
     """A thumbnail fills its cell in one direction, keeps its shape, and leaves room for its frame."""

@@ -14,6 +14,7 @@ from evaljobs.report.results import verification_groups
 from evaljobs.report.runs.reading import read_run
 from evaljobs.report.section import Found
 from evaljobs.report.tables.front import Cost, front_table
+from evaljobs.report.tables.quality import TprQuality
 from evaljobs.report.tables.sidecars import write_tables
 from evaljobs.report.text.markdown import to_markdown_page
 from evaljobs.report.text.remarks import remarks
@@ -118,7 +119,7 @@ def test_what_may_be_absent_is_not_missed(run, cost):
     (folder / "results.json").write_text(json.dumps(document))
     results = read_run(folder).document
     found = Found(results, verification_groups(results)[0], {}, folder)
-    assert front_table(found, 1e-4, Cost.GFLOPS).rows == []
+    assert front_table(found, TprQuality(1e-4), Cost.GFLOPS).rows == []
     assert remarks(results) == [
         f"set {results['sets'][0]['name']}: 3 image(s) are excluded for every model (failures.csv)"
     ]

@@ -22,6 +22,7 @@ from evaljobs.report.tables.columns import Column, Kind, with_beside
 from evaljobs.report.tables.factor_tables import factor_tables, factors_table
 from evaljobs.report.tables.formats import to_markdown
 from evaljobs.report.tables.front import Cost, front_table
+from evaljobs.report.tables.quality import TprQuality
 from evaljobs.report.tables.summary import write_summary
 from tests.report.ablation import TARGET, entry, evaluation, found_in, published
 
@@ -30,9 +31,9 @@ FORMATS = ("csv", "parquet", "md", "tex", "html")
 
 def all_tables(found: Found) -> list[Table]:
     """Return what stands in the summary of a verification."""
-    fronts = [front_table(found, TARGET, cost) for cost in Cost if not cost.varies]
+    fronts = [front_table(found, TprQuality(TARGET), cost) for cost in Cost if not cost.varies]
     board = leaderboard_table(found, TARGET, rates=False)
-    factors = [*factor_tables(found, TARGET), factors_table(found, TARGET)]
+    factors = [*factor_tables(found, TprQuality(TARGET)), factors_table(found, TprQuality(TARGET))]
     return [board, thresholds_table(found, TARGET), *factors, *fronts]
 
 

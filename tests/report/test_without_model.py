@@ -1,4 +1,4 @@
-"""A job without a model (an audit of the images, say) stands in the results with `model: null`: nothing stumbles."""
+"""A job without a model (a survey of the images, say) stands in the results with `model: null`: nothing stumbles."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from evaljobs.report.writing import write_results
 
 AUDIT = {
     "job": "audit",
-    "kind": "audit",
+    "kind": "survey",
     "set": "main",
     "model": None,
     "status": "ok",

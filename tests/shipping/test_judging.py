@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +12,13 @@ import pytest
 
 from evaljobs.config import load
 from evaljobs.errors import UsageError
-from evaljobs.shipping.judging import judge
 from evaljobs.shipping.packing import pack
-from raycluster.errors import ClusterError
+from evaljobs.shipping.program import PROGRAM
+from raycluster.errors import ClusterError, UnreachableError
+from raycluster.program import Asked
 from tests.report.runs import make_result, make_run
 
+judge = PROGRAM.judge
 RELATIVE, ABSOLUTE = "tpr@1e-4 >= baseline - 0.02", "tpr@1e-4 >= 0.5"
 
 
@@ -93,6 +97,41 @@ def test_baseline_that_is_gone_fails_what_speaks_of_it(tmp_path: Path) -> None:
     assert judge(after, gone, ["tpr@1e-4 >= 0.99"]).passed is False
 
 
+def test_what_is_kept_of_a_run_judges_as_the_run_does(tmp_path: Path) -> None:
+    """Whoever tidies up where runs leave their results takes no baseline away."""
+    before, after = written(tmp_path, "a", net=0.9), written(tmp_path, "b", net=0.7)
+    found = judge(after, before, [RELATIVE])
+    (tmp_path / "kept").mkdir()
+    PROGRAM.keep(before, tmp_path / "kept")
+    shutil.rmtree(before)
+    assert judge(after, str(tmp_path / "kept"), [RELATIVE]) == found
+    assert found.passed is False
+    with pytest.raises(ClusterError, match=r"no .*results\.json"):
+        PROGRAM.keep(before, tmp_path)
+
+
+@pytest.mark.parametrize("which", ["results", "baseline", "kept"])
+def test_outage_of_s3_is_no_verdict(tmp_path: Path, which: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is told from results that are gone or wrong: the scheduler waits until it is over."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("EVALJOBS_S3_PATIENCE_S", "0.1")
+    here, away = written(tmp_path, "a", net=0.9), "s3://bucket/runs/a"
+    asked: dict[str, Callable[[], object]] = {
+        "results": lambda: judge(away, here, [RELATIVE]),
+        "baseline": lambda: judge(here, away, [RELATIVE]),
+        "kept": lambda: PROGRAM.keep(away, tmp_path),
+    }
+    with pytest.raises(UnreachableError, match=r"127\.0\.0\.1:9"):
+        asked[which]()
+
+
+def test_gates_may_stand_beside_a_configuration(tmp_path: Path) -> None:
+    """Whatever characters they have."""
+    gates = (RELATIVE, "auroc >= 0.99")
+    plain = config(tmp_path, gate=["auroc >= 0.1"])
+    assert load(plain, PROGRAM.with_gates(gates)).gate == gates
+
+
 def test_other_images_cannot_be_compared(tmp_path: Path) -> None:
     """A gate on changed images would compare what does not belong together."""
     before = written(tmp_path, "a", net=0.9)
@@ -120,7 +159,7 @@ def test_keys_of_schedules_change_no_result(tmp_path: Path) -> None:
 def test_gates_are_checked_before_anything_is_scheduled(tmp_path: Path) -> None:
     """A gate that cannot be read is refused with the configuration."""
     with pytest.raises(UsageError, match="cannot be read"):
-        pack(config(tmp_path, gate=["tpr > 0.9"]), shared=True)
+        pack(config(tmp_path, gate=["tpr > 0.9"]), Asked(shared=True))
 
 
 @pytest.mark.parametrize("url", ["ftp://example.com/x", "example.com/secret-key", "env:", "env:1 2", "https://"])

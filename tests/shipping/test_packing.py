@@ -21,6 +21,7 @@ from evaljobs.config import load
 from evaljobs.errors import RemoteError, UsageError
 from evaljobs.images.listing import list_images
 from evaljobs.images.looking import look
+from evaljobs.images.own_columns import own_names
 from evaljobs.models.files import find_models
 from evaljobs.models.resolve import resolve
 from evaljobs.remote import is_remote
@@ -28,7 +29,7 @@ from evaljobs.shipping.packing import pack
 from evaljobs.shipping.program import PROGRAM
 from evaljobs.shipping.sending import send
 from raycluster.errors import ClusterError, UnreachableError
-from raycluster.program import Parcel
+from raycluster.program import Asked, Parcel
 from tests.engine.conftest import Bench
 
 
@@ -36,13 +37,16 @@ def quiet(_: str) -> None:
     """Say nothing."""
 
 
-def samples(path: Path) -> dict[str, list[tuple[str, str, bytes]]]:
-    """Return id, label and digest of each image of each set, as a run of a configuration finds them."""
+def samples(path: Path) -> dict[str, list[tuple[Any, ...]]]:
+    """Return id, label, digest and own columns of each image of each set, as a run of a configuration finds them."""
     config, base = load(path), path.parent
     found = {}
     for name, images in config.image_sets().items():
-        looked = look(list_images(images, base, name), None, threads=4).samples
-        columns = (looked[column].to_pylist() for column in ("sample_id", "label", "image_digest"))
+        listing = list_images(images, base, name)
+        looked = look(listing, None, threads=4).samples
+        columns = [looked[column].to_pylist() for column in ("sample_id", "label", "image_digest")]
+        own = [(str(listing[column].type), listing[column].to_pylist()) for column in own_names(listing)]
+        columns += [[(kind, value) for value in values] for kind, values in own]
         found[name] = list(zip(*columns, strict=True))
     return found
 
@@ -66,13 +70,14 @@ def arrived(parcel: Parcel, folder: Path) -> Path:
 def manifest(bench: Bench) -> None:
     with (bench.folder / "list.csv").open("w", newline="") as file:
         rows = csv.writer(file)
-        rows.writerow(["path", "who", "name"])
-        rows.writerows([f"images/label{n}/001.png", f"person {n}", f"no. {n}"] for n in range(4))
+        rows.writerow(["path", "who", "name", "camera", "age"])
+        rows.writerows([f"images/label{n}/001.png", f"person {n}", f"no. {n}", f"0{n}", n] for n in range(4))
     bench.config["images"] = {
         "manifest": "list.csv",
         "uri_column": "path",
         "label_column": "who",
         "id_column": "name",
+        "columns": ["camera", "age"],
     }
 
 
@@ -113,7 +118,7 @@ def test_images_keep_ids_labels_and_bytes(local: Bench, change: Callable[[Bench]
     path = local.write()
     before = samples(path)
     assert sum(map(len, before.values())) > 3
-    there = arrived(pack(path), tmp_path / "there")
+    there = arrived(pack(path, Asked()), tmp_path / "there")
     assert samples(there) == before
     assert all(is_remote(images.location) for images in load(there).image_sets().values())
 
@@ -165,7 +170,7 @@ def test_models_keep_names_tags_lines_and_bytes(local: Bench, change: Callable[[
     path = local.write()
     before = models(path)
     assert before
-    there = arrived(pack(path), tmp_path / "there")
+    there = arrived(pack(path, Asked()), tmp_path / "there")
     assert models(there) == before
     assert all(is_remote(str(found.file)) for found in find_models(load(there).models, there.parent))
 
@@ -173,7 +178,7 @@ def test_models_keep_names_tags_lines_and_bytes(local: Bench, change: Callable[[
 def test_model_of_several_files_is_sent_as_it_was_packed(local: Bench) -> None:
     """Each file has a digest of its own: one that changes after packing is not sent under the name of another."""
     external(local)
-    uploads = {one.path.name: one for one in pack(local.write()).uploads if one.path is not None}
+    uploads = {one.path.name: one for one in pack(local.write(), Asked()).uploads if one.path is not None}
     for name in ("big.onnx", "big.bin"):
         path = uploads[name].path
         assert path is not None
@@ -181,7 +186,7 @@ def test_model_of_several_files_is_sent_as_it_was_packed(local: Bench) -> None:
     weights = local.folder / "models" / "weights" / "big.bin"
     data = bytearray(weights.read_bytes())
     data[0] ^= 1
-    parcel = pack(local.write())
+    parcel = pack(local.write(), Asked())
     weights.write_bytes(data)
     with pytest.raises(RemoteError, match=r"big\.bin has changed"):
         send(parcel.uploads, quiet)
@@ -191,7 +196,7 @@ def test_pairs_travel_in_the_working_folder(local: Bench, tmp_path: Path) -> Non
     """A list of pairs is a local file on the cluster too."""
     (local.folder / "pairs.csv").write_text("id_a,id_b\nlabel0/000.png,label0/001.png\n")
     local.config["jobs"] = [{"name": "listed", "pairs": "pairs.csv"}, {"name": "all"}]
-    parcel = pack(local.write())
+    parcel = pack(local.write(), Asked())
     there = arrived(parcel, tmp_path / "there")
     (name,) = [name for name in parcel.files if name != "benchmark.yaml"]
     assert load(there).jobs[0].parameters()["pairs"] == name
@@ -201,7 +206,7 @@ def test_pairs_travel_in_the_working_folder(local: Bench, tmp_path: Path) -> Non
 def test_results_bear_the_digest_of_the_configuration_as_it_was_written(local: Bench, tmp_path: Path) -> None:
     """Results of a cluster and of this machine are results of one configuration, and one folder takes both."""
     path = local.write()
-    there = load(arrived(pack(path), tmp_path / "there"))
+    there = load(arrived(pack(path, Asked()), tmp_path / "there"))
     assert there.digest() == load(path).digest()
     assert (there.name or "benchmark") == "benchmark"
     assert there.out is None
@@ -210,7 +215,7 @@ def test_results_bear_the_digest_of_the_configuration_as_it_was_written(local: B
 def test_secrets_stay_here(local: Bench) -> None:
     """The URL of a webhook is worth a password; only the scheduler needs it."""
     local.config["notify"] = {"webhook": "https://example.com/hooks/T0K3N"}
-    parcel = pack(local.write())
+    parcel = pack(local.write(), Asked())
     assert parcel.webhook == "https://example.com/hooks/T0K3N"
     assert not any(b"T0K3N" in data for data in parcel.files.values())
     assert "T0K3N" not in " ".join(parcel.command)
@@ -218,10 +223,10 @@ def test_secrets_stay_here(local: Bench) -> None:
 
 def test_digest_is_that_of_what_is_computed(local: Bench) -> None:
     """Equal submissions are one job; another image, label, model or key is another one."""
-    seen = {pack(local.write()).digest}
-    assert pack(local.write(), slots=7, out=local.folder / "elsewhere").digest in seen
+    seen = {pack(local.write(), Asked()).digest}
+    assert pack(local.write(), Asked(slots=7, gpus=3, out=local.folder / "elsewhere")).digest in seen
     local.config["cluster"] = {"workers": "1"}
-    assert pack(local.write()).digest in seen
+    assert pack(local.write(), Asked()).digest in seen
     for change in (
         lambda: local.image(3, 9),
         lambda: (local.folder / "images" / "label3").rename(local.folder / "images" / "label9"),
@@ -230,7 +235,7 @@ def test_digest_is_that_of_what_is_computed(local: Bench) -> None:
         lambda: local.config.update(report=True),  # what is there has a page, or has none
     ):
         change()
-        seen.add(pack(local.write()).digest)
+        seen.add(pack(local.write(), Asked()).digest)
     assert len(seen) == 6
 
 
@@ -238,15 +243,24 @@ def test_digest_is_that_of_what_is_computed(local: Bench) -> None:
 def test_results_lie_where_results_lie(local: Bench, name: str) -> None:
     """A run may be called anything; its folder is one below `runs`."""
     local.config["name"] = name
-    results = pack(local.write()).results
+    results = pack(local.write(), Asked()).results
     folder = results.removeprefix(f"{local.config['store']}/runs/")
     assert folder != results
     assert re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*-[0-9a-f]{12}", folder)
 
 
+def test_gpus_of_the_plan_travel(local: Bench, tmp_path: Path) -> None:
+    """So a later attempt knows what the first one was planned for; results bear the digest of the file all the same."""
+    path = local.write()
+    there = load(arrived(pack(path, Asked(gpus=3)), tmp_path / "there"))
+    assert there.submitted is not None
+    assert (there.submitted.gpus, there.cluster.device) == (3, "auto")
+    assert there.digest() == load(path).digest()
+
+
 def test_slots_are_workers(local: Bench) -> None:
     """A schedule that has been given two GPUs uses two."""
-    text = pack(local.write(), overrides=["cluster.gpu.actors=2"], slots=2).files["benchmark.yaml"].decode()
+    text = pack(local.write(), Asked(["cluster.gpu.actors=2"], slots=2)).files["benchmark.yaml"].decode()
     assert "workers: 4" in text
 
 
@@ -254,7 +268,7 @@ def test_shared_files_keep_their_paths(local: Bench, tmp_path: Path) -> None:
     """Where all machines see the same files, nothing is sent, and relative paths mean what they mean here."""
     local.config |= {"store": "store", "out": "out"}
     path = local.write()
-    parcel = pack(path, shared=True)
+    parcel = pack(path, Asked(shared=True))
     assert parcel.uploads == ()
     there = arrived(parcel, tmp_path / "there")
     assert samples(there) == samples(path)
@@ -268,7 +282,7 @@ def test_local_store_is_refused_with_both_ways_out(local: Bench) -> None:
     """A refusal names everything that the cluster would not find, and what to do; nothing is sent."""
     del local.config["store"]
     with pytest.raises(UsageError) as caught:
-        pack(local.write())
+        pack(local.write(), Asked())
     for part in ("cache/evaljobs", "none", str(local.folder / "images"), "20 images", "2 model(s)", "one.onnx",
                  "--shared-files", "s3://bucket/prefix"):  # fmt: skip
         assert part in str(caught.value)
@@ -288,13 +302,13 @@ def test_what_a_run_would_refuse_is_refused_here(local: Bench, change: Callable[
     """Hours later, in a log on another machine, is too late."""
     change(local)
     with pytest.raises(ClusterError, match=said):
-        PROGRAM.pack(local.write())
+        PROGRAM.pack(local.write(), Asked())
 
 
 def test_missing_configuration_is_a_mistake_of_the_users(tmp_path: Path) -> None:
     """It is said in one sentence, as `evaljobs run` says it."""
     with pytest.raises(ClusterError, match="no configuration file"):
-        PROGRAM.pack(tmp_path / "none.yaml")
+        PROGRAM.pack(tmp_path / "none.yaml", Asked())
 
 
 @pytest.mark.parametrize("what", ["images", "models", "uploads"])
@@ -306,16 +320,16 @@ def test_s3_that_does_not_answer_is_no_mistake(local: Bench, what: str, monkeypa
         "uploads": {},
     }
     local.config.update(changes[what])
-    parcel = PROGRAM.pack(local.write()) if what == "uploads" else None
+    parcel = PROGRAM.pack(local.write(), Asked()) if what == "uploads" else None
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("EVALJOBS_S3_PATIENCE_S", "0.1")
     with pytest.raises(UnreachableError, match=r"127\.0\.0\.1:9"):
-        PROGRAM.pack(local.write()) if parcel is None else PROGRAM.upload(parcel, quiet)
+        PROGRAM.pack(local.write(), Asked()) if parcel is None else PROGRAM.upload(parcel, quiet)
 
 
 def test_results_of_another_configuration_are_refused_early(local: Bench) -> None:
     """Whoever names a folder that holds something else hears it before the run, and not after it."""
-    parcel = PROGRAM.pack(local.write())
+    parcel = PROGRAM.pack(local.write(), Asked())
     PROGRAM.check(parcel)
     local.out.mkdir()
     (local.out / "results.json").write_text('{"config_digest": "other"}')

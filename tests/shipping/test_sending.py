@@ -18,7 +18,7 @@ from evaljobs.shipping.inputs import sha256
 from evaljobs.shipping.packing import pack
 from evaljobs.shipping.program import PROGRAM
 from raycluster.errors import ClusterError
-from raycluster.program import Upload
+from raycluster.program import Asked, Upload
 from tests.engine.conftest import Bench
 from tests.s3_server import S3Server
 
@@ -38,20 +38,20 @@ def pieces_of(folder: str) -> list[Any]:
 
 def test_what_is_there_is_not_sent_again(local: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """A new image in a set of a million is one request, and an unchanged configuration none."""
-    first = pack(local.write())
+    first = pack(local.write(), Asked())
     PROGRAM.upload(first, quiet)
     sent: list[Upload] = []
     monkeypatch.setattr(shipping, "_sent", lambda upload: sent.append(upload) or upload)
-    PROGRAM.upload(pack(local.write()), quiet)
+    PROGRAM.upload(pack(local.write(), Asked()), quiet)
     assert sent == []
     path = local.image(1, 99)
-    PROGRAM.upload(pack(local.write()), quiet)
+    PROGRAM.upload(pack(local.write(), Asked()), quiet)
     assert [upload.path for upload in sent] == [path, None]  # the image, and then the table that names it
 
 
 def test_half_sent_is_sent_again(local: Bench) -> None:
     """An object of another size, as a broken tool leaves it, is not taken for the image."""
-    parcel = pack(local.write())
+    parcel = pack(local.write(), Asked())
     PROGRAM.upload(parcel, quiet)
     victim = next(upload for upload in parcel.uploads if upload.path is not None)
     assert victim.path is not None
@@ -62,7 +62,7 @@ def test_half_sent_is_sent_again(local: Bench) -> None:
 
 def test_what_names_others_comes_last(local: Bench) -> None:
     """Where one image cannot be sent, no table says that it is there."""
-    parcel = pack(local.write())
+    parcel = pack(local.write(), Asked())
     victim = next(upload for upload in parcel.uploads if upload.path is not None and upload.path.suffix == ".png")
     assert victim.path is not None
     victim.path.write_bytes(victim.path.read_bytes() + b"changed")
@@ -75,7 +75,7 @@ def test_what_names_others_comes_last(local: Bench) -> None:
 
 def test_vanished_file_is_said(local: Bench) -> None:
     """In one sentence, without a traceback, and without a job."""
-    parcel = pack(local.write())
+    parcel = pack(local.write(), Asked())
     (local.folder / "models" / "one.onnx").unlink()
     with pytest.raises(ClusterError, match=r"one\.onnx cannot be read.*no job was submitted"):
         PROGRAM.upload(parcel, quiet)
@@ -111,6 +111,6 @@ def test_large_file_that_changes_leaves_nothing(s3: S3Server, tmp_path: Path, mo
 def test_missing_bucket_is_refused(local: Bench) -> None:
     """With its name; nothing was sent, and no job was submitted."""
     local.config["store"] = "s3://no-such-bucket-anywhere/store"
-    parcel = pack(local.write())
+    parcel = pack(local.write(), Asked())
     with pytest.raises(ClusterError, match="no-such-bucket-anywhere"):
         PROGRAM.upload(parcel, quiet)

@@ -97,13 +97,14 @@ def mean_differences(
         FPRs; each result has a point for each of them.
     """
     for target in targets:
-        yield difference_row(Metric.TPR, target, *_mean_sides(blocks, partial(_tpr, target=target)))
-    yield difference_row(Metric.AUROC, None, *_mean_sides(blocks, _auroc))
+        yield difference_row(Metric.TPR, target, *mean_sides(blocks, partial(_tpr, target=target)))
+    yield difference_row(Metric.AUROC, None, *mean_sides(blocks, _auroc))
 
 
-def _mean_sides(
+def mean_sides(
     blocks: Sequence[tuple[Sequence[Document], Sequence[Document]]], side: Callable[[Document], Side]
 ) -> tuple[Side, Side]:
+    """Return the means over blocks of both kinds of models, of whatever number `side` gives of a result."""
     a, b = ([_mean([side(result) for result in both[i]]) for both in blocks] for i in (0, 1))
     return _mean(a), _mean(b)
 
@@ -120,6 +121,7 @@ def _mean(sides: Sequence[Side]) -> Side:
         [_mean_value(group) for group in zip(*replicates, strict=True)] if alike else None,
         tuple(dict.fromkeys(flag for side in sides for flag in side.flags)),
         math.fsum(side.error for side in sides) / len(sides),
+        " ".join(sorted({side.images for side in sides if side.images is not None})) or None,
     )
 
 

@@ -110,7 +110,7 @@ def _order(measure: Measure, row: Row) -> tuple[Any, ...]:
 
 def measure_difference(reference: Document, model: Document, name: str) -> dict[str, Any]:
     """Return how a model differs from a reference in one measure, as `evaljobs.report.comparing.differences` has it."""
-    return difference_row(name, None, _side(reference, name), _side(model, name))
+    return difference_row(name, None, side_of(reference, name), side_of(model, name))
 
 
 def same_replicates(a: Document, b: Document, name: str) -> bool:
@@ -119,7 +119,8 @@ def same_replicates(a: Document, b: Document, name: str) -> bool:
     return of_a is not None and bool(of_a == of_b)
 
 
-def _side(result: Document, name: str) -> Side:
+def side_of(result: Document, name: str) -> Side:
+    """Return a measure of a result with its replicates, to be compared with another one's."""
     value, _, replicates = _entry(result, name)
     # Models that know different labels, with `missing: exclude`, are judged on different images.
     return Side(value, grouping(result), replicates, images=result["excluded"]["digest"])

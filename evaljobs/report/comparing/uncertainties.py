@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final
 
-from evaljobs.pairs.intervals import Difference, difference
 from evaljobs.report.results import OK, UNCERTAINTY, Document, Group, group_rows, groups_of
 
 # As `evaljobs.uncertainty.measures` has them, which no report imports; a test compares them.
@@ -102,24 +101,3 @@ def ranked(results: Document, group: Group) -> list[str]:
 def uncertainty_groups(results: Document) -> list[Group]:
     """Return the uncertainty jobs of a run."""
     return groups_of(results, UNCERTAINTY)
-
-
-def difference_of(first: Mapping[str, Any], second: Mapping[str, Any]) -> Difference | None:
-    """Return by how much the first of two rows is better, with the paired 95% interval; None where nobody can say.
-
-    In the AUROC of the only foreign set, else in the area under the risk-coverage curve (turned round, since less is
-    better).
-    """
-    judged = [(row["result"]["n_samples"], row["result"].get("excluded")) for row in (first, second)]
-    if judged[0] != judged[1]:
-        return None  # not judged on the same images: other labels are left out
-    sides: Sequence[Document] = [first["found"], second["found"]]
-    several = [[one["detection"] for one in foreign_of(side).values()] for side in sides]
-    if len(several[0]) == len(several[1]) == 1:
-        a, b = several[0][0], several[1][0]
-        return difference(a["auroc"], b["auroc"], a["replicates"], b["replicates"])
-    coverages = [side["sets"][KNOWN]["coverage"] for side in sides]
-    if any(several) or None in coverages:
-        return None
-    b, a = coverages
-    return difference(a["aurc"], b["aurc"], a["replicates"], b["replicates"])

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from evaljobs.report.figures.found import curves_of, ranking_fpr, results_of, scores_of_model, targets_of
+from evaljobs.report.figures.found import curves_of, results_of, scores_of_model, targets_of
 from evaljobs.report.figures.front import Row, Titles, drawable, is_wide
-from evaljobs.report.figures.lines import Series
 from evaljobs.report.figures.roc import RocCurve, corners_at, left_end
 from evaljobs.report.figures.scores import thresholds_of
 from evaljobs.report.results import Document, result_of
 from evaljobs.report.section import Chart, Found
-from evaljobs.report.tables.numbers import rate_text
 
 Float64 = NDArray[np.float64]
 
@@ -45,8 +43,7 @@ def roc_chart(found: Found, fpr: float | None = None) -> Chart | None:
         "n_impostor": max(curve.n_impostor for curve in curves.values()),
         "targets": targets,
     }
-    at = rate_text(ranking_fpr(found, fpr))
-    alt = f"ROC curves of {len(curves):,} models, TPR against FPR on a logarithmic axis, ordered by TPR at FPR {at}"
+    alt = f"ROC curves of {len(curves):,} models, TPR against FPR on a logarithmic axis, best at the chosen FPR first"
     return Chart("roc", "ROC", alt, "roc", data)
 
 
@@ -106,30 +103,6 @@ def front_chart(name: str, title: str, rows: Sequence[Row], titles: Titles) -> C
     return Chart(
         name, title, f"{titles.y} against {titles.x} of {len(points):,} models, {n:,} on the front", "front", data
     )
-
-
-def lines_chart(
-    name: str, title: str, series: Mapping[str, Series], titles: Titles, *, ticks: Sequence[str] | None = None
-) -> Chart | None:
-    """Return lines with their bands; None where no series has two points.
-
-    Parameters
-    ----------
-    name, title
-        Of the chart.
-    ticks
-        What stands at 0, 1, 2, ... of the x axis, such as the names of runs; numbers where absent.
-    """
-    if not any(len(line.x) > 1 for line in series.values()):
-        return None
-    lines = [
-        {"name": of, **{key: [_short(v) for v in column.tolist()] for key, column in line._asdict().items()}}
-        for of, line in series.items()
-    ]
-    data = {"lines": lines, "x_title": titles.x, "y_title": titles.y}
-    if ticks is not None:
-        data["ticks"] = list(ticks)
-    return Chart(name, title, f"{titles.y} against {titles.x}, {len(lines):,} lines", "lines", data)
 
 
 def rounded(values: Float64, digits: int = 4) -> list[float]:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaljobs.report.figures import style
+from evaljobs.report.figures.canvas import short_name
 from evaljobs.report.tables.levels import natural_texts
 
 # Four more than the models have; each with a shape of its own, since twelve colours are not told apart by all.
@@ -22,6 +23,8 @@ OTHERS, UNKNOWN = -1, -2
 _FEW_NUMBERS = 6
 # A scale is logarithmic where the largest number is so many times the smallest.
 _WIDE = 20
+# No scale shows more, and differences of two such numbers are still numbers.
+_LARGEST = 1e300
 _UNITS = {"width": "px", "height": "px", "size": "bytes"}
 
 
@@ -64,8 +67,9 @@ def coloring_of(column: str, values: Sequence[Any]) -> Categories | Scale | None
     Parameters
     ----------
     values
-        ``n`` texts or numbers; null where unknown.
+        ``n`` texts or numbers; null where unknown, and so is what is no number or too large for a scale.
     """
+    values = [None if isinstance(value, float) and not abs(value) <= _LARGEST else value for value in values]
     known = {value for value in values if value is not None}
     if len(known) + (None in values) < 2:
         return None
@@ -82,5 +86,5 @@ def coloring_of(column: str, values: Sequence[Any]) -> Categories | Scale | None
 
 
 def heading(column: str) -> str:
-    """Return the name of a column of samples with its unit."""
-    return f"{column} [{_UNITS[column]}]" if column in _UNITS else column
+    """Return the name of a column of samples with its unit; own columns of people have names of theirs."""
+    return f"{column} [{_UNITS[column]}]" if column in _UNITS else short_name(column)

@@ -33,11 +33,9 @@ from evaljobs.report.figures.style import (
     HAIRLINE,
     MAX_NAMED,
     bare,
-    best_title,
-    legend_beside,
+    best_legend,
     line_style,
     mark_style,
-    named_handles,
 )
 from evaljobs.report.section import Found, Picture
 from evaljobs.report.tables.numbers import rate_text
@@ -145,10 +143,8 @@ def det_figure(
         for place in reversed(range(min(len(every), MAX_NAMED))):
             _draw(axes, place, inner[place])
             _mark(axes, place, every[place], marked, ends)
-        handles, labels = named_handles(list(curves))
         how = f"by FNMR at FMR {rate_text(ranked_at)}" if ranked_at is not None else ""
-        labels += [str(one.get_label()) for one in shown]
-        legend_beside(axes, [*handles, *shown], labels, best_title(list(curves), how))
+        best_legend(axes, list(curves), how, shown)
         return save(figure, path_stem, "DET curves")
 
 

@@ -34,6 +34,8 @@ _LAYERS = 8
 # More points are pixels in SVG too, or the file would have megabytes.
 _MANY = 5000
 _EDGE = "#404040"
+# Whole numbers below it stand on a scale with all their digits.
+_WRITTEN_OUT = 1e12
 # Of a cell: what a picture takes, and what is white around it; the rest is for frames, so that neighbours do not touch.
 _PICTURE, _WHITE = 0.83, 0.03
 # Of all thumbnails together, in pixels: about as many as a panel of the PNG has.
@@ -266,9 +268,11 @@ def _legend(figure: Figure, axes: Axes, coloring: Categories | Scale | None) -> 
 
 def _bar(figure: Figure, axes: Axes, scale: Scale) -> None:
     place: dict[str, Any] = {"shrink": 0.7, "fraction": 0.05, "pad": 0.03}
-    locator = LogLocator(10, subs=(1, 2, 5)) if scale.logarithmic else MaxNLocator(6, integer=True)
-    whole = FuncFormatter(lambda value, _: f"{value:,.0f}")
-    bar = figure.colorbar(_mappable(scale), ax=axes, label=scale.title, ticks=locator, format=whole, **place)
+    known = scale.values[np.isfinite(scale.values)]
+    whole = bool((known == np.rint(known)).all()) and float(np.abs(known).max()) < _WRITTEN_OUT
+    locator = LogLocator(10, subs=(1, 2, 5)) if scale.logarithmic else MaxNLocator(6, integer=whole)
+    text = FuncFormatter(lambda value, _: f"{value:,.0f}" if whole else f"{value:.4g}")
+    bar = figure.colorbar(_mappable(scale), ax=axes, label=scale.title, ticks=locator, format=text, **place)
     bar.minorticks_off()
 
 

@@ -19,12 +19,10 @@ from evaljobs.report.figures.style import (
     HAIRLINE,
     MAX_NAMED,
     bare,
-    best_title,
-    legend_beside,
+    best_legend,
     line_style,
     log_axis,
     mark_style,
-    named_handles,
 )
 from evaljobs.report.tables.numbers import rate_text
 
@@ -49,6 +47,18 @@ class RocCurve(NamedTuple):
     n_genuine: int = 0
 
 
+class Words(NamedTuple):
+    """What the axes say that positives and negatives are, and what becomes of them."""
+
+    positive: str
+    negative: str
+    becomes: str
+
+
+PAIRS = Words("genuine pairs", "impostor pairs", "accepted")
+IMAGES = Words("anomalous images", "normal images", "flagged")
+
+
 def tpr_at(curve: RocCurve, fpr: Float64) -> Float64:
     """Return the TPR of the last point whose FPR does not exceed each rate, 0 where there is none; float64 [k].
 
@@ -60,7 +70,11 @@ def tpr_at(curve: RocCurve, fpr: Float64) -> Float64:
 
 
 def roc_figure(
-    curves: Mapping[str, RocCurve], path_stem: Path, targets: Sequence[float] = (), ranked_at: float | None = None
+    curves: Mapping[str, RocCurve],
+    path_stem: Path,
+    targets: Sequence[float] = (),
+    ranked_at: float | None = None,
+    words: Words = PAIRS,
 ) -> Written:
     """Draw ROC curves and write them as PNG and SVG; the same bytes for the same curves and versions.
 
@@ -74,6 +88,8 @@ def roc_figure(
         False-positive rates that get a hairline, and a mark on each named curve.
     ranked_at
         The FPR by which the models are ordered; the legend says it.
+    words
+        What is counted.
 
     Raises
     ------
@@ -88,12 +104,13 @@ def roc_figure(
         figure = new_figure(9.6, 5.2)
         axes = figure.add_subplot()
         left = left_end(curves, targets)
-        _frame(axes, left, targets)
+        _frame(axes, left, targets, words)
         n_impostor = max(curve.n_impostor for curve in curves.values())
-        axes.set_xlabel(f"false-positive rate (share of {n_impostor:,} impostor pairs accepted, logarithmic)")
+        axes.set_xlabel(f"false-positive rate (share of {n_impostor:,} {words.negative} {words.becomes}, logarithmic)")
         shaded = _shade(axes, left, n_impostor)
         _draw(axes, curves, left, targets)
-        _legend(axes, list(curves), ranked_at, shaded)
+        how = f"by TPR at FPR {rate_text(ranked_at)}" if ranked_at is not None else ""
+        best_legend(axes, list(curves), how, shaded)
         return save(figure, path_stem, "ROC curves")
 
 
@@ -105,13 +122,13 @@ def left_end(curves: Mapping[str, RocCurve], targets: Sequence[float]) -> float:
     return max(min(decade, lowest), min(1e-6, lowest))
 
 
-def _frame(axes: Axes, left: float, targets: Sequence[float]) -> None:
+def _frame(axes: Axes, left: float, targets: Sequence[float], words: Words) -> None:
     axes.set_xscale("log")
     axes.set_xlim(left, 1)
     axes.set_ylim(0, 1.01)
     log_axis(axes.xaxis, rate_text)
     axes.set_yticks(np.arange(11) / 10)
-    axes.set_ylabel("true-positive rate (share of genuine pairs accepted)")
+    axes.set_ylabel(f"true-positive rate (share of {words.positive} {words.becomes})")
     bare(axes)
     for target in targets:
         axes.axvline(target, color=HAIRLINE, linewidth=0.6, zorder=1)
@@ -197,9 +214,3 @@ def corners_at(curve: RocCurve, x: Float64) -> tuple[Float64, Float64]:
     kept = np.concatenate(([True], y[1:] != y[:-1]))
     kept[-1] = True
     return x[kept], y[kept]
-
-
-def _legend(axes: Axes, names: list[str], ranked_at: float | None, shaded: list[Patch]) -> None:
-    handles, labels = named_handles(names)
-    how = f"by TPR at FPR {rate_text(ranked_at)}" if ranked_at is not None else ""
-    legend_beside(axes, [*handles, *shaded], [*labels, *(str(p.get_label()) for p in shaded)], best_title(names, how))

@@ -81,6 +81,21 @@ def best_title(names: Sequence[str], how: str = "") -> str | None:
     return f"best first, {how}" if how and len(names) > 1 else None
 
 
+def best_legend(axes: Axes, names: Sequence[str], how: str, more: Sequence[Artist] = ()) -> None:
+    """Put the legend of models beside the axes, and what else is drawn, by its label.
+
+    Parameters
+    ----------
+    names
+        Of the models, best first.
+    how
+        By what they are ordered; empty where nobody says it.
+    """
+    handles, labels = named_handles(names)
+    labels += [str(one.get_label()) for one in more]
+    legend_beside(axes, [*handles, *more], labels, best_title(names, how))
+
+
 def legend_beside(
     axes: Axes, handles: Sequence[Artist], labels: Sequence[str], title: str | None = None, **options: Any
 ) -> Legend:

@@ -8,13 +8,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from evaljobs.report.audits import DUPLICATES, SUSPECTS, audits, duplicate_rows, of_models, suspect_rows
+from evaljobs.report.comparing.anomalies import anomaly_groups
+from evaljobs.report.comparing.anomalies import ranked as ranked_anomalies
 from evaljobs.report.comparing.measures import class_rows
 from evaljobs.report.comparing.uncertainties import ranked, uncertainty_groups
 from evaljobs.report.figures.placing import place, window_of
@@ -31,12 +34,14 @@ ON_A_SHEET, LISTED = 12, 50
 # Mistakes of the best classification that are shown, and the least certain images of each set.
 MISTAKES = 24
 UNCERTAIN = 24
+# Of an anomaly job: models whose best and worst images are shown, and images in a row.
+ANOMALY_MODELS, IN_A_BAND = 3, 8
 # Models whose hardest pairs are shown, of each job and set.
 _MODELS = 10
 _KINDS = ("impostor", "genuine")
 _PNG, _JPEG = b"\x89PNG", b"\xff\xd8\xff"
 
-Tables = Mapping[tuple[str, str, str], Mapping[str, pa.Table]]
+Tables = Mapping[tuple[str, str, str | None], Mapping[str, pa.Table]]
 
 
 @dataclass(frozen=True)
@@ -140,6 +145,8 @@ def wanted(results: Document, tables: Tables) -> list[bytes]:
             further += [] if number else _of_pairs(table, LISTED)
     best += [digest for group in groups_of(results, CLASSIFICATION) for digest in _mistakes(results, group, tables)]
     best += [digest for group in uncertainty_groups(results) for digest in _unsure(results, group, tables)]
+    best += [digest for group in anomaly_groups(results) for digest in _extreme(results, group, tables)]
+    best += [digest for group in audits(results) for digest in _of_audit(group, tables)]
     return list(dict.fromkeys([*_of_views(results), *best, *maps, *others, *further]))
 
 
@@ -168,6 +175,51 @@ def _unsure(results: Document, group: Group, tables: Tables) -> Iterator[bytes]:
     measure = group.evaluations[best]["result"]["measure"]
     for role in pc.unique(table["role"]).to_pylist():
         yield from least_certain(table, role, measure, UNCERTAIN)["image_digest"].to_pylist()
+
+
+def _extreme(results: Document, group: Group, tables: Tables) -> Iterator[bytes]:
+    """Yield the digests of the images that the best models get most wrong and most right."""
+    for name in ranked_anomalies(results, group)[:ANOMALY_MODELS]:
+        table = tables.get((group.job, group.set, name), {}).get("images")
+        if table is not None and "image_digest" in table.column_names:
+            for band in BANDS:
+                yield from extreme(table, band)["image_digest"].to_pylist()
+
+
+def _of_audit(group: Group, tables: Tables) -> Iterator[bytes]:
+    """Yield the digests of duplicates, and of images whose labels are likely wrong."""
+    own = {model: named for (job, image_set, model), named in tables.items() if (job, image_set) == group[:2]}
+    pairs = [*duplicate_rows(own)[:DUPLICATES], *suspect_rows(own, of_models(group))[:SUSPECTS]]
+    digests = (row.get(side) for row in pairs for side in ("image_digest_a", "image_digest_b"))
+    yield from (digest for digest in digests if digest is not None)
+
+
+class Band(NamedTuple):
+    """Images of one kind of an anomaly job, in an order of their scores."""
+
+    title: str
+    anomalous: bool
+    order: Literal["ascending", "descending"]
+
+
+BANDS = (
+    Band("Normal images with the highest scores: false alarms first", False, "descending"),
+    Band("Anomalous images with the lowest scores: what is missed first", True, "ascending"),
+    Band("Anomalous images with the highest scores", True, "descending"),
+    Band("Normal images with the lowest scores", False, "ascending"),
+)
+
+
+def extreme(table: pa.Table, band: Band) -> pa.Table:
+    """Return the rows of the images of a band, as many as a sheet shows.
+
+    Parameters
+    ----------
+    table
+        ``images`` of an anomaly job: columns row, anomalous and score.
+    """
+    own = table.filter(pc.equal(table["anomalous"], pa.scalar(band.anomalous)))
+    return own.sort_by([("score", band.order), ("row", "ascending")]).slice(0, IN_A_BAND)
 
 
 def least_certain(table: pa.Table, role: str, measure: str, most: int) -> pa.Table:

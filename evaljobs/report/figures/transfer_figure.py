@@ -20,12 +20,10 @@ from evaljobs.report.figures.style import (
     GREY,
     MAX_NAMED,
     bare,
-    best_title,
-    legend_beside,
+    best_legend,
     line_style,
     log_axis,
     mark_style,
-    named_handles,
 )
 from evaljobs.report.figures.transfer import transfer_name, transfer_rows
 from evaljobs.report.section import Found, Picture
@@ -91,10 +89,8 @@ def transfer_figure(  # noqa: PLR0913 - the points, and what the axes say
         axes.set_ylabel(f"FPR that it has on {short_name(set_b)} (logarithmic)")
         shown = _guides(axes, bottom, one)
         _draw(axes, list(models.values()), bottom, one)
-        handles, labels = named_handles(list(models))
         how = f"by TPR at FPR {rate_text(ranked_at)}" if ranked_at is not None else ""
-        labels += [str(artist.get_label()) for artist in shown]
-        legend_beside(axes, [*handles, *shown], labels, best_title(list(models), how))
+        best_legend(axes, list(models), how, shown)
         return save(figure, path_stem, "Threshold transfer")
 
 

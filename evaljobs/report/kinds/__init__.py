@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from evaljobs.report.audits import AUDIT
+from evaljobs.report.kinds.anomaly import anomaly_section
+from evaljobs.report.kinds.audit import audit_section
 from evaljobs.report.kinds.classification import classification_section
 from evaljobs.report.kinds.explain import explain_section
 from evaljobs.report.kinds.generic import generic_section
@@ -16,12 +19,12 @@ from evaljobs.report.kinds.transfers import with_transfers
 from evaljobs.report.kinds.uncertainty import uncertainty_section
 from evaljobs.report.kinds.verification import verification_section
 from evaljobs.report.kinds.views import with_views
-from evaljobs.report.results import CLASSIFICATION, UNCERTAINTY, VERIFICATION, Document, Group
+from evaljobs.report.results import ANOMALY, CLASSIFICATION, UNCERTAINTY, VERIFICATION, Document, Group
 from evaljobs.report.section import Found, Section
 from evaljobs.report.tables.naming import file_name
 
 # Tables of an evaluation, by (job, set, model) and then by name; of a job without a model, the model is None.
-Tables = Mapping[tuple[str, str, str], Mapping[str, pa.Table]]
+Tables = Mapping[tuple[str, str, str | None], Mapping[str, pa.Table]]
 
 KINDS: dict[str, Callable[[Found], Section]] = {
     VERIFICATION: verification_section,
@@ -29,6 +32,8 @@ KINDS: dict[str, Callable[[Found], Section]] = {
     "map": map_section,
     "explain": explain_section,
     UNCERTAINTY: uncertainty_section,
+    AUDIT: audit_section,
+    ANOMALY: anomaly_section,
 }
 
 

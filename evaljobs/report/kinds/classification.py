@@ -13,9 +13,11 @@ from evaljobs.report.kinds.classification_tables import (
     mistakes_table,
     model_classes_table,
 )
+from evaljobs.report.kinds.weighing import Weighing
 from evaljobs.report.results import CLASSIFICATION, OK
 from evaljobs.report.section import Found, Part, Section, Table
 from evaljobs.report.tables.class_boards import class_table
+from evaljobs.report.tables.class_quality import ClassQuality
 
 
 def classification_section(found: Found) -> Section:
@@ -28,6 +30,7 @@ def classification_section(found: Found) -> Section:
     """
     ranked = [row["model"]["name"] for row in class_rows(found.results, found.group) if row["status"] == OK]
     measures = measures_of(found.group)
+    weighing = Weighing(found, ClassQuality(ACCURACY))
     tables = _tables(found, ranked)
     return Section(
         job=found.group.job,
@@ -37,11 +40,15 @@ def classification_section(found: Found) -> Section:
         choice="measure",
         boards={measure.title: class_table(found, measure, rates=True) for measure in measures},
         chosen=ACCURACY.title,
-        whole=Part(tables=tables, pictures=pictures(found, ranked)),
+        whole=Part(
+            tables=[*weighing.shown(), *tables],
+            pictures=[*pictures(found, ranked), *weighing.pictures()],
+            charts=weighing.charts(),
+        ),
         models={name: _panel(found, name) for name in ranked},
         findings=section_findings(found, ranked),
         headlines={measure.title: headline_by(found, measure) for measure in measures},
-        data=[class_table(found, ACCURACY, rates=False), *tables],
+        data=[class_table(found, ACCURACY, rates=False), *weighing.files(), *tables],
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from evaljobs.report.section import Found, Table
 from evaljobs.report.tables.class_boards import ECE_COLUMN
-from evaljobs.report.tables.columns import Column, Kind
+from evaljobs.report.tables.columns import Column, Kind, count_column, number_column
 
 # A panel shows the classes that matter; the tables of each evaluation have all.
 MOST_CLASSES, MOST_CONFUSED, MOST_MISTAKES = 20, 20, 20
@@ -121,14 +121,6 @@ _UNDEFINED = (
 )
 
 
-def _number(name: str, title: str, source: str | Callable[[Any], Any], form: str = ".4f") -> Column:
-    return Column(name, title, source, Kind.NUMBER, format=form)
-
-
-def _count(name: str, title: str) -> Column:
-    return Column(name, title, name, Kind.INTEGER, format=",d")
-
-
 def _median(row: Any) -> float | None:
     return statistics.median(row["recalls"]) if row["recalls"] else None
 
@@ -143,40 +135,40 @@ def _highest(row: Any) -> float | None:
 
 _CLASS = [
     Column("class", "class", "class", Kind.TEXT),
-    _count("n_samples", "images"),
-    _count("n_predicted", "predicted"),
-    _count("n_correct", "right"),
-    _number("precision", "precision", "precision"),
-    _number("recall", "recall", "recall"),
-    _number("f1", "F1", "f1"),
+    count_column("n_samples", "images"),
+    count_column("n_predicted", "predicted"),
+    count_column("n_correct", "right"),
+    number_column("precision", "precision", "precision"),
+    number_column("recall", "recall", "recall"),
+    number_column("f1", "F1", "f1"),
 ]
 _RECALLS = [
-    _number("recall_median", "median recall of all models", _median),
-    _number("recall_lowest", "lowest", _lowest),
-    _number("recall_highest", "highest", _highest),
+    number_column("recall_median", "median recall of all models", _median),
+    number_column("recall_lowest", "lowest", _lowest),
+    number_column("recall_highest", "highest", _highest),
 ]
 _CONFUSED = [
     Column("label", "label", "label", Kind.TEXT),
     Column("predicted", "taken for", "predicted", Kind.TEXT),
-    _count("count", "images"),
+    count_column("count", "images"),
     Column("share", "share of the label's images", "share", Kind.NUMBER, format=".1%"),
-    _count("back", "the other way round"),
+    count_column("back", "the other way round"),
 ]
 _MISTAKE = [
-    _count("rank", "rank"),
+    count_column("rank", "rank"),
     Column("id", "image", "id", Kind.TEXT),
-    _count("row", "row"),
+    count_column("row", "row"),
     Column("label", "label", "label", Kind.TEXT),
     Column("predicted", "predicted", "predicted", Kind.TEXT),
-    _number("confidence", "confidence", "confidence"),
+    number_column("confidence", "confidence", "confidence"),
 ]
 _CALIBRATION = [
     Column("model", "model", "model.name", Kind.TEXT),
-    _number("accuracy", "accuracy", "result.accuracy"),
-    _number("mean_confidence", "mean confidence", "result.calibration.mean_confidence"),
-    _number("overconfidence", "confidence - accuracy", "over", "+.4f"),
+    number_column("accuracy", "accuracy", "result.accuracy"),
+    number_column("mean_confidence", "mean confidence", "result.calibration.mean_confidence"),
+    number_column("overconfidence", "confidence - accuracy", "over", "+.4f"),
     ECE_COLUMN,
-    _number("mce", "MCE", "result.calibration.mce"),
-    _number("brier", "Brier score", "result.calibration.brier"),
+    number_column("mce", "MCE", "result.calibration.mce"),
+    number_column("brier", "Brier score", "result.calibration.brier"),
     Column("nll", "NLL", "result.calibration.nll", Kind.NUMBER, "nats", ".4f"),
 ]

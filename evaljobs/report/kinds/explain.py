@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from evaljobs.report.comparing.differences import Verdict
 from evaljobs.report.kinds.explain_pictures import TABLE, pictures_of
 from evaljobs.report.results import OK, group_rows
 from evaljobs.report.section import Finding, Found, Headline, Level, Part, Section, Table
-from evaljobs.report.tables.columns import Column, Kind, Row
+from evaljobs.report.tables.columns import Column, Kind, Row, number_column
 from evaljobs.report.text.explain_words import EXPLAIN, sentence
 
 # Models whose maps are drawn, and of those that are shown at once.
@@ -116,10 +115,6 @@ def _maps(found: Found, name: str) -> list[Table]:
     return [Table("maps", f"Maps of {name}", _MAP_COLUMNS, table.select(columns).to_pylist())]
 
 
-def _number(name: str, title: str, source: Any, form: str) -> Column:
-    return Column(name, title, source, Kind.NUMBER, format=form)
-
-
 _COLUMNS = (
     Column("model", "model", "model.name", Kind.TEXT),
     Column("status", "status", lambda row: None if row["status"] == OK else row["status"], Kind.TEXT),
@@ -130,23 +125,23 @@ _COLUMNS = (
     Column("channels", "channels", "result.layer.channels", Kind.INTEGER, format=","),
     Column("n_maps", "maps", "result.n_maps", Kind.INTEGER, format=","),
     Column("n_empty", "empty", "result.n_empty", Kind.INTEGER, format=","),
-    _number("deletion", "deletion", "result.faithfulness.deletion", ".4f"),
-    _number("random_deletion", "random", "result.faithfulness.random_deletion", ".4f"),
-    _number("deletion_better", "share", "result.faithfulness.deletion_better", ".3f"),
-    _number("insertion", "insertion", "result.faithfulness.insertion", ".4f"),
-    _number("random_insertion", "random", "result.faithfulness.random_insertion", ".4f"),
-    _number("insertion_better", "share", "result.faithfulness.insertion_better", ".3f"),
-    _number("rank_correlation", "shuffled weights", "result.shuffled_weights.rank_correlation", ".3f"),
+    number_column("deletion", "deletion", "result.faithfulness.deletion", ".4f"),
+    number_column("random_deletion", "random", "result.faithfulness.random_deletion", ".4f"),
+    number_column("deletion_better", "share", "result.faithfulness.deletion_better", ".3f"),
+    number_column("insertion", "insertion", "result.faithfulness.insertion", ".4f"),
+    number_column("random_insertion", "random", "result.faithfulness.random_insertion", ".4f"),
+    number_column("insertion_better", "share", "result.faithfulness.insertion_better", ".3f"),
+    number_column("rank_correlation", "shuffled weights", "result.shuffled_weights.rank_correlation", ".3f"),
 )
 _MAP_COLUMNS = (
     Column("pair", "pair", "pair", Kind.INTEGER),
     Column("id", "image", "id", Kind.TEXT),
     Column("label", "label", "label", Kind.TEXT),
     Column("target", "towards", "target", Kind.TEXT),
-    _number("score", "score", "score", ".4f"),
-    _number("deletion", "deletion", "deletion", ".4f"),
-    _number("random_deletion", "random", "random_deletion", ".4f"),
-    _number("insertion", "insertion", "insertion", ".4f"),
-    _number("random_insertion", "random", "random_insertion", ".4f"),
-    _number("shuffled_weights", "shuffled weights", "shuffled_weights", ".3f"),
+    number_column("score", "score", "score", ".4f"),
+    number_column("deletion", "deletion", "deletion", ".4f"),
+    number_column("random_deletion", "random", "random_deletion", ".4f"),
+    number_column("insertion", "insertion", "insertion", ".4f"),
+    number_column("random_insertion", "random", "random_insertion", ".4f"),
+    number_column("shuffled_weights", "shuffled weights", "shuffled_weights", ".3f"),
 )

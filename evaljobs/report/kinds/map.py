@@ -10,7 +10,7 @@ from evaljobs.report.kinds.map_pictures import pictures_of
 from evaljobs.report.kinds.neighbours import BESIDE, Neighbours, neighbours
 from evaljobs.report.results import OK, group_rows
 from evaljobs.report.section import Finding, Found, Headline, Level, Part, Section, Table
-from evaljobs.report.tables.columns import Column, Kind, Row
+from evaljobs.report.tables.columns import Column, Kind, Row, number_column
 from evaljobs.report.text.map_words import sentence
 
 # Models whose maps are drawn, and those whose maps stand in the section itself: a picture takes a second.
@@ -94,10 +94,6 @@ def _findings(row: Row, near: Sequence[Neighbours]) -> Iterator[Finding]:
             )
 
 
-def _number(name: str, title: str, source: Any, form: str) -> Column:
-    return Column(name, title, source, Kind.NUMBER, format=form)
-
-
 def _variance(number: int) -> Any:
     def value(row: Row) -> float | None:
         shares = ((row["result"] or {}).get("pca") or {}).get("explained_variance")
@@ -113,17 +109,17 @@ _COLUMNS = (
     Column("n_samples", "of images", "result.n_samples", Kind.INTEGER, format=","),
     Column("n_labels_shown", "labels shown", "result.n_labels_shown", Kind.INTEGER, format=","),
     Column("sampling", "sampling", "result.sampling", Kind.TEXT),
-    _number("nearest_same_label", "nearest has same label", "result.nearest_same_label", ".4f"),
-    _number("by_chance", "by chance", "result.nearest_same_label_by_chance", ".4f"),
-    _number("variance_1", "variance on PC 1", _variance(0), ".4f"),
-    _number("variance_2", "on PC 2", _variance(1), ".4f"),
-    _number("perplexity", "perplexity", "result.tsne.perplexity", ".4g"),
-    _number("kl_divergence", "KL divergence", "result.tsne.kl_divergence", ".4f"),
+    number_column("nearest_same_label", "nearest has same label", "result.nearest_same_label", ".4f"),
+    number_column("by_chance", "by chance", "result.nearest_same_label_by_chance", ".4f"),
+    number_column("variance_1", "variance on PC 1", _variance(0), ".4f"),
+    number_column("variance_2", "on PC 2", _variance(1), ".4f"),
+    number_column("perplexity", "perplexity", "result.tsne.perplexity", ".4g"),
+    number_column("kl_divergence", "KL divergence", "result.tsne.kl_divergence", ".4f"),
 )
 _NEAR_COLUMNS = (
     Column("model", "model", "model.name", Kind.TEXT),
     Column("column", "nearest has the same", "column", Kind.TEXT),
-    _number("same", "share", "same", ".4f"),
-    _number("by_chance", "by chance", "by_chance", ".4f"),
-    _number("by_labels", "by labels", "by_labels", ".4f"),
+    number_column("same", "share", "same", ".4f"),
+    number_column("by_chance", "by chance", "by_chance", ".4f"),
+    number_column("by_labels", "by labels", "by_labels", ".4f"),
 )

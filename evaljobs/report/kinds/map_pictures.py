@@ -70,7 +70,7 @@ def _colored(found: Found, row: Row, table: pa.Table, projection: Projection) ->
         # Thumbnails stand on one of them; the other colours are read from points.
         some = spots if number == 0 else []
         drawn = Map(xy, coloring, window, some, known, _axes(method, result), shown_text(result))
-        stem = picture_stem(found, f"{'' if found.prefix else 'map-'}{file_name(name)}-{method}-{column}")
+        stem = picture_stem(found, f"{'' if found.prefix else 'map-'}{file_name(name)}-{method}-{file_name(column)}")
         yield _picture(name, method, column, drawn, map_figure(drawn, stem, _NAMES[method]))
 
 
@@ -86,7 +86,7 @@ def _picture(name: str, method: str, column: str, drawn: Map, files: Written) ->
     named = drawn.coloring.names if isinstance(drawn.coloring, Categories) else ()
     among = f": {len(named)} values have a colour and a shape of their own" if named else ""
     return Picture(
-        name=f"map-{file_name(name)}-{method}-{column}",
+        name=f"map-{file_name(name)}-{method}-{file_name(column)}",
         title=f"{by}: {name}",
         alt=f"{drawn.shown} as points in the plane, near each other where {name} gives them similar embeddings, "
         f"coloured by {column}{among}.",

@@ -7,7 +7,6 @@ from typing import Any
 
 from evaljobs.report.comparing.differences import Verdict
 from evaljobs.report.comparing.uncertainties import (
-    difference_of,
     foreign_auroc,
     measures_of,
     ranked,
@@ -16,6 +15,8 @@ from evaljobs.report.comparing.uncertainties import (
     uncertainty_rows,
 )
 from evaljobs.report.kinds.uncertainty_pictures import pictures
+from evaljobs.report.kinds.verification_headline import certainty, verdict_of
+from evaljobs.report.kinds.weighing import Weighing
 from evaljobs.report.results import OK, UNCERTAINTY
 from evaljobs.report.section import Fact, Finding, Found, Headline, Level, Part, Section, Table, worst_first
 from evaljobs.report.tables.uncertainty import (
@@ -29,6 +30,7 @@ from evaljobs.report.tables.uncertainty import (
     split_notes,
     split_rows,
 )
+from evaljobs.report.tables.uncertainty_quality import UncertaintyQuality
 from evaljobs.report.text.uncertainty_words import sentence, threshold_text
 
 # Models that have pictures, and rows in the tables of the whole.
@@ -50,16 +52,23 @@ def uncertainty_section(found: Found) -> Section:
     boards = {title_of(measure): _board(found, measure) for measure in measures}
     drawn = {name: list(pictures(found, name)) for name in names[:_DRAWN]}
     tables = _tables(found, names[:_LISTED], measures[:1])
-    leading = title_of(measures[0]) if measures else ""
+    leading_measure = measures[0] if measures else ""
+    leading = title_of(leading_measure)
+    quality = UncertaintyQuality(found, leading_measure)
+    weighing = Weighing(found, quality)
     return Section(
         job=group.job,
         kind=UNCERTAINTY,
         set=group.set,
-        headline=_headline(found, measures[0] if measures else ""),
+        headline=_headline(found, leading_measure),
         choice="measure",
         boards=boards,
         chosen=leading,
-        whole=Part(tables=tables, pictures=drawn[names[0]] if names else ()),
+        whole=Part(
+            tables=[*weighing.shown(), *tables],
+            pictures=[*(drawn[names[0]] if names else ()), *weighing.pictures()],
+            charts=weighing.charts(),
+        ),
         models={
             name: Part(
                 tables=_tables(found, [name], measures), pictures=drawn.get(name, ()) if name != names[0] else ()
@@ -68,7 +77,7 @@ def uncertainty_section(found: Found) -> Section:
         },
         findings=worst_first(_findings(found, names)),
         headlines={title_of(measure): _headline(found, measure) for measure in measures},
-        data=[*(boards[leading] for _ in measures[:1]), *_tables(found, names, measures)],
+        data=[*(boards[leading] for _ in measures[:1]), *weighing.files(), *_tables(found, names, measures)],
     )
 
 
@@ -106,15 +115,14 @@ def _headline(found: Found, measure: str) -> Headline:
     rows = [row for row in uncertainty_rows(found.results, found.group, measure) if row["found"] is not None]
     if not rows:
         return Headline(None, "No model has a result.", Verdict.UNKNOWN)
-    best = rows[0]
-    verdict = Verdict.UNKNOWN
+    best, others = rows[0], rows[1:]
+    quality = UncertaintyQuality(found, measure)
+    against = [quality.difference(row["result"], best["result"]) for row in others]
     said = f"{sentence(best, measure, set_names(found.group))}."
-    if len(rows) > 1:
-        between = difference_of(best, rows[1])
-        if between is not None and between.zero_inside is not None:
-            verdict = Verdict.NOT_CERTAIN if between.zero_inside else Verdict.REAL
-        said += f" The best of {len(rows):,} models; second is {rows[1]['model']['name']}."
-    return Headline(best["model"]["name"], said, verdict, _facts(best))
+    if others:
+        second = others[0]["model"]["name"]
+        said += f" The best of {len(rows):,} models; second is {second}. {certainty(others, against)}"
+    return Headline(best["model"]["name"], said, verdict_of(against), _facts(best))
 
 
 def _facts(row: Any) -> list[Fact]:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from evaljobs.report.audits import AUDIT, LEAK, audits, verdict_of
 from evaljobs.report.results import Document, failed_rows, model_notes
 from evaljobs.report.runs.history import joined_findings
 from evaljobs.report.section import Finding, Level, Table, worst_first
@@ -15,6 +16,7 @@ from evaljobs.report.tables.listing import first_names
 from evaljobs.report.tables.numbers import count_text
 from evaljobs.report.tables.verification import FAILURE_COLUMNS, SET_COLUMNS
 from evaljobs.report.tables.views import view_text
+from evaljobs.report.text.audit_words import headline
 
 _NAMED = 5
 
@@ -62,11 +64,20 @@ def run_findings(results: Document, n_failed: int) -> list[Finding]:
     found = joined_findings(results)
     if n_failed and not results["evaluations"]:  # where there are some, their section says it
         found.append(Finding(Level.BAD, "no model could be evaluated", "The reasons stand below."))
+    found += _of_audits(results)
     for image_set in results["sets"]:
         found += _of_set(image_set)
     for note, names in model_notes(results).items():
         found.append(Finding(Level.NOTE, f"{note}: {first_names(names, _NAMED)}"))
     return worst_first(found)
+
+
+def _of_audits(results: Document) -> Iterator[Finding]:
+    """Yield the leaks that audits found: they stand where numbers are read first, unless that is the audit itself."""
+    for group in audits(results):
+        if verdict_of(group) == LEAK and results["evaluations"][0]["kind"] != AUDIT:
+            text = f"{group.job} on {group.set}: {headline(group)}"
+            yield Finding(Level.BAD, text, "The section of the audit has all that it found.")
 
 
 def _of_set(image_set: Document) -> Iterator[Finding]:

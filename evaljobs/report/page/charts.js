@@ -30,10 +30,17 @@ function stepAt({ fpr, tpr }, x) {
 }
 const rateText = (tpr, x) => (tpr === null ? `FPR ${digits(x)} is not resolvable` : `TPR ${digits(tpr)} at FPR ${digits(x)}`);
 
+// What is counted, where a chart does not say it.
+const PAIRS = { negative: "impostor pairs", positive: "genuine pairs", score: "score (cosine)", unit: "pairs" };
+
 // What is drawn of each kind: traces, axes, shapes; `legend`, pairs of a name and the number of its style; `items`,
 // what can be pointed at, each with its place and a sentence; `heads` and `rows`, the same as a table.
 const KINDS = {
-  roc({ curves, n_impostor, targets }, { chosen, marked }) {
+  roc({ curves: models, n_impostor, targets, shown, words = PAIRS }, { chosen, marked }) {
+    const here = Number(String(chosen).replace("FPR ", "")) || shown || targets[0];
+    // The best at the chosen rate are named; of equal ones, those that the leaderboard has first.
+    const known = (curve) => curve.at[targets.indexOf(here)] ?? -1;
+    const curves = [...models].sort((a, b) => known(b) - known(a));
     const grey = { x: [], y: [] };
     for (const { fpr, tpr } of curves.slice(NAMED)) {
       grey.x.push(...fpr, null);
@@ -42,7 +49,6 @@ const KINDS = {
     const steps = (x, y, pen) => ({ mode: "lines", x, y, line: { ...pen, shape: "hv" } });
     const left = Math.min(...targets, ...curves.map(({ fpr }) => fpr.find((x) => x > 0) ?? 1));
     const open = curves.filter(({ name }) => name === marked);
-    const here = Number(chosen) || targets[0];
     // At a target it is the number of the tables, which is known where the data cannot resolve the target, too.
     const heightOf = (curve, x) => (x === undefined ? curve.at[targets.indexOf(here)] : stepAt(curve, x)) ?? null;
     return {
@@ -52,7 +58,7 @@ const KINDS = {
         ...curves.slice(0, NAMED).map(({ fpr, tpr }, i) => steps(fpr, tpr, line(i))).reverse(),
       ],
       x: {
-        title: `false-positive rate (share of ${count(n_impostor)} impostor pairs)`,
+        title: `false-positive rate (share of ${count(n_impostor)} ${words.negative})`,
         type: "log", range: [Math.log10(left), 0], dtick: 1,
       },
       y: { title: "true-positive rate", range: [0, 1.01] },
@@ -96,7 +102,7 @@ const KINDS = {
     };
   },
 
-  scores({ edges: [from, to], genuine, impostor, thresholds }) {
+  scores({ edges: [from, to], genuine, impostor, thresholds, words = PAIRS }) {
     const bins = genuine.map((_, i) => i);
     const edges = [...bins, bins.length].map((i) => from + (i * (to - from)) / bins.length);
     const used = bins.filter((i) => genuine[i] || impostor[i]);
@@ -109,19 +115,19 @@ const KINDS = {
     const marks = Object.entries(thresholds);
     return {
       traces: [counts(impostor, 1), counts(genuine, 0)],
-      x: { title: "score (cosine)" },
-      y: { title: "pairs in a bin (logarithmic)", type: "log", dtick: 1 },
+      x: { title: words.score },
+      y: { title: `${words.unit} in a bin (logarithmic)`, type: "log", dtick: 1 },
       shapes: marks.map(([, x]) => vertical(x, "dash", style("--quiet"))),
       annotations: marks.map(([text, x]) => ({
         text: plain(text), x, y: 1, yref: "paper", yanchor: "bottom", xanchor: "left", textangle: -45, showarrow: false,
       })),
-      legend: [["impostor pairs", 1], ["genuine pairs", 0]],
+      legend: [[words.negative, 1], [words.positive, 0]],
       items: used.map((i) => ({
         at: () => [(edges[i] + edges[i + 1]) / 2, Math.max(genuine[i], impostor[i])],
         tell: () => `score ${digits(edges[i])} to ${digits(edges[i + 1])}: `
-          + `${count(genuine[i])} genuine, ${count(impostor[i])} impostor pairs`,
+          + `${count(genuine[i])} ${words.positive}, ${count(impostor[i])} ${words.negative}`,
       })),
-      heads: ["score from", "to", "genuine pairs", "impostor pairs"],
+      heads: ["score from", "to", words.positive, words.negative],
       rows: used.map((i) => [digits(edges[i]), digits(edges[i + 1]), count(genuine[i]), count(impostor[i])]),
     };
   },
@@ -252,15 +258,17 @@ function watch(holder, chart, section) {
   const hint = `${chart.alt} Arrow keys go through it; its numbers follow as a table.`;
   const plot = make("div", { class: "plot", tabindex: "0", role: "group", "aria-label": hint });
   const tip = make("p", { class: "tip", hidden: "" });
+  const legend = make("div");
   const below = make("div");
-  holder.append(make("div", { class: "frame" }, plot, tip), below);
+  holder.append(make("div", { class: "frame" }, plot, tip), legend, below);
   holder.draw = () => {
     const drawn = KINDS[chart.kind](chart.data, section);
     const traces = drawn.traces.map((trace) => ({ type: "scatter", ...trace }));
     const options = { displayModeBar: false, responsive: true, doubleClick: "reset" };
     Plotly.react(plot, traces, layoutOf(drawn, plot.clientWidth), options);
+    legend.replaceChildren(legendOf(drawn)); // a choice may name others
     if (!holder.drawn) {
-      below.append(legendOf(drawn), numbersOf(drawn));
+      below.append(numbersOf(drawn));
       pointing(plot, tip, holder);
     }
     holder.drawn = drawn;

@@ -7,22 +7,19 @@ from functools import partial
 from typing import Any
 
 from evaljobs.report.comparing.difference_tables import VERDICTS
-from evaljobs.report.comparing.differences import Metric, pair_rows
 from evaljobs.report.comparing.paired_columns import paired_columns
-from evaljobs.report.results import OK, group_rows
+from evaljobs.report.results import OK
+from evaljobs.report.runs.lines import line_of
 from evaljobs.report.section import Chart, Found, Table
 from evaljobs.report.tables.columns import Column, Kind, Row
-from evaljobs.report.tables.leaderboard import find_point
-from evaljobs.report.tables.numbers import interval_text, rate_text
-from evaljobs.report.tables.verification import quality_columns
+from evaljobs.report.tables.quality import Quality
 
 
-def series_rows(found: Found, fpr: float) -> dict[str, list[dict[str, Any]]]:
+def series_rows(found: Found, quality: Quality) -> dict[str, list[dict[str, Any]]]:
     """Return the models of each line in the order of its numbers: rows of the leaderboard.
 
-    Beside ``model``, ``result``, ``point`` and ``status`` they have ``is_best`` (of its line: by TPR, then AUROC, the
-    first of equals), ``is_last`` (of those with a TPR) and ``against_last``: the difference to that one (see
-    `evaljobs.report.comparing.differences`), or None.
+    They have beside it ``is_best`` (of its line; the first of equals), ``is_last`` (of those with a number) and
+    ``against_last``: the difference to that one (`Quality.difference`), or None.
 
     Returns
     -------
@@ -30,51 +27,45 @@ def series_rows(found: Found, fpr: float) -> dict[str, list[dict[str, Any]]]:
         By the line's name, in order of first appearance; lines of one model are left out.
     """
     lines: dict[str, list[dict[str, Any]]] = {}
-    for row in group_rows(found.results, found.group):
+    by_name = {row["model"]["name"]: row for row in quality.rows(found)}
+    for row in (by_name[model["name"]] for model in found.results["models"] if model["name"] in by_name):
         series = row["model"].get("series")
         if series:
-            lines.setdefault(series["name"], []).append({**row, "point": find_point(row["result"], fpr)})
+            lines.setdefault(series["name"], []).append({**row})
     for rows in lines.values():
         rows.sort(key=lambda row: row["model"]["series"]["value"])
-        _mark(found, fpr, rows)
+        _mark(quality, rows)
     return {name: rows for name, rows in lines.items() if len(rows) > 1}
 
 
-def _mark(found: Found, fpr: float, rows: list[dict[str, Any]]) -> None:
+def _mark(quality: Quality, rows: list[dict[str, Any]]) -> None:
     """Say which row of a line is the best and which the last one, and how each differs from the last."""
-    judged = [row for row in rows if _tpr(row) is not None]
-    best = min(judged, key=lambda row: (-row["point"]["tpr"], -(row["result"]["auroc"] or 0.0)), default=None)
+    judged = [row for row in rows if quality.number(row) is not None]
+    best = max(judged, key=quality.goodness, default=None)
     last = judged[-1] if judged else None
     for row in rows:
         row["is_best"], row["is_last"] = row is best, row is last
         row["against_last"] = None
         if last is not None and row in judged and row is not last:
-            names = last["model"]["name"], row["model"]["name"]
-            row["against_last"] = next(
-                one for one in pair_rows(found.group, found.group, *names, [fpr]) if one["metric"] == Metric.TPR
-            )
+            row["against_last"] = quality.difference(last["result"], row["result"])
 
 
-def _tpr(row: Row) -> float | None:
-    return (row["point"] or {}).get("tpr")
-
-
-def series_tables(found: Found, fpr: float) -> list[Table]:
+def series_tables(found: Found, quality: Quality) -> list[Table]:
     """Return the tables of checkpoints: the best of each line against its last one, and every checkpoint.
 
     Parameters
     ----------
     found
-        The verifications of a job on a set.
-    fpr
-        The target at which checkpoints are judged.
+        The evaluations of a job on a set.
+    quality
+        By which checkpoints are judged.
 
     Returns
     -------
     list of Table
         ``series_best`` and ``series``; none where there is no line of two models.
     """
-    lines = series_rows(found, fpr)
+    lines = series_rows(found, quality)
     if not lines:
         return []
     best = [row for row in map(_best_row, lines.values()) if row is not None]
@@ -82,8 +73,8 @@ def series_tables(found: Found, fpr: float) -> list[Table]:
     tables = []
     if best:
         notes = ["the best of many is chosen by the images on which it is judged: it looks better than it is"]
-        tables.append(Table("series_best", "Best checkpoints", _BEST, best, [*notes, *_legend(best)]))
-    columns = [*_PLACE, Column("model", "model", "model.name", Kind.TEXT, strong=_is_best), *quality_columns(fpr)]
+        tables.append(Table("series_best", "Best checkpoints", _best_columns(quality), best, [*notes, *_legend(best)]))
+    columns = [*_PLACE, Column("model", "model", "model.name", Kind.TEXT, strong=_is_best), *quality.columns()]
     return [*tables, Table("series", "Checkpoints", [*columns, *_AGAINST_LAST], every)]
 
 
@@ -100,31 +91,23 @@ def _legend(rows: Sequence[Row]) -> list[str]:
     return [f"{verdict}: {meaning}" for verdict, meaning in VERDICTS.items() if verdict in found]
 
 
-def series_chart(found: Found, fpr: float) -> Chart | None:
-    """Return TPR along the lines, with 95% intervals; None where there is no line of two models."""
-    lines = series_rows(found, fpr)
+def series_chart(found: Found, quality: Quality) -> Chart | None:
+    """Return the quality along the lines, with 95% intervals; None where there is no line of two models."""
+    lines = series_rows(found, quality)
     if not lines:
         return None
     tags = dict.fromkeys(rows[0]["model"]["series"]["tag"] for rows in lines.values())
-    y_title = f"TPR at FPR {rate_text(fpr)}"
+    y_title = quality.title
+    drawn = [
+        line_of(name, rows, quality, [row["model"]["series"]["value"] for row in rows]) for name, rows in lines.items()
+    ]
     return Chart(
         "series",
-        f"{y_title} over {' and '.join(tags)}",
-        f"{y_title} of {len(lines):,} line(s) of checkpoints, with 95% intervals",
+        f"{quality.heading} over {' and '.join(tags)}",
+        f"{quality.heading} of {len(lines):,} line(s) of checkpoints, with 95% intervals",
         "lines",
-        {"lines": [_line(name, rows) for name, rows in lines.items()], "x_title": " / ".join(tags), "y_title": y_title},
+        {"lines": drawn, "x_title": " / ".join(tags), "y_title": y_title},
     )
-
-
-def _line(name: str, rows: Sequence[Row]) -> dict[str, Any]:
-    ends = [(row["point"] or {}).get("tpr_ci") for row in rows]
-    return {
-        "name": name,
-        "x": [row["model"]["series"]["value"] for row in rows],
-        "y": [_tpr(row) for row in rows],
-        "low": [end and end[0] for end in ends],
-        "high": [end and end[1] for end in ends],
-    }
 
 
 # Columns
@@ -134,9 +117,17 @@ def _is_best(row: Row) -> bool:
     return bool(row["is_best"])
 
 
-def _side_text(side: str, row: Row) -> str:
-    point = row[side]["point"]
-    return interval_text(point["tpr"], point.get("tpr_ci"))
+def _side_column(quality: Quality, side: str) -> Column:
+    """Return the number of the best or of the last one."""
+    name, title = quality.metric
+
+    def value(row: Row) -> float | None:
+        return quality.number(row[side])
+
+    def text(row: Row) -> str:
+        return quality.text(row[side])
+
+    return Column(f"{name}_{side}", f"its {title}", value, Kind.NUMBER, format=text)
 
 
 def _value_text(path: tuple[str, ...], row: Row) -> str:
@@ -159,15 +150,18 @@ _PLACE = [
     Column("tag", "along", "model.series.tag", Kind.TEXT),
     _number("value", "at", "model", "series", "value"),
 ]
-_BEST = [
-    Column("line", "line", "best.model.series.name", Kind.TEXT),
-    Column("tag", "along", "best.model.series.tag", Kind.TEXT),
-    Column("checkpoints", "checkpoints", "n", Kind.INTEGER),
-    _number("best", "best at", "best", "model", "series", "value"),
-    Column("best_model", "best", "best.model.name", Kind.TEXT),
-    Column("tpr_best", "its TPR", "best.point.tpr", Kind.NUMBER, format=partial(_side_text, "best")),
-    _number("last", "last at", "last", "model", "series", "value"),
-    Column("last_model", "last", "last.model.name", Kind.TEXT),
-    Column("tpr_last", "its TPR", "last.point.tpr", Kind.NUMBER, format=partial(_side_text, "last")),
-    *_AGAINST_LAST,
-]
+
+
+def _best_columns(quality: Quality) -> list[Column]:
+    return [
+        Column("line", "line", "best.model.series.name", Kind.TEXT),
+        Column("tag", "along", "best.model.series.tag", Kind.TEXT),
+        Column("checkpoints", "checkpoints", "n", Kind.INTEGER),
+        _number("best", "best at", "best", "model", "series", "value"),
+        Column("best_model", "best", "best.model.name", Kind.TEXT),
+        _side_column(quality, "best"),
+        _number("last", "last at", "last", "model", "series", "value"),
+        Column("last_model", "last", "last.model.name", Kind.TEXT),
+        _side_column(quality, "last"),
+        *_AGAINST_LAST,
+    ]

@@ -7,19 +7,17 @@ another set, and so in another history.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from evaljobs.report.comparing.difference_tables import VERDICTS
-from evaljobs.report.comparing.differences import Metric, pair_rows
 from evaljobs.report.comparing.paired_columns import paired_columns
-from evaljobs.report.results import Document, result_of
+from evaljobs.report.results import Document
+from evaljobs.report.runs.lines import line_of
 from evaljobs.report.section import Chart, Finding, Found, Level, Table
 from evaljobs.report.tables.columns import Column, Kind, Row
-from evaljobs.report.tables.leaderboard import find_point
-from evaljobs.report.tables.numbers import rate_text
-from evaljobs.report.tables.verification import quality_columns
+from evaljobs.report.tables.quality import Quality
 
 BEST = "best of each run"
 # Lines of a chart, the best of each run aside.
@@ -33,33 +31,35 @@ def joined_findings(results: Document) -> list[Finding]:
     return [Finding(Level(one["level"]), one["text"], one["advice"]) for one in joined.get("findings") or ()]
 
 
-def history_rows(found: Found, fpr: float) -> list[dict[str, Any]]:
-    """Return a row for each run and model that has a TPR: runs in order of their start, models best first.
+def history_rows(found: Found, quality: Quality) -> list[dict[str, Any]]:
+    """Return a row for each run and model that has a number: runs in order of their start, models best first.
 
     Returns
     -------
     list of dict
-        ``run`` (name, started), ``number`` (of the run, from 1), ``own_name`` (of the model in that run), ``model`` and
-        ``result`` as here, ``point``, ``is_best`` (of its run), ``change`` (against the model of that name in the run
-        before that had it, see `comparing.differences`; None where there is none), ``best_change`` (of the best of a
-        run, against the best of the run before, by whatever name), and ``same`` and ``best_same`` (whether that was
+        Rows of the leaderboard here, and ``run`` (name, started), ``number`` (of the run, from 1), ``own_name`` (of the
+        model in that run), ``is_best`` (of its run), ``change`` (against the model of that name in the run before that
+        had it, see `Quality.difference`; None where there is none), ``best_change`` (of the best of
+        a run, against the best of the run before, by whatever name), and ``same`` and ``best_same`` (whether that was
         the same model with the same numbers). Empty for the results of one run.
     """
-    models = {model["name"]: model for model in found.results["models"]}
+    runs = (found.results.get("joined") or {}).get("runs") or ()
+    if not runs:
+        return []
+    ranked = {row["model"]["name"]: row for row in quality.rows(found) if quality.number(row) is not None}
     rows: list[dict[str, Any]] = []
     before: dict[str, str] = {}
     best: str | None = None
-    runs = (found.results.get("joined") or {}).get("runs") or ()
     for number, run in enumerate(runs, start=1):
-        here = sorted(_rows_of(found, fpr, run, models), key=_order)
+        here = sorted(_rows_of(found, run, ranked), key=partial(_order, quality))
         for place, row in enumerate(here):
             name = row["model"]["name"]
             last = best if place == 0 else None
             earlier = before.get(row["own_name"])
             compared = {
-                "change": _change(found, fpr, earlier, name),
+                "change": _change(quality, ranked, earlier, name),
                 "same": earlier == name,
-                "best_change": _change(found, fpr, last, name),
+                "best_change": _change(quality, ranked, last, name),
                 "best_same": last == name,
             }
             rows.append({**row, "number": number, "is_best": place == 0, **compared})
@@ -68,65 +68,56 @@ def history_rows(found: Found, fpr: float) -> list[dict[str, Any]]:
     return rows
 
 
-def _rows_of(found: Found, fpr: float, run: Document, models: Document) -> list[dict[str, Any]]:
-    rows = []
-    for one in run["results"]:
-        result = result_of(found.group, one["model"])
-        if (one["job"], one["set"]) != (found.group.job, found.group.set) or result is None:
-            continue
-        point = find_point(result, fpr)
-        if point is not None and point.get("tpr") is not None:
-            entry = models[one["model"]]
-            rows.append({"run": run, "own_name": one["own_name"], "model": entry, "result": result, "point": point})
-    return rows
+def _rows_of(found: Found, run: Document, ranked: Mapping[str, Row]) -> list[dict[str, Any]]:
+    here = (one for one in run["results"] if (one["job"], one["set"]) == (found.group.job, found.group.set))
+    return [{**ranked[one["model"]], "run": run, "own_name": one["own_name"]} for one in here if one["model"] in ranked]
 
 
-def _order(row: Row) -> tuple[float, float, str]:
-    return -row["point"]["tpr"], -(row["result"]["auroc"] or 0.0), row["own_name"]
+def _order(quality: Quality, row: Row) -> tuple[list[float], str]:
+    return [-value for value in quality.goodness(row)], row["own_name"]
 
 
-def _change(found: Found, fpr: float, earlier: str | None, later: str) -> dict[str, Any] | None:
+def _change(quality: Quality, ranked: Mapping[str, Row], earlier: str | None, later: str) -> dict[str, Any] | None:
     if earlier is None or earlier == later:
         return None
-    rows = pair_rows(found.group, found.group, earlier, later, [fpr])
-    return next(row for row in rows if row["metric"] == Metric.TPR)
+    return quality.difference(ranked[earlier]["result"], ranked[later]["result"])
 
 
-def _recurring(rows: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+def _recurring(quality: Quality, rows: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
     """Return the rows of each model that several runs have, by its name there; the best of the newest run first."""
     by_name: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
         by_name.setdefault(row["own_name"], []).append(row)
     several = {name: of for name, of in by_name.items() if len(of) > 1}
-    return dict(sorted(several.items(), key=lambda item: (-item[1][-1]["number"], *_order(item[1][-1]))))
+    return dict(sorted(several.items(), key=lambda item: (-item[1][-1]["number"], *_order(quality, item[1][-1]))))
 
 
-def history_table(found: Found, fpr: float) -> Table | None:
+def history_table(found: Found, quality: Quality) -> Table | None:
     """Return the best model of each run, and each model that several runs have, run after run.
 
-    None where fewer than two of the joined runs have a TPR for this job and set.
+    None where fewer than two of the joined runs have a number for this job and set.
     """
-    rows = history_rows(found, fpr)
+    rows = history_rows(found, quality)
     if len({row["number"] for row in rows}) < 2:
         return None
-    recurring = _recurring(rows)
+    recurring = _recurring(quality, rows)
     shown = [row for row in rows if row["is_best"] or row["own_name"] in recurring]
     verdicts = {row[key]["verdict"] for row in shown for key in ("change", "best_change") if row[key]}
     notes = [f"{verdict}: {meaning}" for verdict, meaning in VERDICTS.items() if verdict in verdicts]
-    columns = [*_WHERE, *quality_columns(fpr), *_CHANGE]
+    columns = [*_WHERE, *quality.columns(), *_CHANGE]
     return Table("history", "Over time", columns, shown, notes)
 
 
-def history_chart(found: Found, fpr: float) -> Chart | None:
-    """Return TPR over time with 95% intervals: of the best of each run, and of models that several runs have.
+def history_chart(found: Found, quality: Quality) -> Chart | None:
+    """Return the quality over time with 95% intervals: of the best of each run, and of models that several runs have.
 
     The time is in days since the first run; where it is not known of every run, they are numbered.
     """
-    rows = history_rows(found, fpr)
+    rows = history_rows(found, quality)
     best = [row for row in rows if row["is_best"]]
     if len(best) < 2:
         return None
-    every = list(_recurring(rows).items())
+    every = list(_recurring(quality, rows).items())
     recurring = every[:MOST_LINES]
     cut = f": {MOST_LINES} of {len(every):,}, those that are best in the newest run" if len(every) > MOST_LINES else ""
     # One that was always the best is that line.
@@ -134,14 +125,17 @@ def history_chart(found: Found, fpr: float) -> Chart | None:
     days = _days([row["run"] for row in best])
     places = days or {row["run"]["name"]: row["number"] for row in best}
     first = _minute(best[0]["run"])
-    y_title = f"TPR at FPR {rate_text(fpr)}"
+    y_title = quality.title
     return Chart(
         "history",
-        f"{y_title} over {len(best):,} runs{cut and f' ({MOST_LINES} of {len(every):,} models)'}",
-        f"{y_title} of the best model of each of {len(best):,} runs, and of models that several runs have{cut}",
+        f"{quality.heading} over {len(best):,} runs{cut and f' ({MOST_LINES} of {len(every):,} models)'}",
+        f"{quality.heading} of the best model of each of {len(best):,} runs, and of models that several runs have{cut}",
         "lines",
         {
-            "lines": [_line(name, of, places) for name, of in [*of_all, *recurring]],
+            "lines": [
+                line_of(name, of, quality, [places[row["run"]["name"]] for row in of])
+                for name, of in [*of_all, *recurring]
+            ],
             "x_title": f"days since {first} UTC" if days else "run",
             "y_title": y_title,
         },
@@ -156,17 +150,6 @@ def _days(runs: Sequence[Document]) -> dict[str, float]:
         return {name: (time - first).total_seconds() / _SECONDS_A_DAY for name, time in times.items()}
     except (TypeError, ValueError):
         return {}
-
-
-def _line(name: str, rows: Sequence[Row], places: Document) -> dict[str, Any]:
-    ends = [row["point"].get("tpr_ci") for row in rows]
-    return {
-        "name": name,
-        "x": [places[row["run"]["name"]] for row in rows],
-        "y": [row["point"]["tpr"] for row in rows],
-        "low": [end and end[0] for end in ends],
-        "high": [end and end[1] for end in ends],
-    }
 
 
 # Columns

@@ -6,7 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from evaljobs.report.results import CLASSIFICATION, MAP, OK, VERIFICATION, Document
+from evaljobs.report.audits import AUDIT, falls
+from evaljobs.report.results import ANOMALY, CLASSIFICATION, MAP, OK, VERIFICATION, Document
 
 # Numbers of one model on one set, made on two machines.
 _TOLERANCE = 1e-6
@@ -38,7 +39,7 @@ def _seen(model: Document) -> tuple[Any, ...]:
 
 
 def question_of(evaluations: Sequence[Document]) -> tuple[Any, ...]:
-    """Return what one job on one set asks for: its kind, and which pairs it compares, where a model says so.
+    """Return what one job on one set asks for: its kind, and what it compares, where a model says so.
 
     Parameters
     ----------
@@ -56,6 +57,11 @@ def question_of(evaluations: Sequence[Document]) -> tuple[Any, ...]:
             if entry["kind"] == CLASSIFICATION:  # not how many images: each model may leave out others
                 asked = (result.get("asked") or {}).get("digest")
                 return (CLASSIFICATION, asked) if asked else (CLASSIFICATION,)
+            if entry["kind"] == AUDIT:
+                ways = {title for one in evaluations if one["status"] == OK for title, _ in falls(one["result"])}
+                return (AUDIT, result["n_samples"], tuple(sorted(ways)))
+            if entry["kind"] == ANOMALY:
+                return (ANOMALY, result["method"], tuple(result["normal"]), result["n_samples"])
             listed = result.get("listed") or {}
             return (entry["kind"], *(result.get(key) for key in _COUNTS), listed.get("digest"))
     return (evaluations[0]["kind"],)
@@ -66,7 +72,8 @@ def agree(a: Document, b: Document) -> bool:
 
     Verifications agree where their true positives at common targets and their AUROC are equal; classifications where
     they judge the same images and as many are right, whatever bins, groups and top-k they were asked for; maps always,
-    since they only show; other kinds where all that both have is equal. An evaluation that failed contradicts nothing.
+    since they only show; audits where the AUROC is equal; other kinds where all that both have is equal. An evaluation
+    that failed contradicts nothing.
     """
     if a["status"] != OK or b["status"] != OK:
         return True
@@ -75,6 +82,8 @@ def agree(a: Document, b: Document) -> bool:
         return _same_pairs_found(first, second)
     if kind == CLASSIFICATION:
         return _decided(first) == _decided(second)
+    if kind == AUDIT:  # of images both say the same, or their files were read otherwise; what was asked may differ
+        return first.get("auroc") is None or _same(first["auroc"], second.get("auroc"))
     return kind == MAP or _same({k: v for k, v in first.items() if k not in _REMARKS}, second)
 
 

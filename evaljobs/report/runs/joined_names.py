@@ -40,11 +40,11 @@ class Names:
             return self.sets[name]
         return _SEVERAL.join(self.sets.get(part, part) for part in name.split(_SEVERAL))
 
-    def key(self, evaluation: Document) -> tuple[str, str, str]:
+    def key(self, evaluation: Document) -> tuple[str, str, str | None]:
         """Return (job, set, model) of an evaluation by their names here; the model of a job without one is None."""
         where = (evaluation["job"], evaluation["set"])
-        model: str = evaluation["model"]
-        return self.jobs[where], self.set_name(where[1]), self.models.get(model, model)
+        model: str | None = evaluation["model"]
+        return self.jobs[where], self.set_name(where[1]), None if model is None else self.models.get(model, model)
 
 
 def name_everything(runs: Runs) -> tuple[list[Names], Findings]:

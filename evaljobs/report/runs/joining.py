@@ -22,7 +22,7 @@ from evaljobs.report.runs.told_apart import unused
 from evaljobs.schemas import RESULTS_VERSION
 
 # Tables of an evaluation, by (job, set, model) and then by name.
-Key = tuple[str, str, str]
+Key = tuple[str, str, str | None]
 Tables = Mapping[Key, Mapping[str, pa.Table]]
 
 # How much of a time tells runs apart: the date, the minute, all of it.

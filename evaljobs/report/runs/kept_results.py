@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from evaljobs.report.results import OK, Document
 from evaljobs.report.runs.joined_names import Names
 
-Key = tuple[str, str, str]
+Key = tuple[str, str, str | None]
 
 _NAMED = 6
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from typing import Any
 
-from evaljobs.report.results import CLASSIFICATION, MAP, UNCERTAINTY, VERIFICATION
+from evaljobs.report.audits import AUDIT, VERDICTS
+from evaljobs.report.results import ANOMALY, CLASSIFICATION, MAP, UNCERTAINTY, VERIFICATION
 
 _VERIFICATION = ("protocol", "n_samples", "n_genuine", "n_impostor", "auroc", "auroc_exact", "auroc_bounds", "points")
 _POINT = ("target", "tpr", "fpr", "threshold", "next_impostor_score", "false_positives", "true_positives")
@@ -19,6 +20,13 @@ _MAP = (
     *("nearest_same_label", "nearest_same_label_by_chance"),
 )
 _UNCERTAINTY = ("n_samples", "measure", "measures", "notes")
+_ANOMALY = (
+    *("method", "n_samples", "n_normal", "n_anomalous", "auroc", "auroc_exact", "auroc_ci", "points", "intervals"),
+    *("normal", "rotations", "rotation_accuracy", "confusion", "notes"),
+)
+_ANOMALY_POINT = tuple("next_normal_score" if key == "next_impostor_score" else key for key in _POINT)
+_AUDIT = ("part", "n_samples", "verdict", "findings", "notes")
+_FINDING = ("check", "verdict", "claim", "evidence", "advice")
 _OF_SET = ("n_samples", "mean", "median", "split", "changed", "coverage", "detection")
 
 
@@ -69,6 +77,24 @@ def _of_uncertainty(result: Mapping[str, Any]) -> Iterator[str]:
         yield f"result.measures has no {result['measure']}"
 
 
+def _of_anomaly(result: Mapping[str, Any]) -> Iterator[str]:
+    yield from _without(result, _ANOMALY)
+    points = yield from _entries(result, "points", _ANOMALY_POINT)
+    yield from _of_replicates(result, ("auroc",), "tpr", len(points))
+
+
+def _of_audit(result: Mapping[str, Any]) -> Iterator[str]:
+    yield from _without(result, _AUDIT)
+    if result["part"] == "model":
+        yield from _without(result, ("auroc",))
+    findings = yield from _entries(result, "findings", _FINDING)
+    for place, finding in enumerate(findings):
+        if finding["verdict"] not in VERDICTS:
+            yield f"result.findings[{place}] has no verdict that is known"
+        if finding["check"] == "counterfactual":
+            yield from _without(mapping(finding["evidence"]), ("recoding", "differences"), f"result.findings[{place}]")
+
+
 def _without(found: Mapping[str, Any], keys: Sequence[str], where: str = "result") -> Iterator[str]:
     yield from (f"{where} has no {key}" for key in keys if key not in found)
 
@@ -97,4 +123,6 @@ _KINDS: Mapping[str, Callable[[Mapping[str, Any]], Iterator[str]]] = {
     CLASSIFICATION: _of_classification,
     MAP: _of_map,
     UNCERTAINTY: _of_uncertainty,
+    ANOMALY: _of_anomaly,
+    AUDIT: _of_audit,
 }

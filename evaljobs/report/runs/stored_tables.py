@@ -14,7 +14,7 @@ from evaljobs.report.runs.places import read_bytes
 from evaljobs.report.tables.sidecars import FOLDER
 
 # Tables of an evaluation, by (job, set, model).
-Key = tuple[str, str, str]
+Key = tuple[str, str, str | None]
 
 _SUFFIX = ".parquet"
 

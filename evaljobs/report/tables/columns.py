@@ -91,6 +91,16 @@ class Column:
         return format(value, self.format)
 
 
+def number_column(name: str, title: str, source: str | Callable[[Row], Any], form: str = ".4f") -> Column:
+    """Return a column of numbers without a unit; a share is one with the format ``.2%``."""
+    return Column(name, title, source, Kind.NUMBER, format=form)
+
+
+def count_column(name: str, title: str, source: str | Callable[[Row], Any] = "") -> Column:
+    """Return a column of counts; of what the row has under the column's own name where no source is given."""
+    return Column(name, title, source or name, Kind.INTEGER, format=",d")
+
+
 def end_columns(name: str, source: str, title: str = "") -> tuple[Column, ...]:
     """Return the columns of the two ends of an interval, to stand beside the number that it is of.
 

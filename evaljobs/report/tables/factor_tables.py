@@ -8,19 +8,17 @@ from functools import partial
 from typing import Any
 
 from evaljobs.report.comparing.difference_tables import difference_text, legend
-from evaljobs.report.comparing.differences import differences
 from evaljobs.report.results import result_of, tag_keys
 from evaljobs.report.section import Found, Table
 from evaljobs.report.tables.columns import Column, Kind, Row, end_columns
 from evaljobs.report.tables.effects import effects_table
 from evaljobs.report.tables.factors import Block, Factor, Factors, find_factors
-from evaljobs.report.tables.flags import flags, meanings
+from evaljobs.report.tables.flags import meanings
 from evaljobs.report.tables.joined_runs import JOINED_RUN, runs_of_models
-from evaljobs.report.tables.leaderboard import leaderboard_rows
 from evaljobs.report.tables.levels import Value, level_text
 from evaljobs.report.tables.naming import file_name
-from evaljobs.report.tables.numbers import rate_text
-from evaljobs.report.tables.verification import COST_COLUMNS, TAG, quality_columns, tag_columns
+from evaljobs.report.tables.quality import Quality
+from evaljobs.report.tables.verification import COST_COLUMNS, TAG, tag_columns
 
 BEST = "best"
 _MOST_LETTERS = 100  # of a file's name
@@ -34,29 +32,29 @@ def factors_of(found: Found) -> Factors:
     return find_factors(tags, tag_keys(found.results), {JOINED_RUN: runs} if runs else {})
 
 
-def factor_tables(found: Found, fpr: float) -> list[Table]:
-    """Return what each factor changes at one target FPR, then a table for each factor; none where no tag varies.
+def factor_tables(found: Found, quality: Quality) -> list[Table]:
+    """Return what each factor changes, then a table for each factor; none where no tag varies.
 
     Parameters
     ----------
     found
-        Verifications.
-    fpr
-        The target at which models are compared.
+        The evaluations of one job on one set.
+    quality
+        By which models are compared.
     """
     factors = factors_of(found)
     if not factors.factors and not factors.notes:
         return []
     rows: dict[tuple[str, ...], list[Row]] = {factor.tags: [] for factor in factors.factors}
-    for row in factor_rows(found, fpr, factors):
+    for row in factor_rows(found, quality, factors):
         rows[row["factor"].tags].append(row)
-    tables = [_factor_table(factor, rows[factor.tags], fpr) for factor in factors.factors]
-    return [effects_table(found, fpr, factors), *tables]
+    tables = [_factor_table(factor, rows[factor.tags], quality) for factor in factors.factors]
+    return [effects_table(found, quality, factors), *tables]
 
 
-def factors_table(found: Found, fpr: float) -> Table:
+def factors_table(found: Found, quality: Quality) -> Table:
     """Return all factors in one long table, for machines."""
-    rows = list(factor_rows(found, fpr, factors_of(found)))
+    rows = list(factor_rows(found, quality, factors_of(found)))
     keys = tag_keys(found.results)
     columns = [
         Column("factor", "factor", lambda row: row["factor"].name, Kind.TEXT),
@@ -65,54 +63,53 @@ def factors_table(found: Found, fpr: float) -> Table:
         Column("level", "value", lambda row: level_text(row["level"]), Kind.TEXT),
         Column("model", "model", "model.name", Kind.TEXT),
         *tag_columns(keys, TAG),
-        Column("target", "target FPR", lambda _: fpr, Kind.NUMBER),
-        *_numbers(fpr),
+        *([] if quality.target is None else [Column("target", "target FPR", lambda _: quality.target, Kind.NUMBER)]),
+        *_numbers(quality),
         Column("reason", "why there is no interval", partial(_of, "reason"), Kind.TEXT),
     ]
     return Table("factors", "Factors: models that differ in one tag alone", columns, rows)
 
 
-def factor_rows(found: Found, fpr: float, factors: Factors) -> Iterator[dict[str, Any]]:
+def factor_rows(found: Found, quality: Quality, factors: Factors) -> Iterator[dict[str, Any]]:
     """Yield a row per factor, block and model: a row of the leaderboard, and what it is against the best of its block.
 
     Yields
     ------
     dict
         Beside the leaderboard's keys ``factor`` (`Factor`), ``block`` (its number, from 1), ``fixed`` (the tags that it
-        shares), ``level`` (the values of the factor's tags), ``is_best`` (of the block, by TPR), ``is_reference`` (the
-        best that the others are compared with) and ``difference`` (the row of `differences` of TPR, or null).
+        shares), ``level`` (the values of the factor's tags), ``is_best`` (of the block), ``is_reference`` (the
+        best that the others are compared with) and ``difference`` (the row of `Quality.difference`, or null).
     """
-    ranked = {row["model"]["name"]: row for row in leaderboard_rows(found.results, found.group, fpr)}
+    ranked = {row["model"]["name"]: row for row in quality.rows(found)}
     for factor in factors.factors:
         for number, block in enumerate(factor.blocks, 1):
-            yield from _block_rows(fpr, ranked, {"factor": factor, "block": number}, block)
+            yield from _block_rows(quality, ranked, {"factor": factor, "block": number}, block)
 
 
 def _block_rows(
-    fpr: float, ranked: Mapping[str, Row], where: Mapping[str, Any], block: Block
+    quality: Quality, ranked: Mapping[str, Row], where: Mapping[str, Any], block: Block
 ) -> Iterator[dict[str, Any]]:
     place = {name: number for number, name in enumerate(ranked)}
     best = min(block.models, key=place.__getitem__)
-    highest = (ranked[best]["point"] or {}).get("tpr")
+    highest = quality.number(ranked[best])
     for level, models in block.levels.items():
         for model in sorted(models, key=place.__getitem__):
-            tpr = (ranked[model]["point"] or {}).get("tpr")
+            number = quality.number(ranked[model])
             yield {
                 **ranked[model],
                 **where,
                 "fixed": block.fixed,
                 "level": level,
-                "is_best": tpr is not None and tpr == highest,
+                "is_best": number is not None and number == highest,
                 "is_reference": model == best and highest is not None,
-                "difference": _difference(ranked[best], ranked[model], fpr) if model != best else None,
+                "difference": _difference(ranked[best], ranked[model], quality) if model != best else None,
             }
 
 
-def _difference(reference: Row, row: Row, fpr: float) -> dict[str, Any] | None:
-    """Return the difference of TPR to a reference; None where one of them has no such target."""
-    if reference["point"] is None or row["point"] is None:
-        return None
-    return next(differences(reference["result"], row["result"], [fpr]))
+def _difference(reference: Row, row: Row, quality: Quality) -> dict[str, Any] | None:
+    """Return the difference to a reference; None where one of them has no such number."""
+    both = reference["result"], row["result"]
+    return quality.difference(*both) if all(quality.known(result) for result in both) else None
 
 
 def fixed_text(fixed: Mapping[str, Value]) -> str:
@@ -120,7 +117,7 @@ def fixed_text(fixed: Mapping[str, Value]) -> str:
     return ", ".join(f"{key}={level_text([value])}" for key, value in fixed.items())
 
 
-def _factor_table(factor: Factor, rows: Sequence[Row], fpr: float) -> Table:
+def _factor_table(factor: Factor, rows: Sequence[Row], quality: Quality) -> Table:
     shared = {key: {row["fixed"][key] for row in rows} for key in rows[0]["fixed"]}
     varying = [key for key, values in shared.items() if len(values) > 1]
     columns = [
@@ -128,16 +125,16 @@ def _factor_table(factor: Factor, rows: Sequence[Row], fpr: float) -> Table:
         *(Column(f"{TAG}{key}", key, partial(_fixed, key), Kind.TEXT) for key in varying),
         *(Column(f"{TAG}{key}", key, partial(_level, i), Kind.TEXT) for i, key in enumerate(factor.tags)),
         Column("model", "model", "model.name", Kind.TEXT),
-        *_numbers(fpr),
+        *_numbers(quality),
     ]
     same = {key: rows[0]["fixed"][key] for key, values in shared.items() if len(values) == 1}
     notes = [
         f"Models that differ in {factor.name} alone, each against the best of its block",
         *([f"all with {fixed_text(same)}"] if same else []),
         *legend([row["difference"] for row in rows if row["difference"]]),
-        *meanings(flag for row in rows for flag in flags(row["point"])),
+        *meanings(flag for row in rows for flag in quality.flags(row)),
     ]
-    return Table(_file_name(factor), f"Factor {factor.name}: TPR at FPR {rate_text(fpr)}", columns, rows, notes)
+    return Table(_file_name(factor), f"Factor {factor.name}: {quality.title}", columns, rows, notes)
 
 
 def _file_name(factor: Factor) -> str:
@@ -155,13 +152,13 @@ def _level(index: int, row: Row) -> Value:
     return value
 
 
-def _numbers(fpr: float) -> list[Column]:
+def _numbers(quality: Quality) -> list[Column]:
     """Return the columns of a model's numbers, and of its difference to the best of its block."""
-    tpr, *others = quality_columns(fpr)
+    number, *others = quality.columns()
     best = Column("is_best", "best", "is_best", Kind.BOOLEAN)
     ends = end_columns("difference_ci", "difference.ci")
     return [
-        replace(tpr, beside=(*tpr.beside, best), strong=_is_best),
+        replace(number, beside=(*number.beside, best), strong=_is_best),
         Column("difference", "against the best", _value, Kind.NUMBER, format=_difference_text, beside=ends),
         Column("verdict", "difference is", partial(_of, "verdict"), Kind.TEXT),
         *others,

@@ -9,15 +9,14 @@ from itertools import groupby
 from typing import Any
 
 from evaljobs.report.comparing.difference_tables import difference_text, legend
-from evaljobs.report.comparing.differences import differences
 from evaljobs.report.results import OK, earlier_rates, image_rates
 from evaljobs.report.section import Found, Table
 from evaljobs.report.tables.columns import Column, Kind, Row, end_columns
-from evaljobs.report.tables.flags import flags, meanings
-from evaljobs.report.tables.leaderboard import leaderboard_rows
+from evaljobs.report.tables.flags import meanings
 from evaljobs.report.tables.listing import first_names
-from evaljobs.report.tables.numbers import digits_text, rate_text
-from evaljobs.report.tables.verification import EARLIER_NOTE, measured_text, quality_columns
+from evaljobs.report.tables.numbers import digits_text
+from evaljobs.report.tables.quality import Quality
+from evaljobs.report.tables.verification import EARLIER_NOTE, measured_text
 
 _MOST_NAMED = 5
 _RULE = (
@@ -63,58 +62,58 @@ _LABELS = {
 _PATHS = {Cost.GFLOPS: "gflops", Cost.SIZE: "size_mb", Cost.PARAMS: "params"}
 
 
-def front_table(found: Found, fpr: float, cost: Cost) -> Table:
+def front_table(found: Found, quality: Quality, cost: Cost) -> Table:
     """Return quality against cost, cheapest first: who is on the front, and by how much the next one is better.
 
     Parameters
     ----------
     found
-        Verifications.
-    fpr
-        The target at which quality is the TPR.
+        The evaluations of one job on one set.
+    quality
+        Of which more is better.
     cost
         One that `varies` has no place in files that are equal for equal runs.
 
     Returns
     -------
-    A table whose rows are those of `front_rows`; models without cost or TPR are named in its notes.
+    A table whose rows are those of `front_rows`; models without one of the two are named in its notes.
     """
-    rows = front_rows(found, fpr, cost)
+    rows = front_rows(found, quality, cost)
     notes = [
         *([_RULE] if rows else []),
         *legend([row["difference"] for row in rows if row["difference"]]),
-        *_left_out(found, rows, cost),
-        *meanings(flag for row in rows for flag in flags(row["point"])),
+        *_left_out(found, rows, quality, cost),
+        *meanings(flag for row in rows for flag in quality.flags(row)),
         *([_MEASURED] if cost.varies and rows else []),
     ]
-    title = f"TPR at FPR {rate_text(fpr)} against {cost.label}"
-    return Table(f"front-{cost}", title, _columns(fpr, cost), rows, notes)
+    title = f"{quality.heading} against {cost.label}"
+    return Table(f"front-{cost}", title, _columns(quality, cost), rows, notes)
 
 
-def front_rows(found: Found, fpr: float, cost: Cost) -> list[dict[str, Any]]:
-    """Return the models that have a cost and a TPR, cheapest first, of equal cost the best first.
+def front_rows(found: Found, quality: Quality, cost: Cost) -> list[dict[str, Any]]:
+    """Return the models that have a cost and a quality, cheapest first, of equal cost the best first.
 
     Returns
     -------
     list of dict
-        Beside the leaderboard's keys ``name``, ``x`` (cost), ``y`` (TPR), ``low`` and ``high`` (its 95% interval, or
-        null), ``on_front``, ``against`` (the model that it stands against, or null), ``difference`` (a row of
-        `differences`: that model less this one, or null), ``times`` (how many times the cost that one has) and
-        ``is_earlier`` (whether the cost was measured in an earlier run).
+        Beside the leaderboard's keys ``name``, ``x`` (cost), ``y`` (quality), ``low`` and ``high`` (its 95%
+        interval, or null), ``on_front``, ``against`` (the model that it stands against, or null), ``difference`` (a row
+        of `Quality.difference`: that model less this one, or null), ``times`` (how many times the cost that one has)
+        and ``is_earlier`` (whether the cost was measured in an earlier run).
     """
     rates, earlier = image_rates(found.results), earlier_rates(found.results) if cost.varies else ()
-    rows = [_row(row, cost, rates) for row in leaderboard_rows(found.results, found.group, fpr) if row["status"] == OK]
+    # Who has a number and no rank was judged on other images.
+    rows = [_row(row, quality, cost, rates) for row in quality.rows(found) if row["rank"] is not None]
     rows = [row for row in rows if row["x"] is not None and row["y"] is not None]
     rows.sort(key=lambda row: (row["x"], -row["y"], row["name"]))
     front = _front(rows)
-    return [{**_stand(row, front, fpr), "is_earlier": row["name"] in earlier} for row in rows]
+    return [{**_stand(row, front, quality), "is_earlier": row["name"] in earlier} for row in rows]
 
 
-def _row(row: Row, cost: Cost, rates: Mapping[str, float]) -> dict[str, Any]:
-    point = row["point"] or {}
-    low, high = point.get("tpr_ci") or (None, None)
+def _row(row: Row, quality: Quality, cost: Cost, rates: Mapping[str, float]) -> dict[str, Any]:
+    low, high = quality.interval(row) or (None, None)
     name = row["model"]["name"]
-    return {**row, "name": name, "x": _cost(row, cost, rates), "y": point.get("tpr"), "low": low, "high": high}
+    return {**row, "name": name, "x": _cost(row, cost, rates), "y": quality.number(row), "low": low, "high": high}
 
 
 def _cost(row: Row, cost: Cost, rates: Mapping[str, float]) -> float | None:
@@ -135,7 +134,7 @@ def _front(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return front
 
 
-def _stand(row: dict[str, Any], front: Sequence[dict[str, Any]], fpr: float) -> dict[str, Any]:
+def _stand(row: dict[str, Any], front: Sequence[dict[str, Any]], quality: Quality) -> dict[str, Any]:
     """Return a row with the model that it stands against: the next dearer one on the front, or who beats it."""
     on_front = any(row is other for other in front)
     if on_front:
@@ -147,31 +146,33 @@ def _stand(row: dict[str, Any], front: Sequence[dict[str, Any]], fpr: float) -> 
         **row,
         "on_front": on_front,
         "against": None if against is None else against["name"],
-        "difference": None if against is None else next(differences(row["result"], against["result"], [fpr])),
+        "difference": None if against is None else quality.difference(row["result"], against["result"]),
         "times": against["x"] / row["x"] if against is not None and row["x"] > 0 else None,
     }
 
 
-def _left_out(found: Found, rows: Sequence[Row], cost: Cost) -> Iterator[str]:
+def _left_out(found: Found, rows: Sequence[Row], quality: Quality, cost: Cost) -> Iterator[str]:
     """Yield which models have no place here, and why."""
     known = {row["name"] for row in rows}
     names = sorted(n for n, e in found.group.evaluations.items() if e["status"] == OK and n not in known)
     if names:
-        yield f"left out, since their {cost.label} or TPR is not known: {first_names(names, _MOST_NAMED)}"
+        what = f"{cost.label} or {quality.metric.title}"
+        yield f"left out, since their {what} is not known: {first_names(names, _MOST_NAMED)}"
 
 
-def _columns(fpr: float, cost: Cost) -> list[Column]:
+def _columns(quality: Quality, cost: Cost) -> list[Column]:
     kind, form = (Kind.INTEGER, ",d") if cost is Cost.PARAMS else (Kind.NUMBER, _cost_text)
-    tpr, flags, _ = quality_columns(fpr)
+    number, *others = quality.columns()
+    more = f"its {quality.metric.title} more"
     ends = end_columns("difference_ci", "difference.ci")
     return [
         Column("model", "model", "name", Kind.TEXT),
         Column(str(cost), cost.label, "x", kind, cost.unit, form),
-        replace(tpr, strong=_is_on_front),
-        flags,
+        replace(number, strong=_is_on_front),
+        *(column for column in others if column.name == "flags"),
         Column("on_front", "on the front", "on_front", Kind.BOOLEAN, format=_yes),
         Column("against", "next on the front, or who beats it", "against", Kind.TEXT),
-        Column("difference", "its TPR more", "difference.difference", Kind.NUMBER, format=_more, beside=ends),
+        Column("difference", more, "difference.difference", Kind.NUMBER, format=_more, beside=ends),
         Column("verdict", "difference is", "difference.verdict", Kind.TEXT),
         Column("times", "its cost", "times", Kind.NUMBER, "times", _times_text),
     ]

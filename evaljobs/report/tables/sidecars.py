@@ -17,8 +17,8 @@ FOLDER = "tables"
 
 
 def write_tables(
-    tables: Mapping[tuple[str, str, str], Mapping[str, pa.Table]], out: Path
-) -> dict[tuple[str, str, str], list[Path]]:
+    tables: Mapping[tuple[str, str, str | None], Mapping[str, pa.Table]], out: Path
+) -> dict[tuple[str, str, str | None], list[Path]]:
     """Write every table into the folder `tables`.
 
     Returns
@@ -37,7 +37,7 @@ def write_tables(
     }
 
 
-def _name(key: tuple[str, str, str], table: str) -> str:
+def _name(key: tuple[str, str, str | None], table: str) -> str:
     # Names are cut and cleaned for the file system; the digest keeps two that then look alike apart.
     parts = [part for part in key if part is not None]  # a job may have no model
     readable = "-".join(re.sub(r"[^A-Za-z0-9_.-]+", "_", part).strip("._")[:60] for part in parts)

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from evaljobs.report.comparing.uncertainties import KNOWN, foreign_auroc, foreign_of, set_names, title_of
 from evaljobs.report.results import Document, Group, tag_keys
-from evaljobs.report.tables.columns import Column, Kind, Row, end_columns
+from evaljobs.report.tables.columns import Column, Kind, Row, count_column, end_columns, number_column
 from evaljobs.report.tables.numbers import interval_text
 from evaljobs.report.tables.verification import COST_COLUMNS, STATUS_COLUMN, TAG, tag_columns
 
@@ -36,11 +36,11 @@ def board_columns(results: Document, group: Group) -> list[Column]:
             format=_aurc_text,
             beside=end_columns("aurc_ci", _COVERAGE + ".aurc_ci", "AURC"),
         ),
-        _number("auroc_errors", "AUROC of mistakes", _COVERAGE + ".auroc_errors"),
-        _number("threshold", "threshold", "found.threshold.value", ".6g"),
-        _count("n_unsure", "unsure", "found.sets.set.split.n_unsure"),
+        number_column("auroc_errors", "AUROC of mistakes", _COVERAGE + ".auroc_errors"),
+        number_column("threshold", "threshold", "found.threshold.value", ".6g"),
+        count_column("n_unsure", "unsure", "found.sets.set.split.n_unsure"),
         _share("accuracy_unsure", "right of them", "found.sets.set.split.accuracy_unsure"),
-        _count("n_sure", "sure", "found.sets.set.split.n_sure"),
+        count_column("n_sure", "sure", "found.sets.set.split.n_sure"),
         _share("accuracy_sure", "right of them", "found.sets.set.split.accuracy_sure"),
         *COST_COLUMNS,
         STATUS_COLUMN,
@@ -164,14 +164,6 @@ def measure_rows(group: Group, model: str) -> list[dict[str, Any]]:
     return [{"measure": title_of(name), "found": one, "auroc": foreign_auroc(one)} for name, one in found.items()]
 
 
-def _number(name: str, title: str, source: Any, form: str = ".4f") -> Column:
-    return Column(name, title, source, Kind.NUMBER, format=form)
-
-
-def _count(name: str, title: str, source: str) -> Column:
-    return Column(name, title, source, Kind.INTEGER, format=",d")
-
-
 def _share(name: str, title: str, source: str) -> Column:
     return Column(name, title, source, Kind.NUMBER, format=".2%")
 
@@ -183,14 +175,14 @@ SPLIT_COLUMNS: Final = (
     _MEASURE,
     Column("set", "set", "set", Kind.TEXT),
     Column("role", "role", "role", Kind.TEXT),
-    _number("threshold", "threshold", "threshold.value", ".6g"),
-    _count("n_unsure", "unsure", "split.n_unsure"),
+    number_column("threshold", "threshold", "threshold.value", ".6g"),
+    count_column("n_unsure", "unsure", "split.n_unsure"),
     _share("share_unsure", "share", "split.share_unsure"),
     _share("accuracy_unsure", "right of them", "split.accuracy_unsure"),
-    _count("n_sure", "sure", "split.n_sure"),
+    count_column("n_sure", "sure", "split.n_sure"),
     _share("accuracy_sure", "right of them", "split.accuracy_sure"),
-    _number("mean", "mean uncertainty", "mean"),
-    _number("median", "median", "median"),
+    number_column("mean", "mean uncertainty", "mean"),
+    number_column("median", "median", "median"),
 )
 DETECTION_COLUMNS: Final = (
     _MODEL,
@@ -204,21 +196,21 @@ DETECTION_COLUMNS: Final = (
         format=lambda row: interval_text(row["detection"]["auroc"], row["detection"]["auroc_ci"]),
         beside=end_columns("auroc_ci", "detection.auroc_ci", "AUROC"),
     ),
-    _number("aupr", "AUPR", "detection.aupr"),
-    _number("aupr_negative", "AUPR of in-distribution", "detection.aupr_negative"),
-    _number("fpr95", "FPR at 95% TPR", "detection.at_tpr.fpr"),
-    _number("threshold95", "threshold there", "detection.at_tpr.threshold", ".6g"),
-    _count("n_positive", "foreign", "detection.n_positive"),
-    _count("n_negative", "in-distribution", "detection.n_negative"),
+    number_column("aupr", "AUPR", "detection.aupr"),
+    number_column("aupr_negative", "AUPR of in-distribution", "detection.aupr_negative"),
+    number_column("fpr95", "FPR at 95% TPR", "detection.at_tpr.fpr"),
+    number_column("threshold95", "threshold there", "detection.at_tpr.threshold", ".6g"),
+    count_column("n_positive", "foreign", "detection.n_positive"),
+    count_column("n_negative", "in-distribution", "detection.n_negative"),
 )
 MEASURE_COLUMNS: Final = (
     _MEASURE,
-    _number("auroc", "AUROC of foreign", "auroc"),
-    _number("aurc", "AURC", "found.sets.set.coverage.aurc", ".6f"),
-    _number("aurc_best", "the least it could be", "found.sets.set.coverage.aurc_best", ".6f"),
-    _number("auroc_errors", "AUROC of mistakes", "found.sets.set.coverage.auroc_errors"),
-    _number("threshold", "threshold", "found.threshold.value", ".6g"),
-    _count("n_unsure", "unsure", "found.sets.set.split.n_unsure"),
+    number_column("auroc", "AUROC of foreign", "auroc"),
+    number_column("aurc", "AURC", "found.sets.set.coverage.aurc", ".6f"),
+    number_column("aurc_best", "the least it could be", "found.sets.set.coverage.aurc_best", ".6f"),
+    number_column("auroc_errors", "AUROC of mistakes", "found.sets.set.coverage.auroc_errors"),
+    number_column("threshold", "threshold", "found.threshold.value", ".6g"),
+    count_column("n_unsure", "unsure", "found.sets.set.split.n_unsure"),
     _share("accuracy_unsure", "right of them", "found.sets.set.split.accuracy_unsure"),
     _share("accuracy_sure", "right of the sure", "found.sets.set.split.accuracy_sure"),
 )

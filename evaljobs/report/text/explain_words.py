@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from evaljobs.report.results import Document, Group, groups_of
 from evaljobs.report.tables.columns import Row
-from evaljobs.report.text.sentences import section_markdown, sentences_of
+from evaljobs.report.text.sentences import first_lines, section_markdown, sentences_of
 
 EXPLAIN = "explain"
-_MOST_LINES = 5
 _OF = {
     "pairs": "why the hardest impostor pairs are alike",
     "prototype": "the similarity to the mean of the label's other images",
@@ -38,11 +37,7 @@ def sentence(row: Row) -> str:
 
 def explain_lines(results: Document) -> list[str]:
     """Return what was explained, a line for each of the first models; not escaped."""
-    return [
-        f"{group.job} on {group.set}: {line}"
-        for group in groups_of(results, EXPLAIN)
-        for line in list(sentences_of(group, sentence).values())[:_MOST_LINES]
-    ]
+    return first_lines(results, EXPLAIN, sentence)
 
 
 def explain_markdown(results: Document) -> list[str]:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from evaljobs.report.results import Document, Group, groups_of
 from evaljobs.report.tables.columns import Row
-from evaljobs.report.text.sentences import section_markdown, sentences_of
+from evaljobs.report.text.sentences import first_lines, section_markdown, sentences_of
 
-_MOST_LINES = 5
 _HOW = {
     "all": "all of them",
     "labels": "labels alike, chosen by a hash of the image",
@@ -34,11 +33,7 @@ def sentence(row: Row) -> str:
 
 def map_lines(results: Document) -> list[str]:
     """Return what maps show, a line for each of the first models; not escaped."""
-    return [
-        f"{group.job} on {group.set}: {line}"
-        for group in groups_of(results, "map")
-        for line in list(sentences_of(group, sentence).values())[:_MOST_LINES]
-    ]
+    return first_lines(results, "map", sentence)
 
 
 def map_markdown(results: Document) -> list[str]:

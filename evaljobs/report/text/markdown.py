@@ -30,6 +30,8 @@ from evaljobs.report.tables.verification import (
     THRESHOLD_COLUMNS,
     leaderboard_columns,
 )
+from evaljobs.report.text.anomaly_words import anomaly_markdown
+from evaljobs.report.text.audit_words import audit_markdown
 from evaljobs.report.text.class_markdown import classification_markdown
 from evaljobs.report.text.closer_look import balance_matters, concentration
 from evaljobs.report.text.explain_words import explain_markdown
@@ -58,9 +60,11 @@ def to_markdown_page(results: Document, figures: Mapping[GroupKey, str]) -> str:
     """
     groups = verification_groups(results)
     parts = [f"# Results: {markdown_text(run_name(results) or 'unnamed run')}\n"]
+    audited = audit_markdown(results)
+    parts += audited
     classified, mapped = classification_markdown(results), [*map_markdown(results), *explain_markdown(results)]
-    classified += uncertainty_markdown(results)
-    if not groups and not classified and not mapped:
+    classified += uncertainty_markdown(results) + anomaly_markdown(results)
+    if not groups and not classified and not mapped and not audited:
         parts.append("Neither verification nor classification among the results.\n")
     for group in groups:
         parts += _leaderboard(results, group, groups, figures.get((group.job, group.set)))

@@ -14,11 +14,18 @@ _NAMED = 3
 def remarks(results: Document) -> list[str]:
     """Return a line for all that has no result, and for what happened to images and models on the way."""
     lines = [_failure(row) for row in failed_rows(results)]
+    made = _made(results)
     for image_set in results["sets"]:
-        lines += _of_set(image_set)
+        lines += [] if image_set["name"] in made else _of_set(image_set)
     lines += [f"note: {note}" for note in job_notes(results)]
     lines += [f"note: {note}: {first_names(names, _NAMED)}" for note, names in model_notes(results).items()]
     return [visible(line) for line in lines]
+
+
+def _made(results: Document) -> set[str]:
+    """Return the views that jobs made themselves, under whose names nothing stands."""
+    used = {name for entry in results["evaluations"] for name in (entry.get("sets") or {}).values()}
+    return used - {name for entry in results["evaluations"] for name in entry["set"].split(" / ")}
 
 
 def _failure(row: Row) -> str:

@@ -24,6 +24,8 @@ from evaljobs.report.tables.escape import visible
 from evaljobs.report.tables.flags import error_kind
 from evaljobs.report.tables.formats import to_terminal
 from evaljobs.report.tables.leaderboard import TERMINAL_ROWS, render_terminal
+from evaljobs.report.text.anomaly_words import anomaly_parts
+from evaljobs.report.text.audit_words import audit_lines
 from evaljobs.report.text.uncertainty_words import uncertainty_lines
 
 _SHORT = {"rank": "#", "balanced_accuracy": "balanced", "macro_f1": "F1"}
@@ -38,11 +40,15 @@ def render_results(results: Document, max_rows: int = TERMINAL_ROWS) -> Renderab
     """
     groups = groups_of(results, CLASSIFICATION)
     classified = [part for group in groups for part in _classified(results, group, max_rows)]
-    unsure = [Text(visible(line)) for line in uncertainty_lines(results)]
+    audited = [Text(visible(line)) for line in audit_lines(results)]
+    unsure: list[RenderableType] = [Text(visible(line)) for line in uncertainty_lines(results)]
+    unsure += anomaly_parts(results, max_rows)
     verified = (
-        [render_terminal(results, max_rows)] if verification_groups(results) or not (classified or unsure) else []
+        [render_terminal(results, max_rows)]
+        if verification_groups(results) or not (classified or unsure or audited)
+        else []
     )
-    return Renderables(*verified, *classified, *unsure)
+    return Renderables(*verified, *classified, *unsure, *audited)
 
 
 def _classified(results: Document, group: Group, max_rows: int) -> list[RenderableType]:

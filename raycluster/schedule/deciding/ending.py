@@ -149,6 +149,13 @@ def judged(run: Run, verdict: Verdict, baseline: str | None, now: float) -> Run:
     return end(run, Outcome.PASSED if verdict.passed else Outcome.INCONCLUSIVE, DONE, run.reason, now)
 
 
+def put_off(run: Run, schedule: Schedule, why: str, now: float) -> Run:
+    """Return a run whose results do not answer now: it is judged when they do, or never, where its deadline is over."""
+    if overdue(run, schedule, now):
+        return judged(run, Verdict(None, clip(late(schedule, f"for it could not be judged: {why}"))), None, now)
+    return dataclasses.replace(run, verdict=clip(f"not judged yet: {why}"), not_before=now + rest_s(1))
+
+
 def unjudged(run: Run, why: str, baseline: str | None, now: float) -> Run:
     """Return a run whose results could not be judged: once more later, for some time; then it is inconclusive."""
     times = run.judged + 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,7 +14,7 @@ from raycluster.cluster.state import ClusterState
 from raycluster.jobs.job import ENDED, Submission
 from raycluster.jobs.server import RayJobServer
 from tests.engine.conftest import Bench
-from tests.raycluster.cluster.fake_cloud import fake_cloud
+from tests.raycluster.cluster.fake_cloud import FakeCloud, fake_cloud
 
 _PATIENCE_S = 200
 
@@ -36,6 +36,19 @@ with tempfile.TemporaryDirectory() as folder:
 """
 
 
+@pytest.fixture(scope="module")
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakeCloud]:
+    """A head alone, and machines that come when they are needed."""
+    token = tmp_path_factory.mktemp("user") / "token"
+    token.write_text("a" * 64)
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_MODE"):
+            patch.delenv(name, raising=False)
+        patch.setenv("RAY_AUTH_TOKEN_PATH", str(token))
+        with fake_cloud() as started:
+            yield started
+
+
 def _seen(address: str, wanted: Callable[[ClusterState], bool]) -> ClusterState:
     """Return the first state of a cluster that is as wanted."""
     deadline = time.monotonic() + _PATIENCE_S
@@ -45,13 +58,6 @@ def _seen(address: str, wanted: Callable[[ClusterState], bool]) -> ClusterState:
             return state
         assert time.monotonic() < deadline, state
         time.sleep(0.3)
-
-
-def _give_token(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_MODE"):
-        monkeypatch.delenv(name, raising=False)
-    (folder / "token").write_text("a" * 64)
-    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(folder / "token"))
 
 
 def _workers(state: ClusterState) -> list[str]:
@@ -73,38 +79,40 @@ def _benchmark(folder: Path, device: str) -> Submission:
     return Submission(f"on-{device}", command)
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(600)
-def test_run_that_says_cuda_makes_gpu_machines_come(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """From a head alone, which has no GPU: `auto` is refused with what to say, `cuda` waits for an actor's GPU."""
-    _give_token(tmp_path, monkeypatch)
-    with fake_cloud() as cloud:
-        address, jobs = cloud.server.url, RayJobServer(cloud.server)
-        jobs.submit(_benchmark(tmp_path / "auto", "auto"))
-        _seen(address, lambda state: state.jobs[0].job.status in ENDED)
-        assert "set `cluster.device: cuda`, or `cpu`" in jobs.log("on-auto")
-        jobs.submit(_benchmark(tmp_path / "cuda", "cuda"))
-        seen = _seen(address, lambda state: any(one.demand.resources.get("GPU") for one in state.waiting))
-        assert [one.demand.job for one in seen.waiting if one.demand.resources.get("GPU")] == ["on-cuda"]
-        _seen(address, lambda state: "gpu_spot" in _workers(state))
+def _ended(state: ClusterState, job: str) -> bool:
+    (one,) = [one.job for one in state.jobs if one.job.id == job]
+    return one.status in ENDED
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_machines_come_for_work_and_go_without_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_machines_come_for_work_and_go_without_it(cloud: FakeCloud) -> None:
     """From zero to two spot machines, the type of the highest priority, and back to the head; all seen by HTTP."""
-    _give_token(tmp_path, monkeypatch)
-    with fake_cloud() as cloud:
-        address = cloud.server.url
-        assert _workers(status(address)) == []
-        jobs = RayJobServer(cloud.server)
-        jobs.submit(Submission("work", "python work.py", files={"work.py": WORK.encode()}))
-        seen = _seen(address, lambda state: any(one.demand.what == "embed" for one in state.waiting))
-        (waiting,) = [one for one in seen.waiting if one.demand.what == "embed"]
-        assert (waiting.demand.job, waiting.demand.resources) == ("work", {"CPU": 1.0, "GPU": 1.0})
-        _seen(address, lambda state: _workers(state) == ["gpu_spot", "gpu_spot"])
-        done = _seen(address, lambda state: state.jobs[0].job.status in ENDED)
-        assert done.jobs[0].job.status == "succeeded", jobs.log("work")
-        assert "machines: 2" in jobs.log("work")
-        assert _seen(address, lambda state: not _workers(state)).waiting == []
-        _seen(address, _tells_of_removal)
+    address = cloud.server.url
+    assert _workers(status(address)) == []
+    jobs = RayJobServer(cloud.server)
+    jobs.submit(Submission("work", "python work.py", files={"work.py": WORK.encode()}))
+    seen = _seen(address, lambda state: any(one.demand.what == "embed" for one in state.waiting))
+    (waiting,) = [one for one in seen.waiting if one.demand.what == "embed"]
+    assert (waiting.demand.job, waiting.demand.resources) == ("work", {"CPU": 1.0, "GPU": 1.0})
+    _seen(address, lambda state: _workers(state) == ["gpu_spot", "gpu_spot"])
+    done = _seen(address, lambda state: _ended(state, "work"))
+    assert [one.job.status for one in done.jobs if one.job.id == "work"] == ["succeeded"], jobs.log("work")
+    assert "machines: 2" in jobs.log("work")
+    assert _seen(address, lambda state: not _workers(state)).waiting == []
+    _seen(address, _tells_of_removal)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_run_that_says_cuda_makes_gpu_machines_come(cloud: FakeCloud, tmp_path: Path) -> None:
+    """From a head alone, which has no GPU: `auto` is refused with what to say, `cuda` waits for an actor's GPU."""
+    address, jobs = cloud.server.url, RayJobServer(cloud.server)
+    assert _workers(status(address)) == []
+    jobs.submit(_benchmark(tmp_path / "auto", "auto"))
+    _seen(address, lambda state: _ended(state, "on-auto"))
+    assert "set `cluster.device: cuda`, or `cpu`" in jobs.log("on-auto")
+    jobs.submit(_benchmark(tmp_path / "cuda", "cuda"))
+    seen = _seen(address, lambda state: any(one.demand.resources.get("GPU") for one in state.waiting))
+    assert [one.demand.job for one in seen.waiting if one.demand.resources.get("GPU")] == ["on-cuda"]
+    _seen(address, lambda state: "gpu_spot" in _workers(state))

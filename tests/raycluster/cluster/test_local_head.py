@@ -21,6 +21,7 @@ from raycluster.access.servers import find_server
 from raycluster.access.web import ask
 from raycluster.cluster.local_head import Ports, Size, start_head
 from raycluster.errors import ClusterError, DeniedError
+from tests.raycluster import command_line
 
 SMALL = ["--cpus", "1", "--gpus", "0", "--object-store-mb", "80"]
 _TIMEOUT_S = 240
@@ -43,6 +44,10 @@ class Here(NamedTuple):
             timeout=_TIMEOUT_S,
             check=False,
         )
+
+    def status(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Ask how the head is."""
+        return command_line.run("status", *words, environment=self.environment)
 
     def up(self) -> subprocess.CompletedProcess[str]:
         """Start the head, or find it."""
@@ -138,14 +143,33 @@ def test_head_that_runs_is_found_again(here: Here, head: psutil.Process) -> None
     again = here.up()
     assert "already" in again.stdout
     assert _remembered(here)["pid"] == head.pid
-    found = here.run("status", "--json")
+    found = here.status("--json")
     assert found.returncode == 0, found.stderr
     state = json.loads(found.stdout)
     assert state["version"] == 1
     (node,) = state["nodes"]
     assert (node["head"], node["alive"], node["total"]["CPU"]) == (True, True, 1.0)
     assert (state["jobs"], state["waiting"]) == ([], [])
-    assert "1" in here.run("status").stdout
+    assert "1" in here.status().stdout
+
+
+_BESIDE = """
+import sys
+from raycluster.connection.connect import connect
+with connect(sys.argv[1]) as cluster:
+    print(cluster.nodes, cluster.cpus, cluster.embedded)
+"""
+
+
+@pytest.mark.slow
+def test_program_beside_the_head_joins_it(here: Here, head: psutil.Process) -> None:
+    """By its own address, as `evaljobs run --address` does: over loopback, with the user's token."""
+    assert head.is_running()
+    command = [sys.executable, "-c", _BESIDE, f"127.0.0.1:{here.gcs}"]
+    done = subprocess.run(
+        command, env=here.environment, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "1 1 False\n"), done.stderr
 
 
 @pytest.mark.slow
@@ -173,7 +197,7 @@ def test_killed_head_leaves_nothing_behind(here: Here, head: psutil.Process) -> 
     assert left == []
     assert not folder.exists()
     assert here.run("down", "--local").stdout == "no head of yours runs on this machine\n"
-    lost = here.run("status")
+    lost = here.status()
     assert lost.returncode == 2
     assert "raycluster up --local" in lost.stderr
 

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from raycluster.program import Parcel, Stage, Verdict
+from raycluster.program import Asked, Parcel, Stage, Verdict
 
 PARCEL = Parcel("x", "0" * 64, {"x.yaml": b""}, ("prog", "--out", "s3://b/runs"), "s3://b/runs", out=Path("out"))
 
@@ -20,7 +20,7 @@ class Prog:
     parcel: Parcel = PARCEL
     version: str = "prog 1"
 
-    def pack(self, config: Path, **_options: object) -> Parcel:
+    def pack(self, config: Path, _asked: Asked) -> Parcel:
         return dataclasses.replace(self.parcel, name=config.stem)
 
     def check(self, parcel: Parcel) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import dataclasses
-import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from aiohttp import web
+
+from tests.raycluster.jobs.serving import Serving
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +35,7 @@ LOST = Fate(status="FAILED", exit_code=None, message="Job supervisor actor died:
 FORGOTTEN = Fate(forgotten=True)
 
 
-class ScriptedCluster:
+class ScriptedCluster(Serving):
     """Serves on a port of this machine while `running`.
 
     Attributes
@@ -48,44 +47,23 @@ class ScriptedCluster:
     """
 
     def __init__(self, fates: Sequence[Fate]) -> None:
+        super().__init__()
         self.fates = list(fates)
         self.submitted: list[dict[str, Any]] = []
-        self.address = ""
         self._jobs: dict[str, Fate] = {}
         self._ended: set[str] = set()
-        self._loop = asyncio.new_event_loop()
-        self._ready = threading.Event()
-        self._thread = threading.Thread(target=self._serve, daemon=True)
 
-    @contextlib.contextmanager
-    def running(self) -> Iterator[ScriptedCluster]:
-        """Serve until left."""
-        self._thread.start()
-        assert self._ready.wait(10)
-        try:
-            yield self
-        finally:
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join(10)
-
-    def _serve(self) -> None:
-        asyncio.set_event_loop(self._loop)
-        app = web.Application()
-        app.router.add_post("/api/jobs/", self._submit)
-        app.router.add_get("/api/jobs/", self._list)
-        app.router.add_get("/api/jobs/{job}", self._get)
-        app.router.add_post("/api/jobs/{job}/stop", self._stop)
-        app.router.add_get("/api/jobs/{job}/logs", self._logs)
-        app.router.add_get("/api/jobs/{job}/logs/tail", self._tail)
-        app.router.add_get("/api/packages/gcs/{name}", self._package)
-        runner = web.AppRunner(app)
-        self._loop.run_until_complete(runner.setup())
-        self._loop.run_until_complete(web.TCPSite(runner, "127.0.0.1", 0).start())
-        self.address = f"http://127.0.0.1:{runner.addresses[0][1]}"
-        self._ready.set()
-        self._loop.run_forever()
-        self._loop.run_until_complete(runner.cleanup())
-        self._loop.close()
+    def routes(self) -> list[web.RouteDef]:
+        """Return what Ray's Jobs API answers."""
+        return [
+            web.post("/api/jobs/", self._submit),
+            web.get("/api/jobs/", self._list),
+            web.get("/api/jobs/{job}", self._get),
+            web.post("/api/jobs/{job}/stop", self._stop),
+            web.get("/api/jobs/{job}/logs", self._logs),
+            web.get("/api/jobs/{job}/logs/tail", self._tail),
+            web.get("/api/packages/gcs/{name}", self._package),
+        ]
 
     async def _submit(self, request: web.Request) -> web.Response:
         body = await request.json()

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import itertools
 import threading
 import time
-from collections.abc import Iterator
 from typing import Any
 
-import aiohttp.web
 import pytest
+from aiohttp import web
 
 from raycluster.errors import ForgottenError, UnreachableError
 from raycluster.jobs import following
 from raycluster.jobs.following import follow
 from raycluster.jobs.server import RayJobServer, connect_jobs
 from tests.raycluster.jobs.conftest import use_token
+from tests.raycluster.jobs.serving import Serving
 
 JOB = "x-1"
 TEXT = "".join(f"line {n} ü\n" for n in range(40)) + "the end, without a newline"
 
 
-class Flaky:
+class Flaky(Serving):
     """A job server with one job, whose log appears piece by piece; each connection is cut after so many characters.
 
     Attributes
@@ -35,53 +33,32 @@ class Flaky:
     """
 
     def __init__(self, text: str, cuts: list[int]) -> None:
+        super().__init__()
         self.text, self.cuts = text, iter([*cuts, *[10**9] * 1000])
         self.connections = 0
         self.ended = False
         self.known = True
         self.holds = False
-        self._loop = asyncio.new_event_loop()
-        self._ready = threading.Event()
-        self.port = 0
-        self._thread = threading.Thread(target=self._serve, daemon=True)
 
-    @contextlib.contextmanager
-    def running(self) -> Iterator[Flaky]:
-        self._thread.start()
-        assert self._ready.wait(10)
-        try:
-            yield self
-        finally:
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join(10)
+    def routes(self) -> list[web.RouteDef]:
+        """Return what Ray's Jobs API answers of one job."""
+        return [
+            web.get("/api/jobs/{job}", self._job),
+            web.get("/api/jobs/{job}/logs", self._logs),
+            web.get("/api/jobs/{job}/logs/tail", self._tail),
+        ]
 
-    def _serve(self) -> None:
-        asyncio.set_event_loop(self._loop)
-        app = aiohttp.web.Application()
-        app.router.add_get("/api/jobs/{job}", self._job)
-        app.router.add_get("/api/jobs/{job}/logs", self._logs)
-        app.router.add_get("/api/jobs/{job}/logs/tail", self._tail)
-        runner = aiohttp.web.AppRunner(app)
-        self._loop.run_until_complete(runner.setup())
-        site = aiohttp.web.TCPSite(runner, "127.0.0.1", 0)
-        self._loop.run_until_complete(site.start())
-        self.port = runner.addresses[0][1]
-        self._ready.set()
-        self._loop.run_forever()
-        self._loop.run_until_complete(runner.cleanup())
-        self._loop.close()
-
-    async def _job(self, request: aiohttp.web.Request) -> aiohttp.web.Response:
+    async def _job(self, request: web.Request) -> web.Response:
         if not self.known:
-            return aiohttp.web.Response(status=404, text=f"Job {request.match_info['job']} does not exist")
+            return web.Response(status=404, text=f"Job {request.match_info['job']} does not exist")
         status = "SUCCEEDED" if self.ended else "RUNNING"
-        return aiohttp.web.json_response({"submission_id": JOB, "status": status, "type": "SUBMISSION"})
+        return web.json_response({"submission_id": JOB, "status": status, "type": "SUBMISSION"})
 
-    async def _logs(self, _request: aiohttp.web.Request) -> aiohttp.web.Response:
-        return aiohttp.web.json_response({"logs": self.text})
+    async def _logs(self, _request: web.Request) -> web.Response:
+        return web.json_response({"logs": self.text})
 
-    async def _tail(self, request: aiohttp.web.Request) -> aiohttp.web.WebSocketResponse:
-        stream = aiohttp.web.WebSocketResponse()
+    async def _tail(self, request: web.Request) -> web.WebSocketResponse:
+        stream = web.WebSocketResponse()
         await stream.prepare(request)
         self.connections += 1
         cut = next(self.cuts)
@@ -105,7 +82,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def server_of(flaky: Flaky) -> RayJobServer:
-    return connect_jobs(f"http://127.0.0.1:{flaky.port}")
+    return connect_jobs(flaky.address)
 
 
 @pytest.mark.parametrize("cuts", [[], [0], [1, 2, 3], [100, 50, 200, 100], [len(TEXT) - 1] * 3])

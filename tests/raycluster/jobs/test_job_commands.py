@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from raycluster.cli.program import cli
 from raycluster.jobs import submitting
 from raycluster.jobs.job import Submission
 from raycluster.jobs.server import connect_jobs
+from raycluster.program import Parcel
 from tests.raycluster.jobs.programs import Prog
 from tests.raycluster.jobs.scripted import KILLED, Fate, ScriptedCluster
 
@@ -79,6 +81,25 @@ def test_ctrl_c_while_submitting_claims_nothing(prog: Prog, monkeypatch: pytest.
         done = CliRunner().invoke(cli, ["submit", "x.yaml", "--address", cluster.address])
     assert "repeat this command: it finds the job that is there" in done.output
     assert f"raycluster jobs --address {cluster.address}" in done.output
+
+
+class UploadingAgain(Prog):
+    """Ctrl-C before the second attempt is there."""
+
+    def upload(self, parcel: Parcel, say: Callable[[str], None]) -> None:
+        if self.uploads:
+            raise KeyboardInterrupt
+        super().upload(parcel, say)
+
+
+def test_ctrl_c_while_submitting_again_claims_nothing(prog: Prog, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first attempt is dead, and whether there is a second nobody knows."""
+    del prog
+    monkeypatch.setattr(submitting, "find_program", UploadingAgain)
+    with ScriptedCluster([KILLED, Fate()]).running() as cluster:
+        done = CliRunner().invoke(cli, ["submit", "x.yaml", "--address", cluster.address])
+    assert "repeat this command: it finds the job that is there" in done.output
+    assert "raycluster stop" not in done.output
 
 
 def test_what_is_meant_otherwise_is_said(tmp_path: Path) -> None:

@@ -19,6 +19,8 @@ from raycluster.jobs.job import ENDED, Job, Submission
 from raycluster.jobs.server import RayJobServer, connect_jobs
 from raycluster.jobs.submitting import Errand, Submitted
 from raycluster.program import Parcel, find_program
+from raycluster.schedule.outside import real
+from raycluster.schedule.records import NO_TEAM, CatchUp, Schedule
 from tests.ray_head import RayHead
 from tests.raycluster.jobs.conftest import use_token
 from tests.s3_server import S3Server
@@ -129,6 +131,10 @@ def test_run_that_never_begins_is_given_up_with_the_reason(server: RayJobServer)
         assert time.monotonic() < deadline
         time.sleep(0.5)
     assert waiting_for(server.server, "starving") == []
+    outside, schedule = real(quiet), schedule_on(server.server.url)
+    assert re.fullmatch(r"1 \S+: no node has 1 GPU", outside.waits_for(schedule, job.id))
+    assert outside.gpus(schedule) == 0
+    assert outside.connect(schedule).find(job.id) is not None
     with pytest.raises(LostError, match=r"has not begun within 1 s and was stopped: .* waits: no node has 1 GPU"):
         attend(submitted, quiet, quiet, Patience(start_s=1))
     assert until(server, "starving-1", *ENDED).status == "stopped"
@@ -180,6 +186,14 @@ def test_package_is_there_only_where_the_cluster_says_so(monkeypatch: pytest.Mon
     with pytest.raises(ClusterError, match="500"):
         connect_jobs("http://127.0.0.1:9").submit(Submission("x-1", "true", files={"a": b""}))
     assert asked == ["GET", "GET", "PUT"]
+
+
+def schedule_on(address: str) -> Schedule:
+    """Return a schedule of a cluster."""
+    return Schedule(
+        "s", "evaljobs", "x.yaml", (), False, "0 3 * * *", "UTC", NO_TEAM, 0, 1, None, False, CatchUp.LAST, 0, address,
+        False, None, 0.0, 0,
+    )  # fmt: skip
 
 
 def quiet(_: str) -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import pytest
 import yaml
 
 from tests.engine.conftest import Bench
+from tests.raycluster import command_line
 from tests.raycluster.kubernetes.schemas import check, rayjob_of
 from tests.s3_server import S3Server
 
@@ -27,10 +27,9 @@ def bench(tmp_path: Path, s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> Benc
     return bench
 
 
-def run(bench: Bench, *words: object) -> subprocess.CompletedProcess[str]:
+def run(bench: Bench, *words: object) -> CompletedProcess[str]:
     """Run the command for a configuration."""
-    command = [sys.executable, "-m", "raycluster", "manifest", bench.write(), *words]
-    return subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False, timeout=120)
+    return command_line.run("manifest", bench.write(), *words)
 
 
 def test_local_files_are_brought_or_refused(bench: Bench, tmp_path: Path) -> None:

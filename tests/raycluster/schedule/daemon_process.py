@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import concurrent.futures
+import dataclasses
 import sys
-import time
 from pathlib import Path
 
-from raycluster.jobs.server import connect_jobs
 from raycluster.schedule.book import Book
 from raycluster.schedule.daemon import Daemon
 from raycluster.schedule.database import Database
-from raycluster.schedule.hands import Hands, Outside
+from raycluster.schedule.hands import Hands
+from raycluster.schedule.outside import real
 from raycluster.schedule.places import hold
 from tests.raycluster.schedule.simulation import Moments, Program
 
@@ -19,13 +19,7 @@ from tests.raycluster.schedule.simulation import Moments, Program
 def main(state: Path, webhook: str) -> None:
     """Work on a state file until killed."""
     program = Program(Moments(), webhook)
-    outside = Outside(
-        lambda schedule: connect_jobs(schedule.address),
-        lambda _: program,
-        lambda _schedule, _job: "",
-        time.time,
-        lambda line: print(line, flush=True),
-    )
+    outside = dataclasses.replace(real(lambda line: print(line, flush=True)), find_program=lambda _: program)
     with hold(state), concurrent.futures.ThreadPoolExecutor(4) as executor:
         book = Book(Database(state))
         print("working", flush=True)

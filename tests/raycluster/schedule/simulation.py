@@ -17,11 +17,12 @@ import sqlalchemy as sa
 
 from raycluster.errors import ClusterError, ForgottenError, UnreachableError
 from raycluster.jobs.job import ENDED, Job, Status, Submission
-from raycluster.program import Parcel, Stage, Verdict
+from raycluster.program import Asked, Parcel, Stage, Verdict
 from raycluster.schedule.book import Book
 from raycluster.schedule.daemon import Daemon
 from raycluster.schedule.database import Database
-from raycluster.schedule.hands import Hands, Outside
+from raycluster.schedule.hands import Hands
+from raycluster.schedule.outside import Outside
 from raycluster.schedule.records import NO_TEAM, CatchUp, Run, Schedule
 
 STOP_TAKES_S = 30.0
@@ -94,6 +95,7 @@ class Cluster:
         self.forgotten: list[str] = []
         self.silent_until = 0.0
         self.lost_answers = 0  # to what is asked to be done
+        self.gpus = 0
         self.quotas: dict[str, int] = {}
         self.no_overlap: set[str] = set()
         self.most: Counter[str] = Counter()
@@ -218,17 +220,10 @@ class Program:
         self.outages = 0  # so many requests of the store get no answer
         self.verdicts: dict[str, Verdict] = {}
         self.judged: list[tuple[str, str | None]] = []
+        self.asked: list[Asked] = []
 
-    def pack(
-        self,
-        config: Path,
-        *,
-        overrides: Sequence[str] = (),
-        shared: bool = False,
-        slots: int | None = None,
-        out: Path | None = None,
-    ) -> Parcel:
-        del overrides, shared, slots, out
+    def pack(self, config: Path, asked: Asked) -> Parcel:
+        self.asked.append(asked)
         self._moments.pass_by("pack")
         self._ask_store()
         if not config.exists():
@@ -251,6 +246,14 @@ class Program:
     def fetch(self, results: str, out: Path, say: Callable[[str], None]) -> None:
         raise NotImplementedError
 
+    def keep(self, results: str, folder: Path) -> None:
+        self._moments.pass_by("keep")
+        self._ask_store()
+        (folder / "kept").write_text(results, encoding="utf-8")
+
+    def with_gates(self, gates: Sequence[str]) -> tuple[str, ...]:
+        return tuple(f"gate={gate}" for gate in gates)
+
     def stages(self, log: str) -> Sequence[Stage]:
         del log
         return []
@@ -261,8 +264,15 @@ class Program:
     def judge(self, results: str, baseline: str | None, gates: Sequence[str]) -> Verdict:
         assert gates
         self._moments.pass_by("judge")
-        self.judged.append((results, baseline))
+        self._ask_store()
+        self.judged.append((results, baseline and _kept(baseline)))
         return self.verdicts.get(results, Verdict(True, "passed: as it should"))
+
+
+def _kept(baseline: str) -> str:
+    """Return which results a baseline is a copy of."""
+    copy = Path(baseline) / "kept"
+    return copy.read_text(encoding="utf-8") if copy.exists() else baseline
 
 
 class _Watched(Database):
@@ -297,7 +307,12 @@ class World:
     def begin(self) -> None:
         """Start the scheduler."""
         outside = Outside(
-            lambda _: self.cluster, lambda _: self.program, lambda _, job: self.waits[job], self.clock, self.said.append
+            connect=lambda _: self.cluster,
+            find_program=lambda _: self.program,
+            waits_for=lambda _, job: self.waits[job],
+            gpus=lambda _: self.cluster.gpus,
+            clock=self.clock,
+            say=self.said.append,
         )
         self.database = _Watched(self.folder / "state.sqlite3", self.moments)
         self.book = Book(self.database)

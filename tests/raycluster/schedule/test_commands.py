@@ -18,6 +18,7 @@ from raycluster.schedule.book import Book
 from raycluster.schedule.database import Database
 from raycluster.schedule.places import is_held
 from tests.engine.conftest import Bench
+from tests.raycluster import command_line
 from tests.raycluster.schedule.jobs_server import Jobs, serving
 from tests.raycluster.schedule.receiver import Receiver
 
@@ -37,9 +38,7 @@ def environment(tmp_path: Path, folder: Path) -> dict[str, str]:
 @pytest.fixture
 def raycluster(environment: dict[str, str]) -> Raycluster:
     def call(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [*_COMMAND, *arguments], capture_output=True, text=True, env=environment, timeout=120, check=False
-        )
+        return command_line.run(*arguments, environment=environment)
 
     return call
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import threading
 import time
@@ -17,6 +18,7 @@ from raycluster.schedule.database import Database
 from raycluster.schedule.deciding.actions import Due, Enqueue, Write
 from raycluster.schedule.places import hold, is_held
 from raycluster.schedule.records import State
+from raycluster.schedule.tables import VERSION
 from tests.raycluster.schedule.simulation import World
 
 
@@ -53,12 +55,38 @@ def test_other_version_is_refused_untouched(folder: Path) -> None:
     path = folder / "state.sqlite3"
     Database(path).close()
     with sqlite3.connect(path) as connection:
-        connection.execute("PRAGMA user_version = 2")
+        connection.execute("PRAGMA user_version = 99")
     connection.close()
     before = path.read_bytes()
-    with pytest.raises(ClusterError, match="has version 2; this raycluster reads version 1"):
+    with pytest.raises(ClusterError, match=rf"has version 99; this raycluster reads version {VERSION}"):
         Database(path)
     assert path.read_bytes() == before
+
+
+def columns(path: Path) -> list[tuple[object, ...]]:
+    """Return name, type, whether it may be null, default and key of each column of the schedules."""
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        return [tuple(row[1:]) for row in connection.execute("PRAGMA table_info(schedules)")]
+
+
+def test_older_version_is_brought_up_to_date(folder: Path) -> None:
+    """An update of the program loses no schedule and no history; afterwards the file is as a new one is."""
+    world = World(folder, 1_700_000_000.0)
+    world.add("nightly")
+    run = world.book.add_run("nightly", 1_700_000_000.0)
+    world.database.close()
+    path = world.database.path
+    new = columns(path)
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("ALTER TABLE schedules DROP COLUMN cluster_gpus")
+        connection.execute("PRAGMA user_version = 1")
+    assert columns(path) != new
+    book = Book(Database(path))
+    assert columns(path) == new
+    assert book.run(*run.key) == run
+    assert book.snapshot().schedules["nightly"].cluster_gpus == 0
+    book.remember_gpus("nightly", 3)
+    assert book.snapshot().schedules["nightly"].cluster_gpus == 3
 
 
 @pytest.mark.parametrize("content", ["sqlite", "text"])

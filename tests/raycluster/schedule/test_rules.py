@@ -175,7 +175,7 @@ def test_baseline_moves_to_good_runs_alone(world: World) -> None:
     fifth = f"{results}/20260305T0300Z-{world.database.identity}-1"
     world.program.verdicts[fifth] = Verdict(False, "worse")
     world.run_until(START + 5 * DAY, 1200)
-    adding.accept(world.book, "nightly")
+    adding.accept(world.book, "nightly", world.database.path, lambda _: world.program)
     assert world.book.snapshot().schedules["nightly"].baseline == fifth
 
 

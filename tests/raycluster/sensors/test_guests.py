@@ -175,7 +175,7 @@ def test_patience_compares_processes_and_not_numbers() -> None:
     guests = Guests(Rules(cpu=Limits(utilisation=50), patience_s=0.1))
     assert guests.gate is not None
     marks, waits = Marks(), Told((Remark("CPU", "CPU 95 % busy with others, limit 50"),), pauses=1, looks=1)
-    spreads, works = (Running(tag, marks.new(), 1, add, ()) for tag in ("spread", "sum"))
+    spreads, works = (Running(tag, "add", marks.new(), 1, add, ()) for tag in ("spread", "sum"))
     put(spreads.mark, b"10.0.0.3 (0f)#1")
     put(works.mark, b"10.0.0.3 (0f)#2")
     for pid in (11, 12, 13):

@@ -9,10 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evaljobs.report.figures.charts import front_chart, lines_chart, roc_chart, scores_chart
+from evaljobs.report.figures.charts import front_chart, roc_chart, scores_chart
 from evaljobs.report.figures.found import curves_of
 from evaljobs.report.figures.front import Titles
-from evaljobs.report.figures.lines import series_of
 from evaljobs.report.section import Found
 from tests.report.figures.drawn import TARGETS, found_of
 
@@ -49,7 +48,7 @@ def test_three_hundred_models_are_small(many: Callable[[int], Found]) -> None:
     assert len(json.dumps([chart.data for chart in charts if chart is not None], allow_nan=False)) < 4_000_000
 
 
-def test_front_and_lines_are_json() -> None:
+def test_a_front_is_json() -> None:
     """What is undefined is null; numbers have six digits at the most."""
     rows = [
         {"name": "a", "x": 1.23456789, "y": 0.5, "low": None, "high": float("nan"), "on_front": True},
@@ -68,13 +67,6 @@ def test_front_and_lines_are_json() -> None:
         "log_x": True,
     }
     assert front_chart("front", "Front", rows[1:], TITLES) is None
-    lines = {"a": series_of([(1, 0.5, (0.4, 0.6)), (2, 0.25, None)])}
-    chart = lines_chart("l", "Lines", lines, TITLES)
-    assert chart is not None
-    assert set(chart.data) == {"lines", "x_title", "y_title"}
-    expected = {"name": "a", "x": [1.0, 2.0], "y": [0.5, 0.25], "low": [0.4, None], "high": [0.6, None]}
-    assert json.loads(json.dumps(chart.data, allow_nan=False))["lines"] == [expected]
-    assert lines_chart("l", "Lines", {"a": series_of([(1, 0.5, None)])}, TITLES) is None
 
 
 def test_without_results_there_is_no_chart(tmp_path: Path) -> None:

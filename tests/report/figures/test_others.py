@@ -12,12 +12,11 @@ from PIL import Image
 
 from evaljobs.report.figures.bars import bars_figure, lowest
 from evaljobs.report.figures.canvas import Written, new_figure, own_settings, settle
-from evaljobs.report.figures.charts import lines_chart
 from evaljobs.report.figures.confusion import confusion_figure, row_shares
 from evaljobs.report.figures.front import Titles, front_figure, front_picture, is_wide
 from evaljobs.report.figures.lines import chart_picture, lines_figure, lines_picture, series_of
 from evaljobs.report.figures.reliability import ReliabilityBin, reliability_figure, wilson
-from evaljobs.report.section import Found
+from evaljobs.report.section import Chart, Found
 from tests.report.figures.drawn import HOSTILE
 
 TITLES = Titles("GFLOPs for an image", "TPR at FPR 1e-4")
@@ -99,8 +98,12 @@ def test_lines_of_any_number(many: Callable[[int], Found], number: int, ticks: l
 def test_a_chart_of_lines_is_a_picture_too(many: Callable[[int], Found]) -> None:
     """The same numbers, for those who do not open the page."""
     series = {"a": series_of([(1, 0.5, (0.4, 0.6)), (2, 0.7, None)]), "b": series_of([(1, 0.3, None)])}
-    chart, picture = lines_chart("l", "Lines", series, TITLES), lines_picture(many(1), "l", "Lines", series, TITLES)
-    assert chart is not None
+    lines = [
+        {"name": "a", "x": [1, 2], "y": [0.5, 0.7], "low": [0.4, None], "high": [0.6, None]},
+        {"name": "b", "x": [1], "y": [0.3], "low": [None], "high": [None]},
+    ]
+    data = {"lines": lines, "x_title": TITLES.x, "y_title": TITLES.y}
+    chart, picture = Chart("l", "Lines", "", "lines", data), lines_picture(many(1), "l", "Lines", series, TITLES)
     assert picture is not None
     first = bytes_of(picture.files)
     again = chart_picture(many(1), chart)

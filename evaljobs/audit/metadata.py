@@ -1,0 +1,74 @@
+"""Whether metadata tell labels: file format, quality, size, EXIF data and the like, without a look at a pixel."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+from evaljobs.audit.fields import fields_of
+from evaljobs.audit.finding import Checked
+from evaljobs.audit.metadata_findings import all_alike, findings_of, table_of, tell, too_few
+from evaljobs.audit.permuting import LEVEL, PERMUTATIONS, can_tell, permutation_test
+from evaljobs.audit.units import units_of
+
+# Of more images a part is looked at, labels alike.
+MOST_IMAGES = 20_000
+
+
+def check_metadata(  # noqa: PLR0913 - what people may choose has a name
+    samples: pa.Table,
+    labels: Sequence[str],
+    digests: pa.Array,
+    *,
+    own: Sequence[str] = (),
+    permutations: int = PERMUTATIONS,
+    most: int = MOST_IMAGES,
+    seed: int = 0,
+) -> Checked:
+    """Find out whether how images were saved tells their labels, or genuine pairs from impostors.
+
+    A field is suspicious where, with labels in random order, no field of the family looks as telling in 99% of the
+    orders (`permuting.permutation_test`). It is a leak where it is strong, too: an AUROC of at least
+    `metadata_findings.LEAK` by itself. Bytes depend on what is shown as well, and are suspicious at most.
+
+    Parameters
+    ----------
+    samples
+        Facts of the images' files: columns of schemas.SAMPLES, ``[n]`` rows.
+    labels
+        ``n`` texts.
+    digests
+        ``[n]`` digests of the files: copies count once, and never stand on both sides of a split.
+    own
+        Further columns of `samples` that may tell labels: of people's own manifest.
+    permutations
+        Random orders of the labels.
+    most
+        Of more images a random part is looked at, labels alike.
+    seed
+        Of the random orders, splits, and the choice of images.
+
+    Returns
+    -------
+    A finding on all fields but bytes, and one on bytes where they tell labels. Table ``fields``, a row for each field
+    in which images differ, most telling first: ``field``, ``auroc`` (labels, mean over classes), ``label`` (told
+    best), ``label_auroc``, ``pair_auroc`` (genuine against impostor), ``p`` (for the whole family), ``verdict``,
+    ``n_values``, ``n_known``.
+    """
+    units = units_of(labels, digests, most, seed)
+    looked = {
+        "n_images": len(labels),
+        "n_images_looked_at": len(units.rows),
+        "n_labels": len(units.names),
+        "permutations": permutations,
+        "level": LEVEL,
+    }
+    fields = fields_of(samples.take(pa.array(units.rows, pa.int64())), own)
+    if not fields:
+        return Checked((all_alike(looked),), {"fields": table_of([], ())})
+    if not can_tell(units.labels):
+        return Checked((too_few(looked, fields),), {"fields": table_of([], ())})
+    significance = permutation_test(fields, units.labels, len(units.names), permutations=permutations, seed=seed)
+    told = [tell(field, units, significance.p[field.name]) for field in fields]
+    return Checked(findings_of(told, units, looked, seed), {"fields": table_of(told, units.names)})
