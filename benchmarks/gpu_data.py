@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper, numpy_helper
 from PIL import Image
 
 SIZE = 224
@@ -34,10 +34,19 @@ def write_images(folder: Path, count: int) -> None:
 
 
 class ResNet:
-    """Builds the graph of a ResNet-50 with random weights, batch normalisation folded into the convolutions."""
+    """Builds the graph of a ResNet-50 with random weights, batch normalisation folded into the convolutions.
 
-    def __init__(self, seed: int) -> None:
+    Parameters
+    ----------
+    batch
+        Of the graph; None for an open one.
+    dtype
+        Of images, weights and rows.
+    """
+
+    def __init__(self, seed: int, batch: int | None = None, dtype: type[np.floating[Any]] = np.float32) -> None:
         self._rng = np.random.default_rng(seed)
+        self._batch, self._dtype = batch, dtype
         self._nodes: list[onnx.NodeProto] = []
         self._weights: list[onnx.TensorProto] = []
 
@@ -51,8 +60,9 @@ class ResNet:
                 x = self._bottleneck(x, channels, width, stride if block == 0 else 1)
                 channels = 4 * width
         x = self._node("Flatten", self._node("GlobalAveragePool", x))
-        shapes: dict[str, list[str | int | None]] = {"images": ["n", 3, SIZE, SIZE], x: ["n", channels]}
-        images, rows = (helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in shapes.items())
+        n, kind = self._batch or "n", helper.np_dtype_to_tensor_dtype(np.dtype(self._dtype))
+        shapes: dict[str, list[str | int | None]] = {"images": [n, 3, SIZE, SIZE], x: [n, channels]}
+        images, rows = (helper.make_tensor_value_info(name, kind, shape) for name, shape in shapes.items())
         graph = helper.make_graph(self._nodes, "resnet50", [images], [rows], self._weights)
         return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 
@@ -71,7 +81,9 @@ class ResNet:
         weight = self._rng.standard_normal(shape, np.float32) * np.float32(gain * np.sqrt(2 / (inputs * kernel**2)))
         bias = self._rng.standard_normal(outputs, np.float32) * np.float32(0.1)
         names = [f"w{len(self._weights)}", f"w{len(self._weights) + 1}"]
-        self._weights += [numpy_helper.from_array(v, n) for v, n in zip((weight, bias), names, strict=True)]
+        self._weights += [
+            numpy_helper.from_array(v.astype(self._dtype), n) for v, n in zip((weight, bias), names, strict=True)
+        ]
         pads = [kernel // 2] * 4
         return self._node("Conv", x, *names, kernel_shape=[kernel, kernel], strides=[stride, stride], pads=pads)
 

@@ -4,110 +4,49 @@
 
 FOLDER is new or empty, or that of an earlier call with other steps. Images are synthetic, weights random: what is
 measured is the machine, not a model's quality. Prints Markdown; exit code 1 if something does not hold.
-`--device cpu` tries the script itself. Needs nvidia-smi, and torch for the step out-of-memory.
+`--device cpu` tries the script itself. Needs nvidia-smi, and torch for the steps sensors, guest and out-of-memory, in
+which another process takes the GPU.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import shutil
 import signal
 import statistics
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
-import onnxruntime
 from gpu_data import ResNet, write_images
+from gpu_guests import guest, parallel, sensors
+from gpu_inside import batches, breakdown, settings
+from gpu_running import (
+    BATCHES,
+    CONFIG,
+    another,
+    check,
+    failed,
+    fresh,
+    on,
+    outside_execution,
+    parts,
+    print_differences,
+    run,
+    same,
+    seconds,
+    start,
+    write_config,
+)
 from gpu_watch import Smi, descendants, living, nothing_left, on_gpu, query, seconds_until, workers
-from numpy.typing import NDArray
 
-from evaljobs.config import load
 from evaljobs.demo.writing import write_demo
-from evaljobs.images.decode import decode
-from evaljobs.models.model import Model
-from evaljobs.models.options import Device, Runtime
-from evaljobs.models.resolve import resolve
-from evaljobs.models.session import Session
+from evaljobs.models.options import Device
 
-Rows = NDArray[np.floating[Any]]
-
-BATCHES = (32, 128)
 KILL_AFTER = 2  # parts of an embedding table
-CONFIG = """\
-images: {{folder: images, label: prefix}}
-models: [{{path: resnet50.onnx, batch_size: {batch}}}]
-fpr: [1e-4, 1e-3, 1e-2]
-jobs: [{{name: verification}}]
-store: store
-"""
-
-failed: list[str] = []
-
-
-def check(name: str, holds: bool, detail: object = "") -> None:
-    """Print one thing that must hold, and remember it where it does not."""
-    print(f"- {'ok' if holds else 'FAILED'}: {name}{f' ({detail})' if detail != '' else ''}", flush=True)
-    if not holds:
-        failed.append(name)
-
-
-# Running it
-
-
-def start(config: Path, *arguments: str, **environment: str) -> subprocess.Popen[str]:
-    """Start `evaljobs run`."""
-    command = [sys.executable, "-m", "evaljobs", "run", str(config), *arguments]
-    pipe, merged = subprocess.PIPE, subprocess.STDOUT
-    return subprocess.Popen(command, stdout=pipe, stderr=merged, text=True, env={**os.environ, **environment})
-
-
-def run(config: Path, out: str, *arguments: str, **environment: str) -> tuple[int, str, dict[str, Any]]:
-    """Run to the end; return exit code, output and results."""
-    process = start(config, "--out", str(config.parent / out), *arguments, **environment)
-    text, _ = process.communicate(timeout=300)
-    path = config.parent / out / "results.json"
-    if process.returncode and not path.exists():
-        return process.returncode, text, {}
-    return process.returncode, text, json.loads(path.read_bytes())
-
-
-def outside_execution(results: dict[str, Any]) -> str:
-    """Return what must be equal in equal runs."""
-    return json.dumps({key: value for key, value in results.items() if key != "execution"})
-
-
-def points(results: dict[str, Any]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    """Yield each operating point with the result that it belongs to."""
-    for evaluation in results["evaluations"]:
-        for point in evaluation["result"]["points"]:
-            yield evaluation["result"], point
-
-
-def print_differences(a: dict[str, Any], b: dict[str, Any]) -> None:
-    """Print how far two runs on different devices are from each other."""
-    pairs = list(zip(points(a), points(b), strict=True))
-    other = sum(x["true_positives"] != y["true_positives"] for (_, x), (_, y) in pairs)
-    tpr = max(abs(x["tpr"] - y["tpr"]) for (_, x), (_, y) in pairs)
-    threshold = max(abs(x["threshold"] - y["threshold"]) for (_, x), (_, y) in pairs)
-    auroc = max(abs(x["auroc"] - y["auroc"]) for (x, _), (y, _) in pairs)
-    print(f"- largest differences between the devices over {len(pairs)} points: TPR {tpr:.2e}, threshold", end=" ")
-    print(f"{threshold:.2e}, AUROC {auroc:.2e}; true positives differ at {other} points", flush=True)
-
-
-def parts(store: Path) -> int:
-    """Return how many parts of embedding tables are committed."""
-    return sum(1 for _ in store.glob("tables/*/part-*.arrow"))
-
-
-# The steps
+_SOME = ("--set", "images.limit=1500")
 
 
 def demo(folder: Path, device: Device) -> None:
@@ -133,11 +72,6 @@ def demo(folder: Path, device: Device) -> None:
 def load_seconds(results: dict[str, Any]) -> float:
     """Return the seconds of making sessions, of all models."""
     return sum(model["load_seconds"] for model in results["execution"]["models"].values())
-
-
-def seconds(results: dict[str, Any]) -> str:
-    """Return the wall seconds of a run for print."""
-    return f"{results['execution']['seconds']:.1f} s"
 
 
 def no_gpu(folder: Path, _: Device) -> None:
@@ -170,22 +104,10 @@ def speed(folder: Path, device: Device) -> None:
     check("no process of Ray is left that was not there before", left < 60, f"gone {left:.1f} s after the end")
 
 
-def write_config(folder: Path, batch: int) -> Path:
-    """Write a configuration of a batch size."""
-    config = folder / f"batch{batch}.yaml"
-    config.write_text(CONFIG.format(batch=batch))
-    return config
-
-
-def on(device: Device) -> tuple[str, ...]:
-    """Return the override that chooses the device."""
-    return ("--set", f"cluster.device={device}")
-
-
 def parity(folder: Path, device: Device) -> None:
     """Compare the devices on some images of the large set."""
     config = write_config(folder, BATCHES[0])
-    limit = ("--set", "images.limit=1000")
+    limit = ("--set", "images.limit=500")
     _, _, gpu = run(config, "parity-gpu", *on(device), *limit)
     _, _, cpu = run(config, "parity-cpu", *on("cpu"), *limit)
     rate = cpu["execution"]["models"].get("resnet50", {}).get("images_per_s", 0)
@@ -195,38 +117,26 @@ def parity(folder: Path, device: Device) -> None:
 
 
 def kill_actor(folder: Path, device: Device) -> None:
-    """Kill the embedding process in the middle."""
-    config = write_config(folder, BATCHES[-1])
-    store = fresh(folder / "store-actor")
-    process = start(config, "--out", str(folder / "actor"), "--set", f"store={store}", *on(device))
+    """Kill one of two embedding processes on the GPU in the middle."""
+    config, store = write_config(folder, BATCHES[-1]), folder / "store-actor"
+    two = ("--set", "cluster.gpu.actors=2", "--set", "cluster.workers=2")
+    process = start(config, "--out", str(folder / "actor"), *fresh(store), *two, *on(device))
     seconds_until(lambda: parts(store) >= KILL_AFTER, 120)
     killed = workers(process.pid)
     for pid in killed[:1]:
         os.kill(pid, signal.SIGKILL)
     done = parts(store)
     text, _ = process.communicate(timeout=300)
-    check("an embedding process was killed in the middle", bool(killed), f"after {done} parts")
+    detail = f"after {done} of {parts(store)} parts"
+    check("one of two embedding processes was killed in the middle", len(killed) == 2, detail)
     check("the run ends with 0", process.returncode == 0, text if process.returncode else "")
-    check("and gives what the undisturbed run gave", same(folder, "actor"))
-
-
-def fresh(store: Path) -> Path:
-    """Remove what an earlier call left."""
-    shutil.rmtree(store, ignore_errors=True)
-    return store
-
-
-def same(folder: Path, out: str) -> bool:
-    """Say whether a run's results are those of the undisturbed run."""
-    a, b = (json.loads((folder / name / "results.json").read_bytes()) for name in (out, f"batch{BATCHES[-1]}"))
-    return outside_execution(a) == outside_execution(b)
+    check("and gives what the undisturbed run gave", same(folder, "actor", f"batch{BATCHES[-1]}"))
 
 
 def kill_driver(folder: Path, device: Device) -> None:
     """Kill the driver in the middle, see that nothing stays behind, and go on."""
-    config = write_config(folder, BATCHES[-1])
-    store = fresh(folder / "store-driver")
-    process = start(config, "--out", str(folder / "driver"), "--set", f"store={store}", *on(device))
+    config, store = write_config(folder, BATCHES[-1]), folder / "store-driver"
+    process = start(config, "--out", str(folder / "driver"), *fresh(store), *on(device))
     seconds_until(lambda: parts(store) >= KILL_AFTER, 120)
     family = descendants(process.pid)
     process.kill()
@@ -245,100 +155,30 @@ def kill_driver(folder: Path, device: Device) -> None:
     total = results["sets"][0]["n_samples"]
     rest = f"{done} parts were there; {rows:,} of {total:,}"
     check("the next run embeds the rest", code == 0 and 0 < rows < total, rest)
-    check("and gives what the undisturbed run gave", same(folder, "driver"))
+    check("and gives what the undisturbed run gave", same(folder, "driver", f"batch{BATCHES[-1]}"))
 
 
 def out_of_memory(folder: Path, device: Device) -> None:
-    """Ask for more memory than the GPU has, beside a model that fits."""
-    free = [row[0] for row in query("gpu", "memory.free")]
+    """Ask for more memory than the GPU has: with an open batch, and with a fixed one, beside a model that fits."""
+    if not (folder / "fixed.onnx").exists():
+        onnx.save(ResNet(seed=0, batch=256).build(), folder / "fixed.onnx")
     config = folder / "memory.yaml"
-    large = "models: [{path: resnet50.onnx, name: large, batch_size: 1024}, "
-    config.write_text(CONFIG.format(batch=32).replace("models: [", large))
-    # All but 3 GB is held by another process.
-    command = [sys.executable, "-c", HOLD, str(max(0, free[0] - 3000) if free else 0)]
-    holder = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    if holder.stdout is not None:
-        holder.stdout.readline()
-    code, text, results = run(config, "memory", *on(device), "--set", "images.limit=2000")
-    holder.kill()
-    holder.wait()
-    states = {m["name"]: (m["status"], (m["error"] or {}).get("kind")) for m in results.get("models", [])}
-    wanted = {"large": ("failed", "out_of_memory"), "resnet50": ("ok", None)}
-    check("a batch too large ends that model alone, exit code 1", code == 1 and states == wanted, f"{code}, {states}")
+    listed = (
+        "{path: resnet50.onnx, name: large, batch_size: 256}, {path: fixed.onnx}, {path: resnet50.onnx, name: small, "
+    )
+    config.write_text(CONFIG.format(batch=16).replace("{path: resnet50.onnx, ", listed))
+    free = [row[0] for row in query("gpu", "memory.free")] or [0]
+    # All but 4 GB is held by another process.
+    with another(free[0] - 4000):
+        code, text, results = run(config, "memory", *fresh(folder / "store-memory"), *on(device), *_SOME)
+    models = {model["name"]: model for model in results.get("models", [])}
+    states = {name: (m["status"], (m["error"] or {}).get("kind"), m["batch_size"]) for name, m in models.items()}
+    large = models.get("large", {"status": "", "batch_size": 0, "notes": [""]})
+    halved = large["status"] == "ok" and large["batch_size"] < 256
+    check("a batch too large is halved until it fits", halved, "; ".join(large["notes"]))
+    lost = states.get("fixed", ())[:2] == ("failed", "out_of_memory")
+    check("a fixed one ends its model alone, exit code 1", code == 1 and lost, f"{code}, {states}")
     print("\n".join(f"  {line}" for line in text.splitlines() if "large" in line or "memory" in line))
-
-
-HOLD = """
-import sys, time, torch
-held = torch.empty(int(sys.argv[1]) * 2**20, dtype=torch.uint8, device="cuda")
-print("holding", flush=True)
-time.sleep(300)
-"""
-
-
-def breakdown(folder: Path, device: Device) -> None:
-    """Measure what a batch costs inside the embedding process, and whether rows are equal every time."""
-    print("\n| batch | normalise, images/s | session with its input on the device, images/s | both in turn, images/s |")
-    print("| --- | --- | --- | --- |")
-    models = [resolve(load(write_config(folder, batch), ()), folder).models[0] for batch in BATCHES]
-    images = sorted((folder / "images").iterdir())[: 4 * max(BATCHES)]
-    block = np.stack([decode(path.read_bytes(), models[0].pixels.geometry) for path in images])
-    notes = []
-    for model in models:
-        session = Session(model, Runtime(device))
-        first = session.run(block)["embedding"]
-        both = rate(lambda s=session: s.run(block), len(block))
-        fed, alone = feed_rate(model, block), bare_rate(model, block, device)
-        print(f"| {model.batch_size} | {fed:.0f} | {alone:.0f} | {both:.0f} |", flush=True)
-        again = np.array_equal(first, session.run(block)["embedding"])
-        anew = np.array_equal(first, Session(model, Runtime(device)).run(block)["embedding"])
-        notes.append((f"batch {model.batch_size}: equal rows in a second call, and in a new session", again and anew))
-    print()
-    for name, holds in notes:
-        check(name, holds)
-    on_cpu = Session(models[0], Runtime(threads=os.cpu_count() or 1)).run(block[: BATCHES[0]])["embedding"]
-    on_device = Session(models[0], Runtime(device)).run(block[: BATCHES[0]])["embedding"]
-    print(f"- 1 - cosine between rows of the devices: at most {1 - (unit(on_device) * unit(on_cpu)).sum(1).min():.1e}")
-
-
-def feed(model: Model, block: NDArray[np.uint8]) -> Rows:
-    """Normalise a block as a session does."""
-    if model.pixels.normalisation is None:
-        raise ValueError("the model takes raw pixels")
-    return model.pixels.normalisation.apply(block)
-
-
-def feed_rate(model: Model, block: NDArray[np.uint8]) -> float:
-    """Return how many images a second are normalised."""
-    size = model.batch_size
-    return rate(lambda: [feed(model, block[i : i + size]) for i in range(0, len(block), size)], len(block))
-
-
-def bare_rate(model: Model, block: NDArray[np.uint8], device: Device) -> float:
-    """Return what the device alone does: its input lies there already, and its output stays there."""
-    size, runtime = model.batch_size, Runtime(device)
-    session = onnxruntime.InferenceSession(model.path, providers=[(runtime.provider, runtime.provider_options())])
-    binding = session.io_binding()
-    there = onnxruntime.OrtValue.ortvalue_from_numpy(feed(model, block[:size]), device, 0)
-    binding.bind_ortvalue_input(model.input.name, there)
-    binding.bind_output(model.graph_outputs[0], device)
-    return rate(lambda: session.run_with_iobinding(binding), size)
-
-
-def unit(rows: Rows) -> Rows:
-    """Return rows of length one, in float64."""
-    wide = rows.astype(np.float64)
-    return wide / np.linalg.norm(wide, axis=1, keepdims=True)
-
-
-def rate(call: Callable[[], object], images: int) -> float:
-    """Return images per second: the median of five calls after one to warm up."""
-    taken = []
-    for _ in range(6):
-        begin = time.perf_counter()
-        call()
-        taken.append(time.perf_counter() - begin)
-    return images / statistics.median(taken[1:])
 
 
 STEPS = {
@@ -348,6 +188,11 @@ STEPS = {
     "kill-actor": kill_actor,
     "kill-driver": kill_driver,
     "breakdown": breakdown,
+    "settings": settings,
+    "batches": batches,
+    "parallel": parallel,
+    "sensors": sensors,
+    "guest": guest,
     "parity": parity,
     "out-of-memory": out_of_memory,
 }
@@ -363,7 +208,10 @@ def main() -> int:
     options = parser.parse_args()
     folder: Path = options.folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    if set(steps := options.steps.split(",")) - {"demo", "no-gpu"} and not (folder / "images").exists():
+    if (
+        set(steps := options.steps.split(",")) - {"demo", "no-gpu", "sensors", "batches"}
+        and not (folder / "images").exists()
+    ):
         write_images(folder / "images", options.images)
         onnx.save(ResNet(seed=0).build(), folder / "resnet50.onnx")
     for step in steps:

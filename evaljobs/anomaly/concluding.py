@@ -63,7 +63,7 @@ def conclude(
             name: {"mean": mean_of(scores[kind]), "median": float(np.median(scores[kind]))}
             for name, kind in (("normal", ~images.anomalous), ("anomalous", images.anomalous))
         },
-        "notes": _notes(found, asked),
+        "notes": _notes(found, len(np.unique(images.keys, axis=0)), asked),
     }
     return result, tables
 
@@ -82,15 +82,21 @@ def _with_balanced(result: dict[str, Any], tables: dict[str, pa.Table]) -> dict[
     return {**result, "points": points}
 
 
-def _notes(found: Anomalies, asked: Asked) -> list[str]:
+def _notes(found: Anomalies, n_different: int, asked: Asked) -> list[str]:
     if found.intervals is not None or not asked.groups:
         return []
-    n = found.n_normal + found.n_anomalous
-    return [f"no intervals: {n:,} images, some of them equal, are too few for {asked.groups} groups of at least two"]
+    return [f"no intervals: {n_different:,} different images are too few for {asked.groups} groups of at least two"]
 
 
-def rotation_result(judged: Judged, anomalous: Mask, rotations: Sequence[float]) -> tuple[dict[str, Any], list[str]]:
+def rotation_result(
+    judged: Judged, anomalous: Mask, rotations: Sequence[float], named: Sequence[int] | None = None
+) -> tuple[dict[str, Any], list[str]]:
     """Return how well rotations themselves are told, and what must be said of it.
+
+    Parameters
+    ----------
+    named
+        By rotation: its class, where the names of the classes say that; None where the order of the rotations does.
 
     Returns
     -------
@@ -107,10 +113,10 @@ def rotation_result(judged: Judged, anomalous: Mask, rotations: Sequence[float])
         counts[name] = table
     accuracy = {name: int(np.trace(table)) / int(table.sum()) for name, table in counts.items()}
     result = {"rotation_accuracy": accuracy, "confusion": counts["normal"].tolist()}
-    return result, _order_notes(counts["normal"], rotations)
+    return result, _order_notes(counts["normal"], rotations, named)
 
 
-def _order_notes(confusion: Int64, rotations: Sequence[float]) -> list[str]:
+def _order_notes(confusion: Int64, rotations: Sequence[float], named: Sequence[int] | None) -> list[str]:
     """Say where the classes seem to stand for other rotations, or the model tells none."""
     # Here, for it takes longer to load than everything else of this module. scipy has no annotations.
     from scipy.optimize import linear_sum_assignment  # type: ignore[import-untyped]
@@ -119,13 +125,17 @@ def _order_notes(confusion: Int64, rotations: Sequence[float]) -> list[str]:
     told, given = linear_sum_assignment(-confusion)
     best = int(confusion[told, given].sum())
     if best - right > _CLEARLY * total:
-        order = [0.0] * len(rotations)
+        # By class: the rotation that it seems to stand for, and the one for which it was taken.
+        classes = range(len(rotations)) if named is None else named
+        seems, taken = [0.0] * len(rotations), [0.0] * len(rotations)
         for rotation, place in zip(told.tolist(), given.tolist(), strict=True):
-            order[place] = rotations[rotation]
+            seems[classes[place]], taken[classes[place]] = rotations[rotation], rotations[place]
+        key = "rotations" if named is None else "classes"
+        whose = "" if named is None else " of the model's entry, for its classes are named by degrees"
         said = (
-            f"on normal images the classes fit the rotations {_degrees(order)} ({best / total:.1%} right) better than "
-            f"{_degrees(rotations)} ({right / total:.1%}): if the model was trained so, write "
-            f"`rotations: [{_degrees(order)}]`"
+            f"on normal images the classes fit the rotations {_degrees(seems)} ({best / total:.1%} right) better than "
+            f"{_degrees(taken)} ({right / total:.1%}): if the model was trained so, write "
+            f"`{key}: [{_degrees(seems)}]`{whose}"
         )
         return [said]
     if right <= total * (1 + _CLEARLY) / len(rotations):

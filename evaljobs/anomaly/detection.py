@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 
 from evaljobs.anomaly.groups import both_kinds
 from evaljobs.classification.groups import Groups, keys_of_ids
-from evaljobs.config import DEFAULT_TARGETS, parse_target, unique_targets
+from evaljobs.config import DEFAULT_TARGETS
 from evaljobs.errors import InputError, UsageError
 from evaljobs.pairs import auroc, curve
 from evaljobs.pairs.intervals import interval
 from evaljobs.pairs.points import Point, allowed_at, find_sorted, to_point
-from evaljobs.pairs.verification import GROUPS, MAX_GROUPS, Intervals
+from evaljobs.pairs.verification import GROUPS, MAX_GROUPS, Intervals, targets_of
 from evaljobs.uncertainty.blocks import checked
 
 Float64 = NDArray[np.float64]
@@ -79,7 +79,7 @@ def _point_json(point: Point) -> dict[str, Any]:
 def detect_anomalies(
     scores: object,
     anomalous: object,
-    fpr: Sequence[object] = DEFAULT_TARGETS,
+    fpr: object = DEFAULT_TARGETS,
     *,
     ids: Sequence[object] | None = None,
     groups: int = GROUPS,
@@ -93,7 +93,7 @@ def detect_anomalies(
     anomalous
         ``[n]`` bool: which images are; at least one of each kind.
     fpr
-        Target false-positive rates above 0, up to 1, as decimals that are written (`"1e-3"`) or floats.
+        Target false-positive rates above 0, up to 1, as decimals that are written (`"1e-3"`) or floats; several, or one.
     ids
         ``[n]``: images of equal ids are one image, and models that are judged on the same ids have the same groups.
         Left out: the places.
@@ -114,13 +114,10 @@ def detect_anomalies(
         )
     if ids is not None and len(ids) != len(values):
         raise InputError(f"found {len(ids):,} ids for {len(values):,} scores; expected one for each")
-    if not 0 <= groups <= MAX_GROUPS or groups == 1:
+    if groups != 0 and groups not in range(2, MAX_GROUPS + 1):
         raise UsageError(f"found groups={groups}; expected 0 (no intervals), or 2 to {MAX_GROUPS}")
-    try:
-        targets = unique_targets(tuple(parse_target(target) for target in fpr))
-    except ValueError as error:
-        raise UsageError(f"fpr: {error}") from None
-    return detect(values, kinds, targets, both_kinds(keys_of_ids(ids or range(len(values))), kinds, groups))
+    keys = keys_of_ids(range(len(values)) if ids is None else ids)
+    return detect(values, kinds, targets_of(fpr), both_kinds(keys, kinds, groups))
 
 
 def detect(scores: Float64, anomalous: Mask, targets: tuple[float, ...], groups: Groups) -> Anomalies:

@@ -126,13 +126,13 @@ def prepare(scores: Sequence[object], scores_are: str | None, columns: Sequence[
     return Turned(together.reshape(len(several), n, width), tuple(columns), scale)
 
 
-def columns_of(classes: Sequence[str] | None, rotations: Sequence[float]) -> tuple[int, ...]:
-    """Return the class of each rotation: by the names of the classes where these are its degrees, else by place."""
+def named_columns(classes: Sequence[str] | None, rotations: Sequence[float]) -> tuple[int, ...] | None:
+    """Return the class of each rotation by the names of the classes; None where these are not the degrees."""
     degrees = [_degrees(name) for name in classes or ()]
     wanted = [rotation % 360 for rotation in rotations]
     if None not in degrees and len(degrees) == len(wanted) and {*degrees} == {*wanted}:
         return tuple(degrees.index(rotation) for rotation in wanted)
-    return tuple(range(len(wanted)))
+    return None
 
 
 def _degrees(name: str) -> float | None:
@@ -166,8 +166,11 @@ def rotation_anomaly(scores: object, *, scores_are: str) -> Float64:
     scores_are
         `logits` (a softmax makes them probabilities) or `probabilities`.
 
-    Returns ------- 1 less the mean probability of the right rotation: 0 for an image whose rotations are all told for
-    certain, ``1 - 1/K`` where each is as likely as the others.
+    Returns
+    -------
+    ndarray
+        1 less the mean probability of the right rotation: 0 for an image whose rotations are all told for certain,
+        ``1 - 1/K`` where each is as likely as the others.
 
     Raises
     ------
@@ -176,7 +179,10 @@ def rotation_anomaly(scores: object, *, scores_are: str) -> Float64:
     """
     if scores_are not in {*Scale}:
         raise UsageError(f"found scores_are={scores_are!r}; expected 'logits' or 'probabilities'")
-    given = np.asarray(scores)
+    try:
+        given = np.asarray(scores)
+    except ValueError:
+        raise InputError("found scores of several shapes; expected [K, n, K], the same images in each rotation") from None
     if given.ndim != 3 or len(given) < 2:
         raise InputError(f"found scores of shape {given.shape}; expected [K, n, K] of at least two rotations")
     samples = prepare(list(given), scores_are, range(len(given)), told=True)

@@ -122,7 +122,7 @@ def _in_all(rows: Mapping[str, Rows]) -> dict[str, np.ndarray[tuple[int], np.dty
 
 def _by_rotations(rows: Mapping[str, Rows], given: AnomalyParameters) -> Passes:
     from evaljobs.anomaly.concluding import Asked, conclude, rotation_result
-    from evaljobs.anomaly.rotations import Judged, TellingRotations, columns_of, prepare
+    from evaljobs.anomaly.rotations import Judged, TellingRotations, named_columns, prepare
     from evaljobs.classification.samples import as_scores
     from evaljobs.classification.scale import refuse_non_finite
 
@@ -131,7 +131,8 @@ def _by_rotations(rows: Mapping[str, Rows], given: AnomalyParameters) -> Passes:
     # Of all rows, so that it is said of the right ones.
     refuse_non_finite(np.concatenate([as_scores(one.outputs["scores"])[0] for one in rows.values()]))
     roles = [_role(degrees) for degrees in given.rotations]
-    columns = columns_of(side.model.classes, given.rotations)
+    named = named_columns(side.model.classes, given.rotations)
+    columns = range(len(roles)) if named is None else named
     scores = [rows[role].outputs["scores"][of[role]] for role in roles]
     samples = prepare(scores, side.model.scores_are, columns, told=side.model.scores_told)
     images = _images(side, given.normal, of["set"])
@@ -140,7 +141,7 @@ def _by_rotations(rows: Mapping[str, Rows], given: AnomalyParameters) -> Passes:
         judged = Judged(*(yield TellingRotations(len(images.labels))).whole())
         beside = {f"right_{degrees:g}": 1 - judged.wrong[:, i] for i, degrees in enumerate(given.rotations)}
         result, tables = conclude(judged.score, images, Asked(given.fpr, given.groups), beside)
-        told, notes = rotation_result(judged, images.anomalous, given.rotations)
+        told, notes = rotation_result(judged, images.anomalous, given.rotations, named)
         left_out = len(side.labels) - len(images.labels)
         notes += [f"{left_out:,} images are left out: a rotated view of them cannot be used"] if left_out else []
         method = {"method": "rotations", "rotations": [*given.rotations], "scores_are": str(samples.scale), **told}

@@ -13,7 +13,9 @@ from evaljobs.errors import ModelError, ModelErrorKind
 T = TypeVar("T")
 
 _OUT_OF_MEMORY = re.compile(
-    r"failed to allocate|bad_?alloc|out of memory|alloc_failed|memory allocation", re.IGNORECASE
+    r"failed to allocate|bad_?alloc|out of memory|alloc_failed|memory allocation|"
+    r"memory of \d+ is smaller than requested",  # the arena that `memory_mb` limits
+    re.IGNORECASE,
 )
 _LONGEST = 300
 # Of source files and libraries. Nodes have names like paths too, and those are worth reading.

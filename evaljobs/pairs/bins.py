@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 SCALE = 2**14  # bins per unit of score; a power of two, so that scaling is exact; so few that counters stay in L1
 HALF_SCALE = 2**12  # likewise for the float16 product, whose error is wider; these bins fit a GPU's shared memory
+GROUP_SCALE = 2**11  # of what is counted for each group: at the end of each piece, hence in few bins
 HALF_ROWS = 2.0**7  # what rows are multiplied by for float16: out of its subnormal range, and products below 2^15
 _UNIT32 = 2.0**-24
 _UNIT64 = 2.0**-53
@@ -115,6 +116,11 @@ class Bins:
     def count(self) -> int:
         """Number of bins."""
         return 2 * self.zero
+
+    @property
+    def fold(self) -> int:
+        """How many bins are one for groups."""
+        return self.scale // GROUP_SCALE
 
     @functools.cached_property
     def reach(self) -> int:

@@ -64,7 +64,7 @@ class ByLabel:
     def of(cls, samples: Samples, thresholds: tuple[float, ...], bins: Bins) -> ByLabel:
         """Return the pass over the genuine pairs of some samples."""
         rows, columns = _sides(samples)
-        blocks = np.array(list(_blocks(samples, rows, columns)), np.int64).reshape(-1, 4)
+        blocks = np.array(list(blocks_of(samples, rows, columns)), np.int64).reshape(-1, 4)
         return cls(thresholds, bins, rows, columns, blocks)
 
     def parts(self, at_least: int) -> list[range]:
@@ -88,7 +88,7 @@ class ByLabel:
         return found
 
     @functools.cached_property
-    def _levels(self) -> Int16:
+    def level_of_bin(self) -> Int16:
         """Return how many thresholds the pairs of each bin reach; -1 where that is open."""
         numbers = np.arange(self.bins.count)
         low, high = ((numbers + side - self.bins.zero) / self.bins.scale for side in (0, 1))
@@ -102,7 +102,7 @@ class ByLabel:
         product = samples.unit[i] @ samples.unit[j].T
         twins = np.full(len(i), -1, np.int64) if samples.twins is None else samples.twins[i]
         of_i, of_j = samples.labels[i], samples.labels[j]
-        m = _decide(product, *place, of_i, of_j, twins, j, *self.bins.affine, self._levels, levels, open_)
+        m = _decide(product, *place, of_i, of_j, twins, j, *self.bins.affine, self.level_of_bin, levels, open_)
         if m:
             r, c = open_[:m].T
             reached = np.searchsorted(self.thresholds, samples.score_pairs(i[r], j[c]), side="right")
@@ -118,7 +118,7 @@ def _sides(samples: Samples) -> tuple[Int64, Int64]:
     return probes, np.argsort(samples.labels[samples.gallery :], kind="stable") + samples.gallery
 
 
-def _blocks(samples: Samples, rows: Int64, columns: Int64) -> Iterator[tuple[int, int, int, int]]:
+def blocks_of(samples: Samples, rows: Int64, columns: Int64, size: int = _SIZE) -> Iterator[tuple[int, int, int, int]]:
     """Give blocks that hold all genuine pairs: several small labels each, or a part of a large label."""
     bounds = np.arange(samples.n_labels + 1)
     row_bounds = np.searchsorted(samples.labels[rows], bounds).tolist()
@@ -128,13 +128,13 @@ def _blocks(samples: Samples, rows: Int64, columns: Int64) -> Iterator[tuple[int
         last = first + 1
         while (
             last < samples.n_labels
-            and max(row_bounds[last + 1] - row_bounds[first], column_bounds[last + 1] - column_bounds[first]) <= _SIZE
+            and max(row_bounds[last + 1] - row_bounds[first], column_bounds[last + 1] - column_bounds[first]) <= size
         ):
             last += 1
-        for i in range(row_bounds[first], row_bounds[last], _SIZE):
+        for i in range(row_bounds[first], row_bounds[last], size):
             begin = column_bounds[first] if samples.gallery else i
-            for j in range(begin, column_bounds[last], _SIZE):
-                yield i, min(i + _SIZE, row_bounds[last]), j, min(j + _SIZE, column_bounds[last])
+            for j in range(begin, column_bounds[last], size):
+                yield i, min(i + size, row_bounds[last]), j, min(j + size, column_bounds[last])
         first = last
 
 

@@ -27,6 +27,7 @@ Int64 = NDArray[np.int64]
 LISTED = 2**17  # false accepts of a point that are looked at one by one
 _MOST_SCORED = 2**18  # of pairs that may be among the hardest
 _LARGEST = 20  # pairs of labels that are named for a point
+_MOST_LISTED = 2**24  # pairs that are looked at beside the points, on a device that keeps more
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,7 +136,7 @@ def look_closer(  # noqa: PLR0913, PLR0917 - all that was found so far
 ) -> Rounds[Closer]:
     """Find what is wanted in the kept pairs, with another scan where they are not enough."""
     bins = scan.bins
-    impostor_from, genuine_to, all_hardest = _from_counts(bins, counts, points, wanted, scan.budget)
+    impostor_from, genuine_to, all_hardest = _from_counts(bins, counts, points, wanted, min(scan.budget, _MOST_LISTED))
     needed = flags_between(bins, impostor_from, genuine_to)
     if not pool.holds(needed):
         again = yield from total_of(dataclasses.replace(scan, flags=needed, n_groups=0))

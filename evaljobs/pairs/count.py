@@ -24,7 +24,6 @@ _ONE = np.int32(1)
 _FLAG = np.int32(-(2**31))
 _NUMBER = np.int32(2**31 - 1)
 _ROOM = threading.local()
-FOLD = 8  # bins that are one for groups: they are counted at the end of each piece, hence in few
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +55,7 @@ class Groups:
     Attributes
     ----------
     impostor, genuine
-        ``[groups, bins / FOLD]`` int64: each bin is `FOLD` bins of the filter.
+        ``[groups, bins / fold]`` int64: each bin is `Bins.fold` bins of the filter.
     """
 
     impostor: Int64
@@ -143,13 +142,13 @@ class Counter:
         for kind in ("impostor", "genuine"):
             counter, total = getattr(self, f"_{kind}"), getattr(self._counts, kind)
             if self._groups is None or self._touched is None:
-                _move(counter, total, np.empty((0, 0), np.int64), 0, 0, FOLD)
+                _move(counter, total, np.empty((0, 0), np.int64), 0, 0, self._bins.fold)
             else:
-                _move(counter, total, getattr(self._groups, kind), *self._touched, FOLD)
+                _move(counter, total, getattr(self._groups, kind), *self._touched, self._bins.fold)
 
 
 def _nothing(bins: Bins, n_groups: int) -> tuple[Counts, Groups | None]:
-    shape = (n_groups, -(-bins.count // FOLD))
+    shape = (n_groups, -(-bins.count // bins.fold))
     groups = Groups(np.zeros(shape, np.int64), np.zeros(shape, np.int64)) if n_groups else None
     return Counts(np.zeros(bins.count, np.int64), np.zeros(bins.count, np.int64)), groups
 

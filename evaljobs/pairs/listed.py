@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from evaljobs.errors import InputError
 from evaljobs.pairs import auroc, curve, histogram
-from evaljobs.pairs.bins import SCALE
+from evaljobs.pairs.bins import GROUP_SCALE, SCALE
 from evaljobs.pairs.closer import LISTED, Closer, Pairs, Spread, Wanted
 from evaljobs.pairs.compiled import compiled
-from evaljobs.pairs.count import FOLD, Counts, Groups
+from evaljobs.pairs.count import Counts, Groups
 from evaljobs.pairs.labels import factorise
 from evaljobs.pairs.points import Point, allowed_at, find_sorted, to_point
 from evaljobs.pairs.replicates import replicate
@@ -28,6 +28,7 @@ Mask = NDArray[np.bool_]
 
 _PAIRS_A_PART = 2**18
 _ZERO = 2 * SCALE  # bin of score 0; scores exceed 1 by rounding only
+_FOLD = SCALE // GROUP_SCALE
 _NAMED = 5
 
 
@@ -218,16 +219,16 @@ def listed_rounds(listed: Listed, targets: tuple[float, ...], wanted: Wanted) ->
         auroc.from_sorted(impostor, genuine),
         curve.from_sorted(impostor, genuine, points),
         histogram.from_sorted(impostor, genuine),
-        replicates=replicate(*_by_group(listed, scores), points) if listed.n_groups else None,
+        replicates=replicate(*_by_group(listed, scores), points, _FOLD) if listed.n_groups else None,
         closer=_closer(listed, scores, points, wanted) if wanted else None,
     )
 
 
 def _by_group(listed: Listed, scores: Float64) -> tuple[Counts, Groups]:
     bins = np.floor(scores * SCALE).astype(np.int64) + _ZERO
-    groups = np.zeros((2, listed.n_groups, 2 * _ZERO // FOLD), np.int64)
+    groups = np.zeros((2, listed.n_groups, 2 * _ZERO // _FOLD), np.int64)
     of = listed.groups
-    _count(bins, listed.is_genuine, of[listed.i], of[listed.j], FOLD, groups)
+    _count(bins, listed.is_genuine, of[listed.i], of[listed.j], _FOLD, groups)
     impostor, genuine = (
         np.bincount(bins[kind], minlength=2 * _ZERO) for kind in (~listed.is_genuine, listed.is_genuine)
     )
@@ -238,7 +239,7 @@ def _by_group(listed: Listed, scores: Float64) -> tuple[Counts, Groups]:
 def _count(  # noqa: PLR0913, PLR0917 - a kernel takes arrays, not objects
     bins: Int64, is_genuine: Mask, a: Int64, b: Int64, fold: int, groups: Int64
 ) -> None:
-    """Count each pair in its bin for the groups it touches: ``[2, groups, bins / FOLD]``, impostor and genuine."""
+    """Count each pair in its bin for the groups it touches: ``[2, groups, bins / fold]``, impostor and genuine."""
     for p in range(bins.shape[0]):
         kind = 1 if is_genuine[p] else 0
         groups[kind, a[p], bins[p] // fold] += 1

@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
-from evaljobs.pairs.count import FOLD, Counts, Groups
+from evaljobs.pairs.count import Counts, Groups
 from evaljobs.pairs.points import Flag, Point, allowed_at
 
 Int64 = NDArray[np.int64]
@@ -29,9 +29,15 @@ class Replicates:
     tpr: tuple[tuple[float | None, ...], ...]
 
 
-def replicate(counts: Counts, groups: Groups, points: tuple[Point, ...]) -> Replicates:
-    """Leave out each group in turn; each replicate finds its own thresholds, at the resolution of the groups' bins."""
-    all_impostor, all_genuine = folded(counts.impostor), folded(counts.genuine)
+def replicate(counts: Counts, groups: Groups, points: tuple[Point, ...], fold: int) -> Replicates:
+    """Leave out each group in turn; each replicate finds its own thresholds, at the resolution of the groups' bins.
+
+    Parameters
+    ----------
+    fold
+        How many bins of the counts are one of the groups'.
+    """
+    all_impostor, all_genuine = folded(counts.impostor, fold), folded(counts.genuine, fold)
     found = [
         _one(all_impostor - impostor, all_genuine - genuine, points)
         for impostor, genuine in zip(groups.impostor, groups.genuine, strict=True)
@@ -73,6 +79,6 @@ def _accepted(impostors: Int64, genuines: Int64, allowed: int, *, tied: bool) ->
     return before[1] + share * (int(genuines[b]) - before[1])
 
 
-def folded(counts: Int64) -> Int64:
+def folded(counts: Int64, fold: int) -> Int64:
     """Return the counts of bins ``[bins]`` in the bins of groups."""
-    return np.add.reduceat(counts, np.arange(0, len(counts), FOLD))
+    return np.add.reduceat(counts, np.arange(0, len(counts), fold))

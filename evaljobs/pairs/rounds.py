@@ -195,7 +195,8 @@ def _completed(  # noqa: PLR0913, PLR0917 - all that was found so far
 ) -> Rounds[Outcome]:
     """Add to the outcome what the same scan tells beside the points."""
     if scanned.groups is not None:
-        outcome = dataclasses.replace(outcome, replicates=replicate(scanned.counts, scanned.groups, outcome.points))
+        found = replicate(scanned.counts, scanned.groups, outcome.points, scan.bins.fold)
+        outcome = dataclasses.replace(outcome, replicates=found)
     if wanted:
         closer = yield from look_closer(samples, scan, scanned.counts, pool, outcome.points, wanted)
         outcome = dataclasses.replace(outcome, closer=closer)

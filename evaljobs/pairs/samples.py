@@ -116,11 +116,6 @@ class Samples:
         """Number of pairs with different labels."""
         return self.n_pairs - self.n_genuine
 
-    @functools.cached_property
-    def ends(self) -> NDArray[np.int64]:
-        """``[n]`` int64, where no groups are made: one past the last position with the same label."""
-        return np.searchsorted(self.labels, self.labels, side="right").astype(np.int64)
-
     def tiles(self, size: int) -> Tiles:
         """Return the tiles of the pairs that are compared, of at most `size` positions."""
         change = np.flatnonzero(np.diff(self.groups)) + 1
@@ -210,13 +205,18 @@ def arranged(  # noqa: PLR0913, PLR0917 - everything that samples are made of
     norms = score.norms(rows)
     refuse_unusable(norms, ids)
     norms = norms[order]
-    unit = np.empty(rows.shape if for_filter else (0, rows.shape[1]), np.float32)
-    if for_filter:
-        score.normalise_rounded(rows, order, norms, unit)
-    return Samples(
-        rows, order, norms, unit, codes[order], grouping.groups[order], names,
+    found = Samples(
+        rows, order, norms, np.empty((0, rows.shape[1]), np.float32), codes[order], grouping.groups[order], names,
         n_groups=grouping.n, unit_of_groups=grouping.unit, gallery=gallery, twins=twins, notes=notes,
     )  # fmt: skip
+    return with_filter(found) if for_filter else found
+
+
+def with_filter(samples: Samples) -> Samples:
+    """Return samples with `unit` filled."""
+    unit = np.empty(samples.rows.shape, np.float32)
+    score.normalise_rounded(samples.rows, samples.order, samples.norms, unit)
+    return dataclasses.replace(samples, unit=unit)
 
 
 def expect_lengths(n: int, **lengths: int) -> None:

@@ -198,8 +198,8 @@ def verify(  # noqa: PLR0913 - the public signature
         Called with the pairs done and the pairs known so far, from any thread, one at a time.
     device
         `cuda` or `cuda:N`: where the pairs are compared, with torch; `cpu` does the same without a GPU, for tests.
-        Points and counts are those of the CPU; bounds of the AUROC are wider, and there are neither intervals nor
-        findings. Without it, torch is not needed.
+        Points, counts and findings are those of the CPU; bounds of the AUROC are wider, and intervals differ a
+        little. Without it, torch is not needed.
 
     Raises
     ------
@@ -216,8 +216,8 @@ def verify(  # noqa: PLR0913 - the public signature
     threads = checked_threads(threads)
     wanted = checked_wanted(groups, hardest, by_label=by_label)
     if opened is not None:
-        samples = prepare(embeddings, labels, ids, for_filter=False)
-        return conclude(samples, verify_on(opened, samples, targets, tile, threads, progress))
+        samples = prepare(embeddings, labels, ids, for_filter=False, n_groups=groups)
+        return conclude(samples, verify_on(opened, samples, targets, tile, threads, progress, wanted=wanted))
     samples = prepare(embeddings, labels, ids, n_groups=groups)
     return conclude(samples, run_rounds(rounds(samples, targets, limits, wanted), samples, threads, progress))
 

@@ -12,6 +12,13 @@ from evaljobs.models.options import Runtime
 from evaljobs.models.runtime_errors import attempt
 from evaljobs.models.session import Session
 
+# What onnxruntime 1.31 says on a GPU where the limit of a session's memory is reached.
+ARENA_IS_FULL = (
+    "[ONNXRuntimeError] : 1 : FAIL : Non-zero status code returned while running Conv node. Name:'' Status Message: "
+    "bfc_arena.cc:360 void* onnxruntime::BFCArena::AllocateRawInternal(size_t, bool, onnxruntime::Stream*) "
+    "Available memory of 0 is smaller than requested bytes of 411041792"
+)
+
 
 def fails(session, block):
     with pytest.raises(ModelError) as caught:
@@ -164,6 +171,7 @@ def test_out_of_memory_is_told_from_other_failures(network):
     [
         (MemoryError(), ModelErrorKind.OUT_OF_MEMORY),
         (RuntimeError("std::bad_alloc"), ModelErrorKind.OUT_OF_MEMORY),
+        (RuntimeError(ARENA_IS_FULL), ModelErrorKind.OUT_OF_MEMORY),
         (RuntimeError("CUDA failure 2: out of memory ; GPU=0"), ModelErrorKind.OUT_OF_MEMORY),
         (RuntimeError("CUBLAS failure 3: CUBLAS_STATUS_ALLOC_FAILED"), ModelErrorKind.OUT_OF_MEMORY),
         (RuntimeError("Non-zero status code returned"), ModelErrorKind.FAILED),

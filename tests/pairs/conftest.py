@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from typing import Any, NamedTuple
 
@@ -21,7 +21,7 @@ from evaljobs.pairs.verification import Verification, conclude
 Float64 = NDArray[np.float64]
 
 # Needs the torch extra, which the tests of everything else do without. With torch, but no GPU, it runs on the CPU.
-collect_ignore = [] if importlib.util.find_spec("torch") else ["test_cuda.py"]
+collect_ignore = [] if importlib.util.find_spec("torch") else ["test_cuda.py", "test_cuda_beside.py"]
 
 
 class Expected(NamedTuple):
@@ -146,3 +146,14 @@ def oracle() -> type[Oracle]:
 def verify_with() -> Verify:
     """Verification with limits of one's own: `tile`, `collected`, `kept`, `threads`."""
     return verify_within
+
+
+@pytest.fixture(scope="module")
+def one_torch_thread() -> Iterator[None]:
+    """Torch in one thread: what tests give it is small, and its threads wait for each other where a machine is busy."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

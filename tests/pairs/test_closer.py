@@ -11,15 +11,14 @@ from numpy.typing import NDArray
 
 from evaljobs import verify_pairs
 from evaljobs.pairs import closer
-from evaljobs.pairs.bins import SCALE
+from evaljobs.pairs.bins import GROUP_SCALE
 from evaljobs.pairs.closer import LISTED, Wanted
-from evaljobs.pairs.count import FOLD
 from evaljobs.pairs.findings import Findings
 from evaljobs.pairs.intervals import group_of_labels, group_of_samples
 from evaljobs.pairs.labels import factorise
 from evaljobs.pairs.verification import Verification
 
-BIN = FOLD / SCALE + 1e-5  # of the groups' counts
+BIN = 1 / GROUP_SCALE + 1e-5  # of the groups' counts
 TARGETS = (0.001, 0.01, 0.1, 1.0)
 WANTED = Wanted(hardest=15, by_label=True)
 # All scored at once; scanned; scanned in small tiles; with so little kept that more scans are needed.

@@ -57,7 +57,7 @@ def test_every_pair_is_counted_as_what_it_is(samples: Samples, oracle: Any, tile
     """Genuine and impostor pairs are all counted, in bins whose bounds enclose their scores."""
     scan = everything(slice(0), tile=tile)
     counts = functools.reduce(operator.add, [scan.run(samples, part) for part in scan.parts(5)]).counts
-    labels = samples.ends  # equal for equal labels
+    labels = samples.labels
     truth = oracle(samples.rows[samples.order], labels)
     for found, scores in ((counts.genuine, truth.genuine), (counts.impostor, truth.impostor)):
         assert found.sum() == len(scores) > 0
@@ -70,7 +70,7 @@ def test_kept_pairs_are_those_of_flagged_bins(samples: Samples, oracle: Any) -> 
     middle = BINS.zero + 12_000
     scanned: Scanned = total(everything(slice(middle, None)), samples)
     pool = Pool(samples, scanned, BINS)
-    truth = oracle(samples.rows[samples.order], samples.ends)
+    truth = oracle(samples.rows[samples.order], samples.labels)
     found = pool.scores(middle, BINS.count - 1)
     assert found is not None
     for scores, expected, counts in (
@@ -128,7 +128,7 @@ def test_parts_may_be_done_in_any_order_and_anywhere(samples: Samples, which: in
 
 def test_refining_counts_every_pair_of_its_interval(samples: Samples, oracle: Any) -> None:
     """On the ladder, above it, or in bins that lie beyond: each pair once, with the extreme keys of each step."""
-    truth = oracle(samples.rows[samples.order], samples.ends)
+    truth = oracle(samples.rows[samples.order], samples.labels)
     ordered = np.sort(truth.scores)
     low, high = ordered[3000], ordered[3200]
     keys = np.array([low, high]).view(np.int64)

@@ -95,7 +95,7 @@ def test_samples_score_by_position(oracle: Any) -> None:
     i, j = np.triu_indices(40, 1)
     expected = oracle(rows, labels).matrix[samples.order[i], samples.order[j]]
     assert np.array_equal(samples.score_pairs(i, j), expected)
-    assert np.array_equal(j < samples.ends[i], labels[samples.order[i]] == labels[samples.order[j]])
+    assert np.array_equal(samples.labels[i] == samples.labels[j], labels[samples.order[i]] == labels[samples.order[j]])
 
 
 @given(st.lists(st.floats(-2, 2), min_size=2, max_size=20))

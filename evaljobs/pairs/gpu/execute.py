@@ -8,13 +8,17 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from evaljobs.errors import InputError
 from evaljobs.pairs.bins import HALF_SCALE, Bins
+from evaljobs.pairs.by_label import ByLabel
+from evaljobs.pairs.closer import Wanted
 from evaljobs.pairs.count import Counts
-from evaljobs.pairs.gpu.passes import Done, Sheet, probe, refine, scan
-from evaljobs.pairs.gpu.rows import load
+from evaljobs.pairs.gpu.by_label import Leveller
+from evaljobs.pairs.gpu.passes import probe, refine, scan
+from evaljobs.pairs.gpu.rows import ALIGNED, load
+from evaljobs.pairs.gpu.sheet import Done, Sheet
 from evaljobs.pairs.probe import Probe
 from evaljobs.pairs.refine import Refine
 from evaljobs.pairs.rounds import Limits, Outcome, rounds
-from evaljobs.pairs.samples import Samples
+from evaljobs.pairs.samples import Samples, with_filter
 from evaljobs.pairs.scan import Scan
 from evaljobs.pairs.threads import Progress, run_rounds
 from evaljobs.pairs.work import Evidence, Rounds, Work
@@ -33,6 +37,7 @@ _FINE_SCALE = 2**14  # of float32 products: as fine as fits the shared memory
 _KEPT = 2**28  # 12 bytes each, of a GPU's memory; fewer where less of it is free
 _KEPT_WITHOUT_GPU = 2**22
 _BYTES_A_KEPT_PAIR = 64  # while they are scored and sorted
+_NOTHING = Wanted()
 
 
 def verify_on(  # noqa: PLR0913, PLR0917 - as the door takes them
@@ -43,15 +48,17 @@ def verify_on(  # noqa: PLR0913, PLR0917 - as the door takes them
     threads: int,
     progress: Progress | None = None,
     limits: Limits | None = None,
+    wanted: Wanted = _NOTHING,
 ) -> Outcome:
-    """Verify on a device; sets that are scored whole are scored by threads."""
+    """Verify on a device; sets that are scored whole are left to threads."""
     tile = default_tile(device, samples.n) if tile is None else tile
     if not 1 <= tile <= _MAX_TILE:
         raise InputError(f"found a tile of {tile}; expected 1 to {_MAX_TILE}")
     if samples.n_pairs <= (limits or Limits()).collected:
-        return run_rounds(rounds(samples, targets, limits or Limits()), samples, threads, progress)
+        samples = with_filter(samples)
+        return run_rounds(rounds(samples, targets, limits or Limits(), wanted), samples, threads, progress)
     with settled(device):
-        return verify_loaded(load_tiles(device, samples, tile), samples, targets, progress, limits)
+        return verify_loaded(load_tiles(device, samples, tile), samples, targets, progress, limits, wanted)
 
 
 def default_tile(device: torch.device, n: int) -> int:
@@ -62,23 +69,23 @@ def default_tile(device: torch.device, n: int) -> int:
 
 
 def load_tiles(device: torch.device, samples: Samples, tile: int) -> Sheet:
-    """Put samples on a device, padded for tiles of a size."""
-    size = -(-min(tile, samples.n) // 8) * 8
-    return Sheet(load(samples, device, size), size)
+    """Put samples on a device, for tiles of a size."""
+    return Sheet(load(samples, device), -(-min(tile, samples.n) // ALIGNED) * ALIGNED)
 
 
-def verify_loaded(
+def verify_loaded(  # noqa: PLR0913, PLR0917 - likewise
     sheet: Sheet,
     samples: Samples,
     targets: tuple[float, ...],
     progress: Progress | None = None,
     limits: Limits | None = None,
+    wanted: Wanted = _NOTHING,
 ) -> Outcome:
     """Verify samples that are on a device."""
     limits = limits or Limits(kept=_room(sheet.rows.unit.device))
     d = samples.rows.shape[1]
     half, full = Bins(d, HALF_SCALE, half=True), Bins(d, _FINE_SCALE)
-    steps = rounds(samples, targets, limits, bins=half, fine=full)
+    steps = rounds(samples, targets, limits, wanted, bins=half, fine=full)
     return _Run(sheet, samples, limits.kept, progress).all(steps)
 
 
@@ -137,8 +144,12 @@ class _Run:
         if isinstance(work, Probe):
             self._hint = probe(self._sheet, work)
             return cast("Evidence", self._hint)
-        self._pairs_known += self._samples.n_pairs
         done: Done = self._done
+        if isinstance(work, ByLabel):
+            leveller = Leveller(work, self._sheet.rows, self._samples)
+            self._pairs_known += leveller.pairs()
+            return leveller.accepted(done)
+        self._pairs_known += self._samples.n_pairs
         if isinstance(work, Scan):
             return scan(self._sheet, work, self._samples, self._hint, done)
         if isinstance(work, Refine):

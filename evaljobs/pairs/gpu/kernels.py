@@ -31,11 +31,11 @@ __device__ __forceinline__ void load(const uint4* product, size_t eighth, float*
 
 // Count the products of a tile, 8 to a step, in a histogram in shared memory; list the pairs of flagged bins.
 // WIDE: float32 products, else float16.
-// MIXED: only pairs below the limits, above the diagonal (`triangle`), and of the wanted kind (`same`).
+// MIXED: only pairs above the diagonal (`triangle`), and of the wanted kind (`same`).
 template <bool WIDE, bool MIXED>
 __device__ __forceinline__ void count(
-    const uint4* product, int stride, int h, int w, int i0, int j0, int triangle, int same, const int* row_ends,
-    const int* column_ends, float scale, float zero, int bins, const unsigned* flags, const int* gap,
+    const uint4* product, int stride, int h, int w, int i0, int j0, int triangle, int same, const int* row_labels,
+    const int* column_labels, float scale, float zero, int bins, const unsigned* flags, const int* gap,
     unsigned long long* counts, int* kept, unsigned long long* n_kept, int capacity)
 {
     extern __shared__ int histogram[];
@@ -46,7 +46,7 @@ __device__ __forceinline__ void count(
     const int calm = gap[0];
     const unsigned width = gap[1] - gap[0];
     for (int r = blockIdx.x; r < h; r += gridDim.x) {
-        const int row_end = MIXED ? row_ends[r] : 0;
+        const int label = MIXED ? row_labels[r] : 0;
         for (int c = 8 * threadIdx.x; c < w; c += 8 * blockDim.x) {
             if (MIXED && triangle && j0 + c + 7 <= i0 + r) continue;
             float values[8];
@@ -56,9 +56,9 @@ __device__ __forceinline__ void count(
             #pragma unroll
             for (int e = 0; e < 8; e++) {
                 bin[e] = (int)fmaf(values[e], scale, zero);  // the product is exact: one rounding, fused or not
-                bool mine = true;
+                bool mine = c + e < w;
                 if (MIXED)
-                    mine = c + e < w && (!triangle || j0 + c + e > i0 + r) && (row_end == column_ends[c + e]) == same;
+                    mine = mine && (!triangle || j0 + c + e > i0 + r) && (label == column_labels[c + e]) == same;
                 if (mine) {
                     atomicAdd(&histogram[bin[e]], 1);
                     const bool near = (unsigned)(bin[e] - calm) >= width;
@@ -86,12 +86,12 @@ __device__ __forceinline__ void count(
 }
 
 #define PARAMETERS \
-    const uint4* product, int stride, int h, int w, int i0, int j0, int triangle, int same, const int* row_ends, \
-    const int* column_ends, double scale, int zero, int bins, const unsigned* flags, const int* gap, \
+    const uint4* product, int stride, int h, int w, int i0, int j0, int triangle, int same, const int* row_labels, \
+    const int* column_labels, double scale, int zero, int bins, const unsigned* flags, const int* gap, \
     unsigned long long* counts, int* kept, unsigned long long* n_kept, int capacity
 #define ARGUMENTS \
-    product, stride, h, w, i0, j0, triangle, same, row_ends, column_ends, (float)scale, (float)zero, bins, flags, gap, \
-    counts, kept, n_kept, capacity
+    product, stride, h, w, i0, j0, triangle, same, row_labels, column_labels, (float)scale, (float)zero, bins, flags, \
+    gap, counts, kept, n_kept, capacity
 
 #define KERNEL(NAME, WIDE, MIXED) \
     extern "C" __global__ void __launch_bounds__(512) NAME(PARAMETERS) { count<WIDE, MIXED>(ARGUMENTS); }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,10 +10,11 @@ from numpy.typing import NDArray
 
 from evaljobs.pairs.bins import Bins
 from evaljobs.pairs.count import Counts
-from evaljobs.pairs.gpu.rows import Rows
-from evaljobs.pairs.gpu.tally import Tally
-from evaljobs.pairs.points import Found
-from evaljobs.pairs.pool import Float64, Pool
+from evaljobs.pairs.gpu.pool import DevicePool
+from evaljobs.pairs.gpu.rows import ALIGNED, Rows
+from evaljobs.pairs.gpu.sheet import Done, Sheet
+from evaljobs.pairs.gpu.tally import Gap, Tally
+from evaljobs.pairs.pool import Pool
 from evaljobs.pairs.probe import Probe
 from evaljobs.pairs.refine import NONE_HIGH, NONE_LOW, STEPS, Ladder, Refine, Refined
 from evaljobs.pairs.samples import Samples
@@ -23,45 +23,9 @@ from evaljobs.pairs.scan import Scan, Scanned
 if TYPE_CHECKING:
     import torch
 
-Done = Callable[[int], None]
 _LOWEST = -(2**63)
 _PROBE_SIZE = 4096
 _SAMPLES_A_PROBE_BLOCK = 2**14
-
-
-@dataclasses.dataclass(frozen=True)
-class Sheet:
-    """How the pairs i < j are cut into tiles on a device.
-
-    Attributes
-    ----------
-    rows
-        The samples, padded to a multiple of the size.
-    size
-        Positions a tile is wide and high, a multiple of 8.
-    """
-
-    rows: Rows
-    size: int
-
-    def tiles(self, tally: Tally, samples: Samples, done: Done) -> Iterator[None]:
-        """Count tile after tile."""
-        import torch
-
-        rows, size, n = self.rows, self.size, self.rows.n
-        of_product = torch.float16 if tally.half else torch.float32
-        product = torch.empty((size, size), dtype=of_product, device=rows.unit.device)
-        for i0 in range(0, n, size):
-            i1 = min(n, i0 + size)
-            last_genuine = int(samples.ends[i1 - 1])
-            for j0 in range(i0, n, size):
-                j1 = min(n, j0 + size)
-                impostors = j0 > i0 and j0 >= last_genuine and j1 - j0 == size
-                rows.product(slice(i0, i0 + size), slice(j0, j0 + size), product)
-                ends = rows.ends[i0:i1], rows.ends[j0:j1]
-                tally.count(product, (i0, j0), *ends, triangle=i0 == j0, impostors=impostors)
-                done((i1 - i0) * (j1 - j0) if j0 > i0 else (i1 - i0) * (i1 - i0 - 1) // 2)
-                yield
 
 
 def probe(sheet: Sheet, work: Probe) -> Counts:
@@ -71,15 +35,15 @@ def probe(sheet: Sheet, work: Probe) -> Counts:
     rows = sheet.rows
     device = rows.unit.device
     larger = dataclasses.replace(work, size=min(max(work.size, _PROBE_SIZE), work.n // 2))
-    tally = Tally(device, work.bins, np.zeros(work.bins.count, np.uint8), 0)
-    width = -(-larger.size // 8) * 8
+    tally = Tally(device, work.bins, np.zeros((2, work.bins.count), np.uint8), 0)
+    width = -(-larger.size // ALIGNED) * ALIGNED
     product = torch.empty((larger.size, width), dtype=torch.float16, device=device)
     for block in range(min(larger.blocks, max(4, work.n // _SAMPLES_A_PROBE_BLOCK))):
         places = (larger.positions(b % larger.blocks) for b in (block, block + 1))
         i, j = (torch.arange(p.start, p.stop, p.step, device=device)[: larger.size] for p in places)
         wide = torch.cat((j, j[:1].expand(width - larger.size)))
         rows.product(i, wide, product)
-        tally.count(product, (0, 0), rows.ends[i], rows.ends[j], triangle=False)
+        tally.count(product, (0, 0), rows.labels[i], rows.labels[j], triangle=False)
     return tally.counts()
 
 
@@ -105,65 +69,28 @@ class DeviceScanned(Scanned):
         return DevicePool(self.rows, self.near, self.counts)
 
 
-class DevicePool(Pool):
-    """Kept pairs by their bins, on a device."""
-
-    def __init__(self, rows: Rows, near: torch.Tensor, counts: Counts) -> None:
-        import torch
-
-        self._rows, self._near = rows, near
-        held = torch.bincount(near[2], minlength=len(counts.impostor)).cpu().numpy()
-        self._all_kept = held == counts.all
-
-    def scores(self, first: int, last: int) -> tuple[Float64, Float64] | None:
-        """Return the impostor and genuine scores of the bins from `first` to `last`, each ascending.
-
-        None where pairs of these bins were not kept.
-        """
-        scored = self._scored(first, last)
-        if scored is None:
-            return None
-        impostor, genuine = (scores.sort().values.cpu().numpy() for scores in scored)
-        return impostor, genuine
-
-    def divide(self, first: int, last: int, rank: int) -> Found | None:
-        """Divide the scores of the bins from `first` to `last` by the impostor with a rank from their top."""
-        scored = self._scored(first, last)
-        if scored is None:
-            return None
-        impostor = scored[0].sort().values
-        blocker = impostor[len(impostor) - rank]
-        accepted = tuple(scores[scores > blocker] for scores in scored)
-        lowest = [float(scores.amin()) for scores in accepted if len(scores)]
-        return Found(float(blocker), min(lowest, default=None), len(accepted[0]), len(accepted[1]))
-
-    def _scored(self, first: int, last: int) -> tuple[torch.Tensor, torch.Tensor] | None:
-        """Return the impostor and the genuine scores of some bins, on the device."""
-        if not self._all_kept[first : last + 1].all():
-            return None
-        here = (self._near[2] >= first) & (self._near[2] <= last)
-        i, j = self._near[0][here], self._near[1][here]
-        scores, genuine = self._rows.score(i, j), j < self._rows.ends[i.long()]
-        return scores[~genuine], scores[genuine]
-
-
 def scan(sheet: Sheet, work: Scan, samples: Samples, hint: Counts | None, done: Done) -> Scanned:
     """Count all pairs, and keep those of flagged bins."""
-    flags = work.flags.max(axis=0)
-    tally = Tally(sheet.rows.unit.device, work.bins, flags, work.budget, _gap(flags, hint))
+    device, gaps = sheet.rows.unit.device, _gaps(work.flags, hint)
+    tally = Tally(device, work.bins, work.flags, work.budget, gaps, work.n_groups)
     for _ in sheet.tiles(tally, samples, done):
         pass
+    counts, groups = tally.counts(), tally.groups()
     if tally.n_kept > work.budget:
-        return Scanned(tally.counts(), None, work.budget)
-    return DeviceScanned(tally.counts(), None, work.budget, rows=sheet.rows, near=tally.take())
+        return Scanned(counts, None, work.budget, groups)
+    return DeviceScanned(counts, None, work.budget, groups, rows=sheet.rows, near=tally.take())
 
 
-def _gap(flags: NDArray[np.uint8], hint: Counts | None) -> tuple[int, int]:
-    """Return the range of bins without flags in which a sample has the most pairs."""
-    if hint is None or len(hint.impostor) != len(flags):  # of other bins
-        return 0, 0
+def _gaps(flags: NDArray[np.uint8], hint: Counts | None) -> tuple[Gap, Gap]:
+    """Return for impostor, and for genuine pairs the range of bins without flags in which a sample has the most."""
+    if hint is None or len(hint.impostor) != flags.shape[1]:  # of other bins
+        return (0, 0), (0, 0)
+    return _gap(flags[0], hint.impostor), _gap(flags[1], hint.genuine)
+
+
+def _gap(flags: NDArray[np.uint8], hint: NDArray[np.int64]) -> Gap:
     flagged = np.concatenate(([-1], np.flatnonzero(flags), [len(flags)]))
-    below = np.concatenate(([0], np.cumsum(hint.all)))
+    below = np.concatenate(([0], np.cumsum(hint)))
     widest = int(np.argmax(below[flagged[1:]] - below[flagged[:-1] + 1]))
     return int(flagged[widest]) + 1, int(flagged[widest + 1])
 
@@ -172,10 +99,10 @@ def refine(  # noqa: PLR0913, PLR0917 - as a scan, and what may be held
     sheet: Sheet, work: Refine, samples: Samples, capacity: int, hint: Counts | None, done: Done
 ) -> Refined:
     """Count all pairs, and score those of flagged bins whenever they might not fit any more."""
-    flags = work.flags()
+    flags = np.stack((work.flags(), work.flags()))
     area = sheet.size**2
     capacity = max(area, capacity)
-    tally = Tally(sheet.rows.unit.device, work.bins, flags, capacity, _gap(flags, hint))
+    tally = Tally(sheet.rows.unit.device, work.bins, flags, capacity, _gaps(flags, hint))
     climber = Climber(work, sheet.rows)
     for _ in sheet.tiles(tally, samples, done):
         if tally.n_kept + area > capacity:
@@ -206,7 +133,7 @@ class Climber:
         for part in near.split(at_a_time, dim=1) if near.shape[1] else ():
             bits = self._rows.score(part[0], part[1]).view(torch.int64)
             keys = torch.where(bits >= 0, bits, _LOWEST - bits)
-            genuine = part[1] < self._rows.ends[part[0].long()]
+            genuine = self._rows.genuine(part[0], part[1])
             for q in range(len(self._intervals)):
                 self._climb(q, keys, genuine)
 

@@ -16,6 +16,7 @@ from evaljobs.pairs.samples import Samples
 if TYPE_CHECKING:
     import torch
 
+ALIGNED = 8  # products that a kernel loads at once
 _ROWS_AT_A_TIME = 2**18
 _PAIRS_AT_A_TIME = 2**24
 _PAIRS_WITHOUT_KERNEL = 2**20
@@ -36,14 +37,14 @@ class Rows:
     half
         ``[padded n, padded d]``: these times `HALF_ROWS`, rounded to float16, and zeros. Its type is float16; or
         float32 on the CPU, which multiplies that faster, and sums in it.
-    ends
-        ``[padded n]`` int32: one past the last position with the same label, -1 beyond the samples.
+    labels
+        ``[padded n]`` int32: the numbers of the labels, -1 beyond the samples.
     """
 
     n: int
     unit: torch.Tensor
     half: torch.Tensor
-    ends: torch.Tensor
+    labels: torch.Tensor
 
     @functools.cached_property
     def full(self) -> torch.Tensor:
@@ -68,6 +69,10 @@ class Rows:
         if self.half.dtype == torch.float16:
             return torch.mm(self.half[i], self.half[j].T, out=out)
         return out.copy_(self.half[i] @ self.half[j].T)
+
+    def genuine(self, i: torch.Tensor, j: torch.Tensor) -> torch.Tensor:
+        """Return which pairs of positions, ``[m]`` int32 each, have equal labels: ``[m]`` bool."""
+        return self.labels[i.long()] == self.labels[j.long()]
 
     def score(self, i: torch.Tensor, j: torch.Tensor) -> torch.Tensor:
         """Score pairs of positions, ``[m]`` int32 each, by the definition: ``[m]`` float64."""
@@ -97,24 +102,24 @@ def score_by_columns(unit: torch.Tensor, i: torch.Tensor, j: torch.Tensor, score
         scores += column[i] * column[j]
 
 
-def load(samples: Samples, device: torch.device, multiple: int) -> Rows:
-    """Put samples on a device, padded to a multiple of positions."""
+def load(samples: Samples, device: torch.device) -> Rows:
+    """Put samples on a device, padded so that a tile may begin anywhere and be a multiple of `ALIGNED` wide."""
     import torch
 
     n, d = samples.rows.shape
-    n_padded, d_padded = -(-n // multiple) * multiple, -(-d // _COMPONENTS) * _COMPONENTS
+    n_padded, d_padded = n + ALIGNED - 1, -(-d // _COMPONENTS) * _COMPONENTS
     of_half = torch.float16 if device.type == "cuda" else torch.float32
     rows, order = _tensor(samples.rows).to(device), _tensor(samples.order).to(device)
     norms = _tensor(samples.norms).to(device)
     unit = torch.empty((n, d), dtype=torch.float64, device=device)
     half = torch.zeros((n_padded, d_padded), dtype=of_half, device=device)
-    ends = torch.full((n_padded,), -1, dtype=torch.int32, device=device)
-    ends[:n] = _tensor(samples.ends).to(device)
+    labels = torch.full((n_padded,), -1, dtype=torch.int32, device=device)
+    labels[:n] = _tensor(samples.labels).to(device)
     for first in range(0, n, _ROWS_AT_A_TIME):
         part = slice(first, min(n, first + _ROWS_AT_A_TIME))
         unit[part] = rows[order[part]].double() / norms[part, None]
         half[part, :d] = (unit[part] * HALF_ROWS).float().half()
-    return Rows(n, unit, half, ends)
+    return Rows(n, unit, half, labels)
 
 
 def _tensor(array: NDArray[np.generic]) -> torch.Tensor:
