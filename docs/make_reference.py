@@ -98,7 +98,14 @@ def default_text(key: str, schema: Schema, *, required: bool) -> str:
         return "–"
     if key == "fpr":
         return f"`[{', '.join(rate_text(rate) for rate in value)}]`"
-    return f"`{value}`" if isinstance(value, str) else f"`{json.dumps(value)}`"
+    return f"`{value}`" if isinstance(value, str) else f"`{json.dumps(_written(value))}`"
+
+
+def _written(value: Any) -> Any:
+    """Leave out keys that are null: nobody writes them."""
+    if isinstance(value, dict):
+        return {key: _written(inner) for key, inner in value.items() if inner is not None}
+    return [_written(inner) for inner in value] if isinstance(value, list) else value
 
 
 def key_table(model: str, schema: Schema) -> str:

@@ -83,7 +83,10 @@ def _with_balanced(result: dict[str, Any], tables: dict[str, pa.Table]) -> dict[
 
 
 def _notes(found: Anomalies, n_different: int, asked: Asked) -> list[str]:
-    if found.intervals is not None or not asked.groups:
+    if found.intervals is not None:
+        alone = None in found.intervals.replicates_auroc
+        return ["no intervals: all images of one kind are of one group, which is left out in turn"] if alone else []
+    if not asked.groups:
         return []
     return [f"no intervals: {n_different:,} different images are too few for {asked.groups} groups of at least two"]
 

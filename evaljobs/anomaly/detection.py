@@ -93,7 +93,7 @@ def detect_anomalies(
     anomalous
         ``[n]`` bool: which images are; at least one of each kind.
     fpr
-        Target false-positive rates above 0, up to 1, as decimals that are written (`"1e-3"`) or floats; several, or one.
+        Target false-positive rates above 0, up to 1, as written decimals (`"1e-3"`) or floats; several, or one.
     ids
         ``[n]``: images of equal ids are one image, and models that are judged on the same ids have the same groups.
         Left out: the places.
@@ -117,7 +117,7 @@ def detect_anomalies(
     if groups != 0 and groups not in range(2, MAX_GROUPS + 1):
         raise UsageError(f"found groups={groups}; expected 0 (no intervals), or 2 to {MAX_GROUPS}")
     keys = keys_of_ids(range(len(values)) if ids is None else ids)
-    return detect(values, kinds, targets_of(fpr), both_kinds(keys, kinds, groups))
+    return detect(values, kinds, targets_of(fpr), both_kinds(keys, kinds, int(groups)))
 
 
 def detect(scores: Float64, anomalous: Mask, targets: tuple[float, ...], groups: Groups) -> Anomalies:

@@ -13,15 +13,21 @@ _NAMED = 5
 
 
 def anomalous_of(labels: Sequence[str], normal: Collection[str]) -> NDArray[np.bool_]:
-    """Return which images are anomalous: ``[n]`` bool.
+    """Return which of the images that can be used are anomalous: ``[n]`` bool.
 
     Raises
     ------
     InputError
         If there is no normal or no anomalous image: nothing can be told apart.
     """
-    refuse_one_kind(labels, normal)
-    return np.fromiter((label not in normal for label in labels), np.bool_, len(labels))
+    anomalous = np.fromiter((label not in normal for label in labels), np.bool_, len(labels))
+    if anomalous.all() or not anomalous.any():
+        which = "none" if anomalous.all() else "every one"
+        raise InputError(
+            f"{which} of the {len(labels):,} images that can be used has a normal label ({named(sorted(normal))}); "
+            "expected images of both kinds: mend those that cannot be used, which `failures.csv` names"
+        )
+    return anomalous
 
 
 def refuse_one_kind(labels: Iterable[str], normal: Collection[str]) -> None:

@@ -182,7 +182,9 @@ def rotation_anomaly(scores: object, *, scores_are: str) -> Float64:
     try:
         given = np.asarray(scores)
     except ValueError:
-        raise InputError("found scores of several shapes; expected [K, n, K], the same images in each rotation") from None
+        raise InputError(
+            "found scores of several shapes; expected [K, n, K], the same images in each rotation"
+        ) from None
     if given.ndim != 3 or len(given) < 2:
         raise InputError(f"found scores of shape {given.shape}; expected [K, n, K] of at least two rotations")
     samples = prepare(list(given), scores_are, range(len(given)), told=True)

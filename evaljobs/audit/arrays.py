@@ -14,7 +14,7 @@ from evaljobs.audit.told import SET, Told
 from evaljobs.errors import InputError
 from evaljobs.pairs.samples import as_rows, expect_lengths
 from evaljobs.pairs.threads import run_rounds
-from evaljobs.pairs.verification import GROUPS, checked_threads, targets_of
+from evaljobs.pairs.verification import GROUPS, checked_threads, checked_wanted, targets_of
 
 _FPR = ("1e-4", "1e-3", "1e-2", "1e-1")
 
@@ -65,6 +65,7 @@ def audit_embeddings(  # noqa: PLR0913 - the public signature
     NonFiniteError
         If an embedding is not finite, or all zero.
     """
+    checked_wanted(groups, hardest, by_label=False)
     ways = recoded or {}
     table = _facts(facts, ways)
     matrices = {SET: as_rows(embeddings)[0], **{title: as_rows(given)[0] for title, given in ways.items()}}
@@ -80,9 +81,10 @@ def audit_embeddings(  # noqa: PLR0913 - the public signature
 
 def _facts(facts: Mapping[str, Sequence[object]] | pa.Table, ways: Mapping[str, object]) -> pa.Table:
     """Return facts as a table; refuse ways that are not known, and facts that they need and are not there."""
-    table = (
-        facts if isinstance(facts, pa.Table) else pa.table({name: pa.array(values) for name, values in facts.items()})
-    )
+    try:
+        table = facts if isinstance(facts, pa.Table) else pa.table(dict(facts))
+    except (pa.ArrowException, TypeError, ValueError) as error:
+        raise InputError(f"facts are no table: {error}; expected values of one type, as many for each name") from None
     needed = ["format"]
     for title in ways:
         kind = (title.split() or [""])[0]
@@ -91,4 +93,5 @@ def _facts(facts: Mapping[str, Sequence[object]] | pa.Table, ways: Mapping[str, 
         needed += EVENED[kind][1]
     if lacking := [name for name in needed if name not in table.column_names]:
         raise InputError(f"found facts {', '.join(table.column_names)}; expected also {', '.join(lacking)}")
-    return table
+    place = table.column_names.index("format")
+    return table.set_column(place, "format", table["format"].cast(pa.string()))

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from evaljobs.audit.finding import Checked, Finding, Verdict
 from evaljobs.audit.tie import Tie
+from evaljobs.pairs.points import Flag
 from evaljobs.report.comparing.differences import differences
 
 CHECK = "counterfactual"
@@ -41,7 +42,8 @@ class Recoded(NamedTuple):
 def counterfactual(plain: Mapping[str, Any], recoded: Sequence[Recoded], *, png: bool) -> Checked:
     """Compare a model's numbers with those after each way of encoding all images anew.
 
-    A fall is a leak where it is certain, large, and what was evened out goes with the labels. Where that does not go
+    A fall of the AUROC is a leak where it is certain, large, and what was evened out goes with the labels; a smaller
+    one, or one of a TPR alone, is suspicious then. Where that does not go
     with the labels, or is the same in all files, a fall is what the compression costs.
 
     Parameters
@@ -84,31 +86,52 @@ def _finding(one: Recoded, rows: Sequence[Mapping[str, Any]]) -> Finding:
         "tie_p": tie.p,
         "differences": [{key: row[key] for key in _KEPT} for row in rows],
     }
-    verdict, why, advice = _judged(one, auroc)
-    return Finding(CHECK, verdict, f"{_moved(one, auroc)}: {why}.", evidence, advice)
+    fell = _fallen(rows)
+    verdict, why, advice = _judged(one, auroc, fell)
+    return Finding(CHECK, verdict, f"{_moved(one, auroc)}{_fallen_text(fell)}: {why}.", evidence, advice)
 
 
-def _judged(one: Recoded, auroc: Mapping[str, Any]) -> tuple[Verdict, str, str]:
+def _fallen(rows: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    """Return the greatest certain fall of a TPR; None where there is none. One at zero false positives says little."""
+    certain = [
+        row
+        for row in rows
+        if row["metric"] == "tpr"
+        and row["zero_inside"] is False
+        and row["difference"] < 0
+        and Flag.UNRESOLVED not in {*row["flags_a"], *row["flags_b"]}
+    ]
+    return min(certain, key=lambda row: row["difference"], default=None)
+
+
+def _fallen_text(fell: Mapping[str, Any] | None) -> str:
+    return "" if fell is None else f", TPR at FPR {fell['target']:g} {fell['a']:.4f} -> {fell['b']:.4f}"
+
+
+def _judged(one: Recoded, auroc: Mapping[str, Any], fell: Mapping[str, Any] | None) -> tuple[Verdict, str, str]:
     """Return the verdict, the reason, and what to do."""
     what, tie = one.evens_out, one.tie
-    if auroc["zero_inside"]:
+    still = auroc["zero_inside"] or auroc["difference"] == 0
+    if still and fell is None:
         return Verdict.CLEAN, "no more than noise", ""
     if not tie.varies:
         return Verdict.CLEAN, f"all files have one {what} already, so this is what the change costs, and no leak", ""
-    if auroc["zero_inside"] is None:
+    if auroc["zero_inside"] is None and fell is None:
         return Verdict.UNKNOWN, f"whether that is more than noise is not known ({auroc['reason']})", _MORE_GROUPS
     if not tie.tied:
         return Verdict.CLEAN, f"the {what} does not go with the labels, so this is what the change costs", ""
-    return _of_tied(one, -auroc["difference"])
+    # A fall of the TPR alone may as well be what the compression costs.
+    fall = -auroc["difference"] if auroc["zero_inside"] is False else 0.0
+    return _of_tied(one, fall, fell is not None)
 
 
-def _of_tied(one: Recoded, fall: float) -> tuple[Verdict, str, str]:
+def _of_tied(one: Recoded, fall: float, fell: bool) -> tuple[Verdict, str, str]:
     """Return the same of a difference that is certain, where what was evened out goes with the labels."""
-    if fall <= 0:
+    if fall <= 0 and not fell:
         return Verdict.CLEAN, f"the {one.evens_out} goes with the labels, and the model does not live on it", ""
     said = f"the {one.evens_out} of the files goes with the labels ({tied_text(one.tie)})"
     if fall < LARGE:
-        return Verdict.SUSPICIOUS, f"{said}, and a small part of the number goes with it", _EVEN
+        return Verdict.SUSPICIOUS, f"{said}, and a part of the numbers goes with it", _EVEN
     return Verdict.LEAK, f"{said}, and the model answers by it", _EVEN
 
 

@@ -156,7 +156,7 @@ def _near(near: Alike, labels: Int64, bound: int) -> Finding:
             evidence,
             "Look at the pairs in the table, different labels first: one image under two labels is a wrong label.",
         )
-    if concerned >= MUCH * n and concerned:
+    if (concerned >= MUCH * n and concerned) or not near.complete:
         return Finding(
             CHECK,
             Verdict.SUSPICIOUS,

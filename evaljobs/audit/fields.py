@@ -113,7 +113,8 @@ def _field(name: str, column: pa.ChunkedArray) -> Field:
     kind = column.type
     numbers = pa.types.is_integer(kind) or pa.types.is_floating(kind)
     if numbers and name != "orientation":
-        values = pc.cast(column, pa.float64()).to_numpy()
+        # Numbers above 2**53 lose their last digits: no field needs them.
+        values = pc.cast(column, pa.float64(), safe=False).to_numpy()
         return _of_numbers(name, np.where(np.isfinite(values), values, np.nan))
     return _of_names(name, pc.cast(column, pa.string()))
 

@@ -7,6 +7,7 @@ hashing"). So only hashes that agree in a piece are compared, and none is missed
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -24,51 +25,58 @@ _AT_ONCE = 2**21
 
 
 class Near(NamedTuple):
-    """Pairs: positions ``a`` and ``b``, ``[m]`` int64, and in how many bits they differ, ``[m]`` uint8. Sorted."""
+    """Pairs: positions ``a`` and ``b``, ``[m]`` int64, and in how many bits they differ, ``[m]`` uint8."""
 
     a: Int64
     b: Int64
     distance: NDArray[np.uint8]
 
 
-def near_pairs(hashes: Hashes, bound: int) -> Near:
-    """Return every pair of ``[n]`` hashes, a < b, that differs in at most `bound` bits (inclusive).
+def near_pairs(hashes: Hashes, bound: int) -> Iterator[Near]:
+    """Yield every pair of ``[n]`` hashes, a < b, that differs in at most `bound` bits (inclusive): each pair once.
 
-    To be called with distinct hashes: of equal ones all pairs are returned, which may be many.
-
-    Raises
-    ------
-    ValueError
-        If the bound is not within 0 to `MOST_BITS`.
-    """
-    return _unique([_within(hashes, hashes, *found, bound) for found in _candidates(hashes, None, bound)])
-
-
-def near_across(hashes: Hashes, others: Hashes, bound: int) -> Near:
-    """Return every pair of a hash and one of the others that differs in at most `bound` bits.
+    To be called with distinct hashes: of equal ones all pairs are yielded, which may be many.
 
     Raises
     ------
     ValueError
         If the bound is not within 0 to `MOST_BITS`.
     """
-    return _unique([_within(hashes, others, *found, bound) for found in _candidates(hashes, others, bound)])
+    return _near(hashes, None, _pieces(bound), bound)
 
 
-def _candidates(hashes: Hashes, others: Hashes | None, bound: int) -> Iterator[tuple[Int64, Int64]]:
-    """Yield pairs that agree in a piece, some at a time; a pair may come once for each piece."""
+def near_across(hashes: Hashes, others: Hashes, bound: int) -> Iterator[Near]:
+    """Yield every pair of a hash and one of the others that differs in at most `bound` bits: each pair once.
+
+    Raises
+    ------
+    ValueError
+        If the bound is not within 0 to `MOST_BITS`.
+    """
+    return _near(hashes, others, _pieces(bound), bound)
+
+
+def _pieces(bound: int) -> list[np.uint64]:
+    """Return the bits of each piece."""
     if not 0 <= bound <= MOST_BITS:
         raise ValueError(f"the bound is {bound}; expected 0 to {MOST_BITS} bits")
-    cuts = np.linspace(0, BITS, bound + 2).astype(int)
-    for first, end in zip(cuts[:-1].tolist(), cuts[1:].tolist(), strict=True):
-        keys = _piece(hashes, first, end)
-        yield from _agreeing(keys, None if others is None else _piece(others, first, end))
+    cuts = [BITS * piece // (bound + 1) for piece in range(bound + 2)]
+    return [np.uint64(2**end - 2**first) for first, end in itertools.pairwise(cuts)]
 
 
-def _piece(hashes: Hashes, first: int, end: int) -> Hashes:
-    if end - first == BITS:
-        return hashes
-    return (hashes >> np.uint64(first)) & np.uint64(2 ** (end - first) - 1)
+def _near(hashes: Hashes, others: Hashes | None, pieces: list[np.uint64], bound: int) -> Iterator[Near]:
+    right = hashes if others is None else others
+    for number, piece in enumerate(pieces):
+        for a, b in _agreeing(hashes & piece, None if others is None else others & piece):
+            distance = np.bitwise_count(hashes[a] ^ right[b])
+            kept = np.flatnonzero(distance <= bound)
+            found = Near(a[kept], b[kept], distance[kept])
+            # A pair that agrees in several pieces is told at the first of them.
+            differing = hashes[found.a] ^ right[found.b]
+            new = np.ones(len(kept), np.bool_)
+            for earlier in pieces[:number]:
+                new &= (differing & earlier) != 0
+            yield Near(found.a[new], found.b[new], found.distance[new])
 
 
 def _agreeing(keys: Hashes, other_keys: Hashes | None) -> Iterator[tuple[Int64, Int64]]:
@@ -92,21 +100,3 @@ def _agreeing(keys: Hashes, other_keys: Hashes | None) -> Iterator[tuple[Int64, 
         steps = np.arange(len(rows)) - np.repeat(before[first:last] - before[first], chosen)
         yield rows, order[np.repeat(starts[first:last], chosen) + steps]
         first = last
-
-
-def _within(hashes: Hashes, others: Hashes, a: Int64, b: Int64, bound: int) -> Near:
-    distance = np.bitwise_count(hashes[a] ^ others[b])
-    kept = distance <= bound
-    return Near(a[kept], b[kept], distance[kept])
-
-
-def _unique(found: list[Near]) -> Near:
-    """Return each pair once, sorted by position; a pair that agrees in several pieces was found in each."""
-    if not found:
-        return Near(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.uint8))
-    a, b, distance = (np.concatenate(columns) for columns in zip(*found, strict=True))
-    order = np.lexsort((b, a))
-    a, b, distance = a[order], b[order], distance[order]
-    new = np.ones(len(a), np.bool_)
-    new[1:] = (np.diff(a) != 0) | (np.diff(b) != 0)
-    return Near(a[new], b[new], distance[new])

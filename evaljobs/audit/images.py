@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from evaljobs.audit.classes import check_classes
 from evaljobs.audit.duplicates import check_duplicates
+from evaljobs.audit.finding import Checked
 from evaljobs.audit.metadata import check_metadata
 from evaljobs.audit.pictures import check_pictures
 from evaljobs.audit.prints import Prints
 from evaljobs.audit.told import PAIRS_A_PICTURE, SET, TRAINING, Told, tell
 from evaljobs.audit.training import Training, check_training
+from evaljobs.audit.words import counted
+from evaljobs.errors import InputError
 from evaljobs.pairs.work import Rounds, total_of
 
 if TYPE_CHECKING:
@@ -33,6 +38,12 @@ class Audited(NamedTuple):
     digests: pa.Array
     facts: pa.Table
     pictures: Pictures
+
+    def take(self, rows: NDArray[np.int64]) -> Audited:
+        """Return the same of some images, in their order."""
+        wanted = pa.array(rows, pa.int64())
+        labels = [self.labels[row] for row in rows.tolist()]
+        return Audited(labels, self.digests.take(wanted), self.facts.take(wanted), self.pictures.of(rows.tolist()))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,10 +101,9 @@ class Printed:
         joined = Prints(*(np.concatenate([getattr(p, f.name) for _, p in own]) for f in dataclasses.fields(Prints)))
         return joined.take(order)
 
-    def kinds_of(self, role: str) -> dict[str, int]:
-        """Return how many images of a set cannot be decoded, by the kind of the reason."""
-        kinds = sorted(kind for name, _, kind in self.damaged if name == role)
-        return {kind: kinds.count(kind) for kind in dict.fromkeys(kinds)}
+    def damaged_of(self, role: str) -> dict[int, str]:
+        """Return the rows of a set whose images cannot be decoded, with the kind of the reason."""
+        return dict(sorted((row, kind) for name, row, kind in self.damaged if name == role))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,32 +160,69 @@ def _printed(role: str, pictures: Pictures, rows: range) -> Printed:
 
 
 def rounds(several: Sides, asked: Question) -> Rounds[Told]:
-    """Audit images: yield the pass that looks at them, if it is asked for, and return what was found."""
+    """Audit images: yield the pass that looks at them, if it is asked for, and return what was found.
+
+    Raises
+    ------
+    InputError
+        If no image of the set can be used.
+    """
     sides = several.of
     prints: dict[str, Prints | None] = dict.fromkeys(sides)
-    side = sides[SET]
-    damaged: dict[str, int] = {}
+    # What begins like no image is told without decoding it.
+    usable = np.array(pc.is_valid(sides[SET].facts["format"]), np.bool_)
+    damaged: dict[int, str] = {}
     if asked.pictures:
         found = yield from total_of(Printing(tuple(sides), tuple(len(one.labels) for one in sides.values())))
         prints |= {role: found.of(role, len(one.labels)) for role, one in sides.items()}
-        damaged = found.kinds_of(SET)
+        damaged = found.damaged_of(SET)
+        usable &= found.of(SET, len(usable)).known
+    rows = np.flatnonzero(usable)
+    if not len(rows):
+        raise InputError(f"none of the {len(usable):,} images can be decoded; an audit needs images to look at")
+    side, own = sides[SET].take(rows), prints[SET]
+    own = None if own is None else own.take(rows)
     training = _training(sides, prints) or asked.training
     checks = [
         check_metadata(side.facts, side.labels, side.digests, own=asked.columns, seed=asked.seed),
-        check_duplicates(side.digests, side.labels, prints[SET], bound=asked.near),
-        check_training(side.digests, side.labels, prints[SET], training, bound=asked.near),
+        check_duplicates(side.digests, side.labels, own, bound=asked.near),
+        check_training(side.digests, side.labels, own, training, bound=asked.near),
         check_classes(side.labels),
     ]
-    own = prints[SET]
+    notes = []
     if own is not None:
-        checks.append(check_pictures(own, side.labels, damaged))
+        checks.append(check_pictures(own, side.labels, Counter(damaged.values())))
+    elif len(rows) < len(usable):
+        notes.append(f"{len(usable) - len(rows):,} of {counted(len(usable), 'file')} are no images, and left out")
     about = {
         "part": "images",
         "n_samples": len(side.labels),
         "n_labels": len(set(side.labels)),
         "n_training": len(sides[TRAINING].labels) if TRAINING in sides else None,
     }
-    return tell(about, checks)
+    named = [Checked(check.findings, _renumbered(check.tables, rows)) for check in checks]
+    left = {"damaged": _damaged_table(damaged, sides[SET].labels)} if asked.pictures else {}
+    return tell(about, [*named, Checked((), left)], notes)
+
+
+def _renumbered(tables: Mapping[str, pa.Table], rows: NDArray[np.int64]) -> dict[str, pa.Table]:
+    """Return tables about some images of the set with the rows that these have in the set."""
+    found = dict(tables)
+    for name, table in tables.items():
+        columns = ("row", "row_a") if name.startswith(TRAINING) else ("row", "row_a", "row_b")
+        for column in set(columns) & set(table.column_names):
+            place = table.column_names.index(column)
+            found[name] = found[name].set_column(place, column, pa.array(rows[table[column].to_numpy()], pa.int64()))
+    return found
+
+
+def _damaged_table(damaged: Mapping[int, str], labels: Sequence[str]) -> pa.Table:
+    columns = {
+        "row": pa.array(list(damaged), pa.int64()),
+        "label": pa.array([labels[row] for row in damaged], pa.string()),
+        "kind": pa.array(list(damaged.values()), pa.string()),
+    }
+    return pa.table(columns)
 
 
 def _training(sides: Mapping[str, Audited], prints: Mapping[str, Prints | None]) -> Training | None:

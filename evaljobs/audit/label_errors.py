@@ -26,7 +26,8 @@ VOTES = 3
 LEAST_TPR = 0.5
 # Images that are asked at most, and that are suggested.
 _ASKED, MOST = 5000, 1000
-_AT_A_TIME = 512
+# Similarities that are held at a time: 256 MB.
+_AT_ONCE = 2**26
 _COLUMNS = {
     "row": pa.int64(),
     "label": pa.string(),
@@ -91,8 +92,9 @@ def suspects(samples: Samples, findings: Findings, threshold: float) -> list[Sus
     several = [*(findings.hardest_impostor or ()), *(findings.hardest_genuine or ())]
     rows = np.array(list(dict.fromkeys(row for pair in several for row in (pair.a, pair.b)))[:_ASKED], np.int64)
     found: list[Suspect] = []
-    for start in range(0, len(rows), _AT_A_TIME):
-        positions = place[rows[start : start + _AT_A_TIME]]
+    step = max(1, _AT_ONCE // samples.n)
+    for start in range(0, len(rows), step):
+        positions = place[rows[start : start + step]]
         products = samples.unit[positions] @ samples.unit.T
         for position, near in zip(positions.tolist(), products, strict=True):
             suspect = _asked(samples, position, near, threshold)
@@ -203,7 +205,12 @@ def _moved(points: Sequence[Point], without: Mapping[str, Any]) -> list[dict[str
 def _told(moved: Sequence[Mapping[str, Any]], n: int) -> str:
     """Say what the TPR is without the suspects, at the strictest target where it is not the same."""
     other = next(
-        (row for row in moved if row["tpr"] is not None and row["tpr_without"] not in {None, row["tpr"]}), None
+        (
+            row
+            for row in sorted(moved, key=lambda row: row["target"])
+            if row["tpr"] is not None and row["tpr_without"] not in {None, row["tpr"]}
+        ),
+        None,
     )
     if other is None:
         return ""

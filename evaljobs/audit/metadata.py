@@ -11,6 +11,7 @@ from evaljobs.audit.finding import Checked
 from evaljobs.audit.metadata_findings import all_alike, findings_of, table_of, tell, too_few
 from evaljobs.audit.permuting import LEVEL, PERMUTATIONS, can_tell, permutation_test
 from evaljobs.audit.units import units_of
+from evaljobs.errors import InputError
 
 # Of more images a part is looked at, labels alike.
 MOST_IMAGES = 20_000
@@ -19,7 +20,7 @@ MOST_IMAGES = 20_000
 def check_metadata(  # noqa: PLR0913 - what people may choose has a name
     samples: pa.Table,
     labels: Sequence[str],
-    digests: pa.Array,
+    digests: pa.Array | pa.ChunkedArray,
     *,
     own: Sequence[str] = (),
     permutations: int = PERMUTATIONS,
@@ -55,7 +56,19 @@ def check_metadata(  # noqa: PLR0913 - what people may choose has a name
     in which images differ, most telling first: ``field``, ``auroc`` (labels, mean over classes), ``label`` (told
     best), ``label_auroc``, ``pair_auroc`` (genuine against impostor), ``p`` (for the whole family), ``verdict``,
     ``n_values``, ``n_known``.
+
+    Raises
+    ------
+    InputError
+        If there are not as many of each, or an own column is not there.
     """
+    if not samples.num_rows == len(labels) == len(digests):
+        raise InputError(
+            f"found {samples.num_rows:,} samples, {len(labels):,} labels and {len(digests):,} digests; expected as "
+            "many of each"
+        )
+    if lacking := [name for name in own if name not in samples.column_names]:
+        raise InputError(f"found no column {lacking[0]!r}; the columns are {', '.join(samples.column_names)}")
     units = units_of(labels, digests, most, seed)
     looked = {
         "n_images": len(labels),

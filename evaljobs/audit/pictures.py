@@ -71,7 +71,7 @@ def _damaged(damaged: Mapping[str, int], n: int) -> Finding:
     total = sum(found.values())
     evidence = {"n_images": n + total, "n_left_out": total, "by_kind": found}
     if not total:
-        return Finding(CHECK, Verdict.CLEAN, f"All {n:,} images can be read and decoded.", evidence)
+        return Finding(CHECK, Verdict.CLEAN, f"All {n:,} images can be decoded.", evidence)
     kinds = ", ".join(f"{count:,} {kind.replace('_', ' ')}" for kind, count in found.items())
     return Finding(
         CHECK,
@@ -79,5 +79,5 @@ def _damaged(damaged: Mapping[str, int], n: int) -> Finding:
         f"{total:,} of {counted(n + total, 'image')} ({share(total, n + total)}) cannot be used and take part in "
         f"nothing ({kinds}).",
         evidence,
-        "failures.csv names them; replace them, or make sure that they are not of one kind or label.",
+        "Look at the table `damaged`; replace them, or make sure that they are not of one kind or label.",
     )

@@ -36,7 +36,7 @@ class Units(NamedTuple):
     names: Sequence[str]
 
 
-def units_of(labels: Sequence[str], digests: pa.Array, most: int, seed: int) -> Units:
+def units_of(labels: Sequence[str], digests: pa.Array | pa.ChunkedArray, most: int, seed: int) -> Units:
     """Choose the images.
 
     Parameters
@@ -49,7 +49,8 @@ def units_of(labels: Sequence[str], digests: pa.Array, most: int, seed: int) -> 
         Of this choice and of the folds.
     """
     names, every = np.unique(np.array(labels, object).astype(str), return_inverse=True)
-    images = pc.dictionary_encode(digests).indices.to_numpy(zero_copy_only=False).astype(np.int64)
+    whole = digests.combine_chunks() if isinstance(digests, pa.ChunkedArray) else digests
+    images = pc.dictionary_encode(whole).indices.to_numpy(zero_copy_only=False).astype(np.int64)
     _, rows = np.unique(images * len(names) + every, return_index=True)
     rows = np.sort(rows).astype(np.int64)
     rng = np.random.default_rng(seed)

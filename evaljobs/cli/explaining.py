@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 @click.option(
     "--scores-are",
     type=click.Choice(["logits", "probabilities"]),
-    help="Of an ONNX file: what they are; as its metadata or a softmax at its end say where left out.",
+    help="What class scores are; left out: as metadata or a softmax at the end of an ONNX file say, of a checkpoint "
+    "logits.",
 )
 @click.option("--classes", type=LOCAL_FILE, help="Text file with a class a line, in the order of the scores.")
 @click.option(
@@ -98,11 +99,15 @@ def _explained(
         if rest["arguments"] or rest["size"]:
             raise UsageError("--arg and --size say how a checkpoint is built; give its architecture with --arch")
         return explain_onnx(model, image, towards, layer, settings)
-    from evaljobs.export import Recipe
+    from evaljobs.export import Recipe, read_classes
     from evaljobs.export.explained import explain_checkpoint
 
-    recipe = Recipe(arch, rest["arguments"], size=rest["size"], preprocessing=settings.get("preprocessing"))
-    return explain_checkpoint(model, recipe, image, towards, layer)
+    if rest["output"] or rest["scores"]:
+        raise UsageError("--output and --scores name tensors of an ONNX file; leave them out with --arch")
+    classes = read_classes(rest["classes"]) if rest["classes"] else None
+    preprocessing = settings.get("preprocessing")
+    recipe = Recipe(arch, rest["arguments"], size=rest["size"], preprocessing=preprocessing, classes=classes)
+    return explain_checkpoint(model, recipe, image, towards._replace(scores_are=rest["scores_are"]), layer)
 
 
 def _settings(rest: dict[str, Any]) -> dict[str, Any]:

@@ -43,11 +43,12 @@ def _known_keys(model: type[pydantic.BaseModel], location: Sequence[str | int]) 
     schema: dict[str, Any] = root
     for part in location:
         options = [_resolve(root, option) for option in schema.get("anyOf", [schema])]
-        schema = next((s for s in options if s.get("type") in {"object", "array"}), {})
         if isinstance(part, int):
-            schema = schema.get("items", {})
+            schema = next((s for s in options if s.get("type") == "array"), {}).get("items", {})
         else:
-            schema = schema.get("properties", {}).get(part) or schema.get("additionalProperties") or {}
+            section = next((s for s in options if s.get("type") == "object"), {})
+            # What is neither a key nor stands in the schema names one of several kinds that a value may be of.
+            schema = section.get("properties", {}).get(part) or section.get("additionalProperties") or schema
         schema = _resolve(root, schema)
     options = [_resolve(root, option) for option in schema.get("anyOf", [schema])]
     return sorted(key for s in options for key in s.get("properties", {}))

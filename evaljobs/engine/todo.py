@@ -122,7 +122,7 @@ def candidates(prepared: Prepared, excluded: pa.Array) -> Iterator[Evaluation]:
     keys: dict[tuple[str, str], dict[str, Any]] = {}
     for job in in_order(prepared.jobs):
         if (part := job.of_images()) is not None:
-            found = _found(prepared, part, by_set, digests, excluded)
+            found = _of_images(prepared, part, excluded)
             yield Evaluation(part, None, found.members, evaluation_key(part, found.digests, None), found.pairs)
         if not prepared.plain_models:
             continue
@@ -142,6 +142,17 @@ class _Found(NamedTuple):
     members: dict[str, Members]
     digests: dict[str, str]
     pairs: int
+
+
+def _of_images(prepared: Prepared, part: Job, excluded: pa.Array) -> _Found:
+    """Return what the part of a job that needs no model is carried out on.
+
+    What cannot be decoded is for that part to find: only images are left out that nobody can look at in this run.
+    """
+    untouchable = excluded.filter(pc.invert(pc.is_in(excluded, value_set=prepared.failures()["image_digest"])))
+    by_set = prepared.members(untouchable)
+    digests = {name: by_set[name].digest() for name in part.sets().values()}
+    return _found(prepared, part, by_set, digests, untouchable)
 
 
 def _found(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -81,11 +82,13 @@ class Classes(NamedTuple):
         Raises
         ------
         InputError
-            If there are not as many names as scores.
+            If there are not as many names as scores, or one stands there twice.
         """
         names = self.names or tuple(map(str, range(n)))
         if len(names) != n:
             raise InputError(f"the model gives {n:,} class scores, and {len(names):,} classes are named")
+        if twice := [name for name, times in Counter(names).items() if times > 1]:
+            raise InputError(f"several classes are named {twice[0]!r}; give each score a name of its own (`classes`)")
         return {name: number for number, name in enumerate(names)}
 
 

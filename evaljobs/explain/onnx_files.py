@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaljobs import config
-from evaljobs.classification.scale import known_scale
+from evaljobs.classification.scale import known_scale, refuse_non_finite
 from evaljobs.errors import ImageError, ModelError, UsageError
 from evaljobs.explain.ablation import ablation_cam
 from evaljobs.explain.choosing import Classes
@@ -54,10 +54,22 @@ class Explanation(NamedTuple):
 
 
 class Towards(NamedTuple):
-    """What is explained: a class by its name or number, or the similarity to another image; else what is predicted."""
+    """What is explained.
+
+    Attributes
+    ----------
+    of_class
+        A class by its name or number; that which is predicted where left out.
+    like
+        Another image: the similarity to it, in place of a class.
+    scores_are
+        Of a checkpoint: what its class scores are, ``logits`` or ``probabilities``; left out: logits, where the numbers
+        allow it. Of an ONNX file the settings say that.
+    """
 
     of_class: str | None = None
     like: Path | None = None
+    scores_are: str | None = None
 
     @property
     def role(self) -> str:
@@ -105,7 +117,7 @@ def explain_onnx(
     found = []
     seen = decoded(images, model.pixels.geometry)
     targets = _targets(halved, model, seen, towards)
-    for (file, pixels), (target, said) in zip(seen.items(), targets, strict=True):
+    for file, pixels, (target, said) in zip(images, seen, targets, strict=True):
         cam = ablation_cam(halved, pixels, target)
         score = float(target.shown(cam.row[None])[0])
         shown = in_rgb(pixels, model.pixels.geometry)
@@ -118,52 +130,66 @@ def in_rgb(pixels: Pixels, geometry: Geometry) -> Pixels:
     return pixels[..., ::-1] if geometry.color == "bgr" else pixels
 
 
-def decoded(files: Sequence[Path], geometry: Geometry) -> dict[Path, Pixels]:
-    """Decode files as a model sees them.
+def decoded(files: Sequence[Path], geometry: Geometry) -> list[Pixels]:
+    """Decode files as a model sees them, each as often as it is named.
 
     Raises
     ------
     UsageError
         Naming one that cannot be read.
     """
-    found = {}
+    found = []
     for file in files:
         try:
-            found[file] = decode(file.read_bytes(), geometry)
+            found.append(decode(file.read_bytes(), geometry))
         except (OSError, ImageError) as error:
             reason = error.strerror if isinstance(error, OSError) else error
             raise UsageError(f"{file} cannot be explained: {reason}; expected an image") from None
     return found
 
 
-def _targets(
-    halved: Halved, model: Model, seen: Mapping[Path, Pixels], towards: Towards
-) -> Sequence[tuple[Target, str]]:
+def _targets(halved: Halved, model: Model, seen: Sequence[Pixels], towards: Towards) -> Sequence[tuple[Target, str]]:
     """Return what is explained of each image, and how it is called."""
     if towards.like is not None:
-        (other,) = decoded([towards.like], model.pixels.geometry).values()
+        (other,) = decoded([towards.like], model.pixels.geometry)
         return [(Similarity(halved.rows(other[None])[0]), f"similarity to {towards.like.name}")] * len(seen)
-    rows = halved.rows(np.stack(list(seen.values())))
+    rows = halved.rows(np.stack(seen))
     scores = model.scores
     names = None if scores is None or scores.classes is None else scores.classes.names
-    are, told = (None, False) if scores is None else (scores.are, scores.source in TOLD)
-    scale = known_scale(rows, are, told=told, need="what is explained")
-    return [class_target(Classes(names, scale.value, {}), row, towards.of_class) for row in rows]
+    are = (None, False) if scores is None else (scores.are, scores.source in TOLD)
+    return class_targets(rows, names, are, towards.of_class)
 
 
-def class_target(classes: Classes, row: NDArray[np.float32], name: str | None) -> tuple[ClassScore, str]:
-    """Return the class that is named, or else predicted, as a target, and its name.
+def class_targets(
+    rows: NDArray[np.float32], names: tuple[str, ...] | None, are: tuple[str | None, bool], of_class: str | None
+) -> list[tuple[Target, str]]:
+    """Return of each image the class that is named, or else predicted, as a target, and its name.
 
     Parameters
     ----------
-    row
-        ``[k]`` class scores of the image.
+    rows
+        ``[n, k]`` class scores.
+    names
+        Of the classes, if they are known.
+    are
+        What the scores are, and whether somebody says so.
+    of_class
+        Name or number of a class.
 
     Raises
     ------
     UsageError
         If there is no class of that name or number.
+    InputError
+        If scores are not finite, it is not known what they are, or there are not as many names.
     """
+    refuse_non_finite(rows)
+    scale = known_scale(rows, are[0], told=are[1], need="what is explained")
+    return [_class_target(Classes(names, scale.value, {}), row, of_class) for row in rows]
+
+
+def _class_target(classes: Classes, row: NDArray[np.float32], name: str | None) -> tuple[ClassScore, str]:
+    """Return the same of one image."""
     known = classes.of(len(row))
     numbers = {str(number): number for number in known.values()}
     number = int(row.argmax()) if name is None else known.get(name, numbers.get(name))

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from evaljobs import config
 from evaljobs.errors import ExportError
 from evaljobs.explain.checkpoints import explain_torch, require_grad_cam
-from evaljobs.explain.choosing import Classes
-from evaljobs.explain.onnx_files import Explanation, Pixels, Towards, class_target, decoded, in_rgb
+from evaljobs.explain.onnx_files import Explanation, Pixels, Towards, class_targets, decoded, in_rgb
 from evaljobs.explain.targets import Similarity, Target
 from evaljobs.export.architecture import Built, build, require_torch
 from evaljobs.export.checkpoint import read_checkpoint
@@ -36,7 +35,7 @@ def explain_checkpoint(
     images
         Files.
     towards
-        What is explained; classes by number.
+        What is explained; classes by the names of the recipe, or by number.
     layer
         A submodule of the architecture; found where left out.
 
@@ -46,27 +45,28 @@ def explain_checkpoint(
         If PyTorch or grad-cam is not installed, the architecture cannot be built, or an image cannot be used.
     ExportError
         If the checkpoint cannot be loaded.
+    InputError
+        If class scores are not what they are said to be, or are not as many as their names.
     """
     require_torch()
     require_grad_cam()
     built = build(recipe)
     load_weights(built.module, read_checkpoint(checkpoint), recipe, built.heads)
     prepared = _prepared(built)
-    pixels = decoded(images, prepared.geometry)
-    like = None
+    blocks = decoded(images, prepared.geometry)
+    inputs = [_normalised(block, prepared) for block in blocks]
+    targets: Sequence[tuple[Target, str]]
     if towards.like is not None:
-        (other,) = decoded([towards.like], prepared.geometry).values()
+        (other,) = decoded([towards.like], prepared.geometry)
         like = Similarity(_rows(built.module, _normalised(other, prepared))[0])
+        targets = [(like, f"similarity to {towards.like.name}")] * len(images)
+    else:
+        rows = np.concatenate([_rows(built.module, image) for image in inputs])
+        # Most modules end in logits; whether these may be some is held against the numbers.
+        are, told = towards.scores_are or "logits", towards.scores_are is not None
+        targets = class_targets(rows, recipe.classes, (are, told), towards.of_class)
     found = []
-    for file, block in pixels.items():
-        image = _normalised(block, prepared)
-        target: Target
-        if like is not None and towards.like is not None:
-            said = f"similarity to {towards.like.name}"
-            target = like
-        else:
-            row = _rows(built.module, image)[0]
-            target, said = class_target(Classes(recipe.classes, "logits", {}), row, towards.of_class)
+    for file, block, image, (target, said) in zip(images, blocks, inputs, targets, strict=True):
         maps = explain_torch(built.module, image, target, layer)
         score = float(target.shown(maps.rows)[0])
         shown = in_rgb(block, prepared.geometry)

@@ -109,6 +109,14 @@ def _images(side: Rows, normal: Sequence[str], rows: np.ndarray[tuple[int], np.d
     return Images(labels, anomalous_of(labels, normal), keys, rows)
 
 
+def _without_images(labels: Sequence[str], normal: Sequence[str]) -> list[str]:
+    """Say which normal labels no image has that can be used."""
+    from evaljobs.anomaly.labels import named
+
+    missing = sorted({*normal} - {*labels})
+    return [f"no image that can be used has the normal label {named(missing)}"] if missing else []
+
+
 def _in_all(rows: Mapping[str, Rows]) -> dict[str, np.ndarray[tuple[int], np.dtype[np.int64]]]:
     """Return, by role, the rows of the samples that every set has, in the order of the first: views may lack some."""
     sides = [*rows.values()]
@@ -146,6 +154,7 @@ def _by_rotations(rows: Mapping[str, Rows], given: AnomalyParameters) -> Passes:
         notes += [f"{left_out:,} images are left out: a rotated view of them cannot be used"] if left_out else []
         method = {"method": "rotations", "rotations": [*given.rotations], "scores_are": str(samples.scale), **told}
         beside_it = {"neighbours": None, "normal": [*given.normal]}
+        notes += _without_images(images.labels, given.normal)
         return Outcome({**method, **beside_it, **result, "notes": [*notes, *result["notes"]]}, tables)
 
     return Passes(samples, rounds())
@@ -174,6 +183,7 @@ def _by_distance(rows: Mapping[str, Rows], given: AnomalyParameters) -> Passes:
         neighbours = {"k": given.neighbours, "n_reference": space.n_reference, "n_left_out": left_out}
         method = {"method": "neighbours", "rotations": None, "scores_are": None}
         told = {"rotation_accuracy": None, "confusion": None, "neighbours": neighbours}
-        return Outcome({**method, **told, "normal": [*given.normal], **result}, tables)
+        notes = [*_without_images(images.labels, given.normal), *result["notes"]]
+        return Outcome({**method, **told, "normal": [*given.normal], **result, "notes": notes}, tables)
 
     return Passes(space, rounds())

@@ -156,14 +156,15 @@ class AuditJob(Job):
 def _same_already(samples: pa.Table, steps: Sequence[Step]) -> str:
     """Return what a single step would make of files that all have it already; empty where it changes some."""
     (step, *others) = steps
-    if others or not samples.num_rows:
+    known = samples.filter(pc.is_valid(samples["mode"]))  # the others are no images
+    if others or not known.num_rows:
         return ""
     if step.resize is not None:
         height, width = step.resize.size
-        same = pc.and_(pc.equal(samples["height"], height), pc.equal(samples["width"], width))
+        same = pc.and_(pc.equal(known["height"], height), pc.equal(known["width"], width))
         said = f"resize: [{height}, {width}]"
     elif step.grayscale:
-        same, said = pc.is_in(samples["mode"], value_set=pa.array(["1", "L"])), "grayscale: true"
+        same, said = pc.is_in(known["mode"], value_set=pa.array(["1", "L"])), "grayscale: true"
     else:
         return ""
-    return said if pc.all(pc.fill_null(same, False)).as_py() else ""
+    return said if pc.all(same).as_py() else ""

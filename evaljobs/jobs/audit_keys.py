@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
 
 from evaljobs.config import DEFAULT_TARGETS, PathText, Section, Step, Targets
 from evaljobs.config.section import Name, as_list
@@ -14,6 +14,14 @@ Png = Literal["png"]
 # One way to encode all images anew: PNG, one step, or several in order.
 _Steps = Annotated[tuple[Step, ...], Field(min_length=1)]
 Recoding = Png | _Steps
+
+
+def _kind(value: object) -> str:
+    """Return which of both something is meant to be, so that mistakes are told of this one alone."""
+    return "png" if isinstance(value, str) else "steps"
+
+
+_Recoding = Annotated[Annotated[Png, Tag("png")] | Annotated[_Steps, Tag("steps")], Discriminator(_kind)]
 # Steps after which a property of the files is the same for all images.
 _EVENS_OUT = ("jpeg", "resize", "grayscale")
 _Names = tuple[Name, ...]
@@ -21,6 +29,8 @@ _Names = tuple[Name, ...]
 
 def _recoding(value: object) -> object:
     """Take a single step for a list of it."""
+    if isinstance(value, str) and value != "png":
+        raise ValueError(f"found {value!r}; expected `png`, or a step with its value, such as `jpeg: 75`")
     return value if isinstance(value, str | list | tuple) else [value]
 
 
@@ -30,7 +40,7 @@ def _recodings(value: object) -> object:
 
 _Given = tuple[Png | Step | tuple[Step, ...], ...]
 Recodings = Annotated[
-    tuple[Recoding, ...],
+    tuple[_Recoding, ...],
     BeforeValidator(_recodings, json_schema_input_type=_Given),
     BeforeValidator(as_list, json_schema_input_type=_Given | Png),
 ]
@@ -73,7 +83,7 @@ class AuditParameters(Section):
         True, description="whether images are decoded to find near duplicates and blank ones; exact ones need none"
     )
     near: int = Field(
-        4, ge=0, le=16, description="bits, of 64, by which the perceptual hashes of near duplicates differ at most"
+        4, ge=0, le=8, description="bits, of 64, by which the perceptual hashes of near duplicates differ at most"
     )
     columns: Annotated[_Names, BeforeValidator(as_list, json_schema_input_type=_Names | str)] = Field(
         (), description="columns that the manifest keeps, such as `manifest.camera`, asked like the facts of files"

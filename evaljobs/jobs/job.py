@@ -234,7 +234,8 @@ class Job(abc.ABC):
     def of_images(self) -> Job | None:
         """Return the part of it that needs no model: evaluated once, for all of them. None where there is no such part.
 
-        It is a job of the same kind and name, whose `outputs` are empty. Its result stands under no model's name.
+        It is a job of the same kind and name, whose `outputs` are empty. Its result stands under no model's name. Its
+        rows are all images that can be read: those that cannot be decoded are its own to leave out.
         """
         return None
 

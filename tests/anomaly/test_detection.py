@@ -83,6 +83,14 @@ def test_intervals_follow_from_leaving_groups_out() -> None:
     assert found.auroc_ci[0] < found.auroc < found.auroc_ci[1]
 
 
+def test_one_target_and_ids_as_an_array_will_do() -> None:
+    """As for verifications: a target need not stand in a list."""
+    scores, anomalous = drawn(3)
+    listed = evaljobs.detect_anomalies(scores, anomalous, ("0.05",), ids=list(range(len(scores))))
+    for fpr in ("0.05", 0.05):
+        assert evaljobs.detect_anomalies(scores, anomalous, fpr, ids=np.arange(len(scores))) == listed
+
+
 def test_groups_have_their_share_of_both_kinds() -> None:
     """Few anomalous images are spread over all groups; equal images are of one; their order does not matter."""
     anomalous = np.arange(500) >= 460
@@ -125,10 +133,19 @@ def test_bad_input_is_refused() -> None:
         evaljobs.detect_anomalies(np.full(50, np.nan), anomalous)
     with pytest.raises(InputError, match="found 3 ids for 50 scores"):
         evaljobs.detect_anomalies(scores, anomalous, ids=[1, 2, 3])
-    with pytest.raises(UsageError, match="found groups=1"):
-        evaljobs.detect_anomalies(scores, anomalous, groups=1)
+    for groups in (1, -2, 2.5, "20"):
+        with pytest.raises(UsageError, match="found groups="):
+            evaljobs.detect_anomalies(scores, anomalous, groups=groups)  # type: ignore[arg-type]  # what people give
     with pytest.raises(UsageError, match="fpr: 2 is not a false-positive rate"):
         evaljobs.detect_anomalies(scores, anomalous, ("2",))
+
+
+def test_missing_intervals_are_explained() -> None:
+    """With a single anomalous image one replicate has none."""
+    one = Images(["a"] * 49 + ["b"], np.arange(50) == 49, keys_of_ids(range(50)), np.arange(50))
+    result, _ = conclude(np.arange(50) % 37.0, one, Asked((0.1,), 20))
+    assert (result["auroc_ci"], result["points"][0]["tpr_ci"]) == (None, None)
+    assert result["notes"] == ["no intervals: all images of one kind are of one group, which is left out in turn"]
 
 
 @pytest.mark.parametrize("scores", [[0.0, 1e-300, 3e-7, 0.5, 1.0], [0.0] * 5, [1.7] * 5, [0.2, 0.3, 0.4, 0.5, 0.6]])

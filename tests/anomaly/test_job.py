@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Mapping
 from typing import Any
@@ -227,6 +228,34 @@ def test_rotations_in_another_order_are_noticed(rows: dict[str, Rows]) -> None:
     )
 
 
+def test_classes_named_wrongly_are_noticed(rows: dict[str, Rows]) -> None:
+    """Where names say which class is which rotation, another order of `rotations` would change nothing: it is names."""
+
+    def named(*classes: str) -> dict[str, Rows]:
+        """Return what a model gives that was trained clockwise, its classes under these names."""
+        facts = ModelFacts("m", classes, "logits")
+        swapped = {**rows, "rotated 90": rows["rotated 270"], "rotated 270": rows["rotated 90"]}
+        return {role: dataclasses.replace(one, model=facts) for role, one in swapped.items()}
+
+    for rotations in ([0, 90, 180, 270], [0, 270, 180, 90]):
+        wrong = carried_out(job(rotations=rotations), named("0", "90", "180", "270")).result
+        (note,) = wrong["notes"]
+        assert "fit the rotations 0, 270, 180, 90" in note
+        assert "better than 0, 90, 180, 270" in note
+        assert "write `classes: [0, 270, 180, 90]` of the model's entry" in note
+    mended = carried_out(job(), named("0", "270", "180", "90")).result
+    assert (mended["notes"], mended["auroc"]) == ([], carried_out(job(), rows).result["auroc"])
+
+
+@pytest.mark.parametrize("keys", [{}, {"reference": "train"}])
+def test_a_normal_label_may_have_no_usable_image(rows: dict[str, Rows], keys: dict[str, Any]) -> None:
+    """Where others are left: it is said, and the result is that of the others."""
+    sides = {"set": rows["set"], "reference": rows["set"]} if keys else rows
+    found = carried_out(job(normal=["good", "fine"], **keys), sides).result
+    assert found["notes"] == ["no image that can be used has the normal label 'fine'"]
+    assert found["auroc"] == carried_out(job(**keys), sides).result["auroc"]
+
+
 def test_distances_to_normal_images(rows: dict[str, Rows]) -> None:
     """The mean distance to the nearest normal images of the reference; an image is no neighbour of itself."""
     images = rows["set"]
@@ -266,7 +295,7 @@ def test_few_images_have_no_intervals(rows: dict[str, Rows]) -> None:
     }
     found = carried_out(job(), few).result
     assert (found["intervals"], found["auroc_ci"]) == (None, None)
-    assert found["notes"] == ["no intervals: 30 images, some of them equal, are too few for 20 groups of at least two"]
+    assert found["notes"] == ["no intervals: 30 different images are too few for 20 groups of at least two"]
     assert carried_out(job(groups=0), few).result["notes"] == []
 
 
@@ -280,9 +309,9 @@ def test_bad_rows_are_refused(rows: dict[str, Rows]) -> None:
     with pytest.raises(NonFiniteError) as found:
         carried_out(job(), {**rows, "rotated 90": side("x", bad, list(rows["set"].labels))})
     assert found.value.rows == (603,)
-    with pytest.raises(InputError, match="no image of the set has the normal label 'fine'; its labels are 'dent'"):
-        carried_out(job(normal=["good", "fine"]), rows)
-    with pytest.raises(InputError, match="every image of the set is normal"):
+    with pytest.raises(InputError, match=r"none of the 600 images that can be used has a normal label \('fine'\)"):
+        carried_out(job(normal="fine"), rows)
+    with pytest.raises(InputError, match="every one of the 600 images that can be used has a normal label"):
         carried_out(job(normal=LABELS), rows)
     train = side("train", np.ones((20, 4)), ["dent"] * 20)
     with pytest.raises(InputError, match="none of the 20 images of the reference has a normal label"):

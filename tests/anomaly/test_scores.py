@@ -11,7 +11,7 @@ import pytest
 
 import evaljobs
 from evaljobs.anomaly.probability import exponential, wrong_share
-from evaljobs.anomaly.rotations import TellingRotations, columns_of, judge, prepare
+from evaljobs.anomaly.rotations import TellingRotations, judge, named_columns, prepare
 from evaljobs.classification.measure import Scale
 from evaljobs.errors import InputError, NonFiniteError, UsageError
 
@@ -92,11 +92,12 @@ def test_parts_add_up_to_the_whole() -> None:
 
 def test_classes_named_by_degrees_are_found_by_name() -> None:
     """Whoever wrote the names knows which output is which rotation; other names say nothing, and places count."""
-    assert columns_of(("270", "0", "180", "90"), QUARTERS) == (1, 3, 2, 0)
-    assert columns_of(("0°", "-90", "180.0", "90"), QUARTERS) == (0, 3, 2, 1)
-    assert columns_of(("up", "left", "down", "right"), QUARTERS) == (0, 1, 2, 3)
-    assert columns_of(("0", "1", "2", "3"), QUARTERS) == (0, 1, 2, 3)
-    assert columns_of(None, QUARTERS) == (0, 1, 2, 3)
+    assert named_columns(("270", "0", "180", "90"), QUARTERS) == (1, 3, 2, 0)
+    assert named_columns(("0°", "-90", "180.0", "90"), QUARTERS) == (0, 3, 2, 1)
+    assert named_columns(("up", "left", "down", "right"), QUARTERS) is None
+    assert named_columns(("0", "1", "2", "3"), QUARTERS) is None
+    assert named_columns(("0", "90", "180", "inf"), QUARTERS) is None
+    assert named_columns(None, QUARTERS) is None
     scores = logits()
     order = (1, 3, 2, 0)
     turned = np.empty_like(scores)
@@ -113,6 +114,8 @@ def test_bad_scores_are_refused() -> None:
         evaljobs.rotation_anomaly(np.zeros((4, 5, 3)), scores_are="logits")
     with pytest.raises(InputError, match=r"shape \(5, 3\); expected \[K, n, K\]"):
         evaljobs.rotation_anomaly(np.zeros((5, 3)), scores_are="logits")
+    with pytest.raises(InputError, match="found scores of several shapes"):
+        evaljobs.rotation_anomaly([np.zeros((5, 2)), np.zeros((4, 2))], scores_are="logits")
     with pytest.raises(UsageError, match="found scores_are='softmax'"):
         evaljobs.rotation_anomaly(logits(), scores_are="softmax")
     with pytest.raises(InputError, match="found probabilities from"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import Any
 
@@ -90,10 +91,27 @@ def test_a_rise_is_no_leak() -> None:
     assert "does not live on it" in finding.claim
 
 
-def test_what_changes_nothing_is_not_certain() -> None:
-    """Equal numbers have no interval: where files differ nothing is known, else it is said that they are alike."""
-    assert judged(rows(0.8), rows(0.8), TIED).verdict is Verdict.UNKNOWN
-    assert judged(rows(0.8), rows(0.8), ONE).verdict is Verdict.CLEAN
+@pytest.mark.parametrize("tie", [TIED, UNTIED, ONE])
+def test_what_does_not_move_is_no_leak(tie: Tie) -> None:
+    """Equal numbers have no interval, and need none: the model sees the same in files that are alike."""
+    finding = judged(rows(0.8), rows(0.8), tie)
+    assert finding.verdict is Verdict.CLEAN
+    assert "no more than noise" in finding.claim
+
+
+@pytest.mark.parametrize(("tie", "verdict"), [(TIED, Verdict.SUSPICIOUS), (UNTIED, Verdict.CLEAN)])
+def test_a_fall_of_the_tpr_alone_is_told(tie: Tie, verdict: Verdict) -> None:
+    """The AUROC of a good model hardly moves where half of its genuine pairs are rejected at low FPR."""
+    one, other = copy.deepcopy(verified(rows(0.8)).to_json()), verified(rows(0.3)).to_json()
+    for key in ("auroc", "auroc_bounds"):
+        other[key] = one[key]
+    other["intervals"]["replicates"]["auroc"] = [
+        value + 1e-5 * (-1) ** n for n, value in enumerate(one["intervals"]["replicates"]["auroc"])
+    ]
+    (finding,) = counterfactual(one, [Recoded("jpeg 75", "encoding", tie, other)], png=False).findings
+    assert finding.verdict is verdict
+    assert f"TPR at FPR 0.1 {one['points'][1]['tpr']:.4f} -> {other['points'][1]['tpr']:.4f}" in finding.claim
+    assert "noise" not in finding.claim
 
 
 def test_png_is_known_without_a_pass() -> None:

@@ -134,6 +134,41 @@ def test_pairs_of_equal_hashes_are_all_there_up_to_a_limit(monkeypatch):
     assert said.claim.startswith("More than 20 pairs")
 
 
+def looks(phash, dhash):
+    n = len(phash)
+    return Prints(phash, dhash, np.full(n, 50, np.float32), np.full(n, 200, np.uint8), np.ones(n, np.bool_))
+
+
+def test_very_many_images_of_one_look_fit_into_memory():
+    """A camera that never moves: of 30,000 equal hashes each is paired with the first, and no image is left out."""
+    n = 30_000
+    equal = np.full(n, 5, np.uint64)
+    other = np.array([2**63], np.uint64)  # one bit of the hash of frequencies
+    found = alike(looks(np.append(equal, equal[:1] ^ other), np.full(n + 1, 9, np.uint64)), np.arange(n + 1))
+    assert not found.complete
+    assert len(np.union1d(found.a, found.b)) == n + 1
+    assert len(found.a) < 3 * n
+
+
+def test_the_search_ends_where_nearly_all_images_look_alike(monkeypatch):
+    """Different hashes within a few bits of each other: as many pairs as are asked for, and then no more."""
+    monkeypatch.setattr(alike_module, "MOST_PAIRS", 500)
+    bits = np.uint64(1) << np.arange(64, dtype=np.uint64)
+    near = (bits[:, None] | bits[None, :]).ravel()
+    found = alike(looks(near, np.zeros(len(near), np.uint64)), np.arange(len(near)))
+    assert (len(found.a), found.complete) == (500, False)
+    assert (found.a < found.b).all()
+
+
+def test_many_different_images_are_all_looked_at(monkeypatch):
+    """More images than pairs that are written down: images without a pair take no room."""
+    monkeypatch.setattr(alike_module, "MOST_PAIRS", 50)
+    hashes = np.random.default_rng(0).integers(0, 2**63, 200).astype(np.uint64)
+    hashes[199] = hashes[3]
+    found = alike(looks(hashes, hashes), np.arange(200))
+    assert (found.a.tolist(), found.b.tolist(), found.complete) == ([3], [199], True)
+
+
 def test_training_images_are_a_leak(crops):
     """Copies by digest, versions by looks; each is named with its row in the training set."""
     files = [encoded(crop, "PNG") for crop in crops]

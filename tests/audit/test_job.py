@@ -121,11 +121,13 @@ def test_images_alone_need_no_models() -> None:
         ({"training": "trian"}, r"no set 'trian'; the sets are main, train, noisy"),
         ({"counterfactual": [{"noise": "0.5"}]}, r"`noise` leaves files as different as they were"),
         ({"counterfactual": [{"jpeg": "75"}, {"jpeg": "75"}]}, r"the same twice"),
-        ({"counterfactual": ["webp"]}, r"counterfactual"),
-        ({"counterfactual": [{"jpeg": "0"}]}, r"jpeg"),
+        ({"counterfactual": ["webp"]}, r"(?s)1 mistake.*found 'webp'; expected `png`, or a step with its value"),
+        ({"counterfactual": [{"jpeg": "0"}]}, r"(?s)1 mistake.*jpeg\.quality: .* greater than or equal to 1"),
+        ({"counterfactual": [{"jpg": "75"}]}, r"unknown key; did you mean 'jpeg'"),
+        ({"counterfactual": [[]]}, r"(?s)1 mistake.*at least 1 item"),
         ({"counterfactal": []}, r"did you mean 'counterfactual'\?|counterfactal"),
         ({"groups": "1"}, r"groups"),
-        ({"near": "40"}, r"near"),
+        ({"near": "9"}, r"near.*8"),
         ({"columns": ["camera"]}, r"expected columns of people's own, such as manifest\.camera"),
         ({"columns": ["manifest.camera"]}, r"manifest\.camera, a column that the set 'main' does not keep"),
     ],
@@ -154,5 +156,8 @@ def test_a_way_that_changes_nothing_is_refused(way: dict[str, str], said: str) -
     """Files that are so already are known before an image is decoded; in a mixed set the way is fine."""
     with pytest.raises(UsageError, match=rf"`counterfactual: {said}.* changes nothing: every image is so already"):
         job(counterfactual=[way]).check_samples(samples())
+    # A file that is no image says nothing of the others.
+    with pytest.raises(UsageError, match="changes nothing"):
+        job(counterfactual=[way]).check_samples(samples(mode=["L", None, "L"], width=[8, None, 8]))
     job(counterfactual=[way]).check_samples(samples(mode=["L", "RGB", "L"], width=[8, 9, 8]))
     job().check_samples(samples())

@@ -11,6 +11,7 @@ from PIL import Image
 
 from evaljobs.audit.finding import Checked, Verdict
 from evaljobs.audit.metadata import check_metadata
+from evaljobs.errors import InputError
 from tests.audit.planted import encoded, exif, pictures, samples_of
 
 N = 150
@@ -212,3 +213,23 @@ def test_weak_effects_in_large_sets_are_no_leak():
     assert found.verdict is Verdict.SUSPICIOUS
     assert "too weak" in found.claim
     assert "by 20,000 of 30,000 images" in found.claim
+
+
+def test_what_does_not_fit_together_is_said():
+    """Lists of other lengths and columns that are not there: in words."""
+    table, digests = pa.table({"format": ["PNG", "JPEG"]}), pa.array([b"a" * 32, b"b" * 32], pa.binary(32))
+    with pytest.raises(InputError, match="2 samples, 1 labels and 2 digests"):
+        check_metadata(table, ["a"], digests)
+    with pytest.raises(InputError, match=r"no column 'manifest\.day'; the columns are format"):
+        check_metadata(table, ["a", "b"], digests, own=["manifest.day"])
+
+
+def test_large_numbers_and_columns_in_pieces_are_taken():
+    """A manifest's numbers may be times in nanoseconds, and columns of samples.arrow come in pieces."""
+    labels = [f"{n % 4}" for n in range(80)]
+    times = pa.chunked_array([pa.array([2**62 + 10**15 * (n % 4) for n in range(80)])])
+    digests = pa.chunked_array(
+        [pa.array([bytes([n]) * 32 for n in part], pa.binary(32)) for part in np.split(np.arange(80), 2)]
+    )
+    found = check_metadata(pa.table({"manifest.time": times}), labels, digests, own=["manifest.time"]).findings[0]
+    assert (found.verdict, found.evidence["field"]) == (Verdict.LEAK, "manifest.time")

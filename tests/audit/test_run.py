@@ -112,6 +112,8 @@ def leaking(tmp_path_factory: pytest.TempPathFactory, cluster: Cluster) -> Path:
     assert cluster.cpus == 2
     folder = tmp_path_factory.mktemp("leaking")
     write_images(folder, "png")
+    broken = folder / "images" / "normal" / "broken.jpg"
+    broken.write_bytes(next(broken.parent.iterdir()).read_bytes()[:-150])
     write_model(folder / "models" / "ears.onnx")
     carried_out(folder)
     return folder
@@ -144,6 +146,19 @@ def test_the_leak_is_caught_in_the_model(leaking: Path) -> None:
     assert auroc["ci"][1] < 0
     assert f"AUROC {auroc['a']:.4f} -> {auroc['b']:.4f} when all is jpeg 75" in jpeg["claim"]
     assert of_check(model, "by_format")[0]["verdict"] == "suspicious"
+
+
+def test_a_damaged_image_is_told_though_models_leave_it_out(leaking: Path) -> None:
+    """It is counted once, named in a table, and takes part in no other answer: those of images and models agree."""
+    results = results_in(leaking)
+    images, model = part(results, None), part(results, "ears")
+    damaged = of_check(images, "pictures")[-1]
+    assert damaged["verdict"] == "suspicious"
+    assert damaged["evidence"] == {"n_images": N + 1, "n_left_out": 1, "by_kind": {"damaged": 1}}
+    assert images["n_samples"] == model["n_samples"] == N
+    (table,) = (leaking / "out" / "tables").glob("*.damaged.parquet")
+    (row,) = pq.read_table(table).to_pylist()
+    assert (row["id"], row["label"], row["kind"]) == ("normal/broken.jpg", "normal", "damaged")
 
 
 def test_the_report_says_it_first(leaking: Path) -> None:

@@ -49,6 +49,19 @@ class Machine:
         found = subprocess.run(["ip", "netns", "pids", self.name], capture_output=True, text=True, check=False)
         return [int(pid) for pid in found.stdout.split()]
 
+    @contextlib.contextmanager
+    def held(self, word: str) -> Iterator[None]:
+        """Stop, for a while, the processes there whose command line has a word."""
+        held = [pid for pid in self.pids() if word.encode() in _command_line(pid)]
+        assert held, f"nothing runs there that is called {word}"
+        for pid in held:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for pid in held:
+                os.kill(pid, signal.SIGCONT)
+
     def power_off(self) -> None:
         """Kill all that runs there at once."""
         while pids := self.pids():
@@ -59,6 +72,13 @@ class Machine:
         for process in self._started:
             process.wait()
         self._started.clear()
+
+
+def _command_line(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ")
+    except OSError:  # it has ended since
+        return b""
 
 
 @contextlib.contextmanager

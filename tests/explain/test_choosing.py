@@ -110,6 +110,9 @@ def test_a_named_class() -> None:
         of_class(IMAGES, CLASSES, "cat", How())
     with pytest.raises(InputError, match="the model gives 3 class scores, and 2 classes are named"):
         of_class(IMAGES, Classes(("a", "b"), "logits", {}), "a", How())
+    # Names of classes would otherwise be those of others.
+    with pytest.raises(InputError, match="several classes are named 'a'"):
+        predicted(IMAGES, Classes(("a", "a", "c"), "logits", {}), How())
 
 
 def test_labels_alike_do_not_depend_on_the_order() -> None:

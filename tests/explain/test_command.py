@@ -16,16 +16,17 @@ __all__ = ["command"]
 
 
 def test_images_are_explained_by_a_file(networks: Networks, command: Command) -> None:
-    """A model and images are enough: a line for each, and a sheet."""
+    """A model and images are enough: a line for each, also where one is named twice, and a sheet."""
     model, out = networks.write(), networks.folder / "sheets" / "looks.png"
-    files = [networks.image("red", red=(1, 1)), networks.image("green", green=(4, 4))]
+    red = networks.image("red", red=(1, 1))
+    files = [red, networks.image("green", green=(4, 4)), red]
     names = networks.folder / "classes.txt"
     names.write_text("\n".join(CLASSES), encoding="utf-8")
     done = command("explain", model, *files, "--classes", names, "--out", out)
     assert (done.code, done.err) == (ExitCode.OK, "")
     assert done.out.splitlines()[0].startswith("red.png: red: 0.")
     assert done.out.splitlines()[1].startswith("green.png: green: 0.")
-    assert done.out.splitlines()[2] == f"{out}: 2 image(s), layer features"
+    assert done.out.splitlines()[2:] == [done.out.splitlines()[0], f"{out}: 3 image(s), layer features"]
     assert np.asarray(Image.open(out)).std() > 10
     assert out.with_suffix(".svg").is_file()
 
@@ -46,6 +47,7 @@ def test_similarity_to_an_image(networks: Networks, command: Command) -> None:
         (["--class", "yellow"], "there is no class 'yellow' among the 4"),
         (["--out", "looks.jpg"], "expected a name that ends in .png"),
         (["--size", "8"], "give its architecture with --arch"),
+        (["--arch", "colour_nets:net", "--scores", "logits"], "name tensors of an ONNX file"),
     ],
 )
 def test_wrong_options(

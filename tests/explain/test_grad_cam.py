@@ -16,7 +16,7 @@ from evaljobs.explain.halved import Halved, find_layer
 from evaljobs.explain.resizing import smoothly
 from evaljobs.explain.targets import ClassScore, Similarity, Target
 from tests.cli.conftest import Command, command
-from tests.explain.conftest import BIAS, CHANNELS, DARK, HEAD, PLACES, Networks, kernel, picture
+from tests.explain.conftest import BIAS, CHANNELS, CLASSES, DARK, HEAD, PLACES, Networks, kernel, picture
 
 __all__ = ["command"]
 
@@ -83,6 +83,9 @@ from torch import nn
 def net():
     pooled = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
     return nn.Sequential(nn.Conv2d(3, 8, 4, 4), nn.ReLU(), pooled, nn.Linear(8, 4))
+
+def sure():
+    return nn.Sequential(*net(), nn.Softmax(dim=1))
 """
 
 
@@ -123,7 +126,15 @@ def test_a_checkpoint_is_explained(
     torch.save(colours().state_dict(), tmp_path / "colours.pt")
     (tmp_path / "preprocessing.yaml").write_text("{mean: [0], std: [1]}", encoding="utf-8")
     arguments = ["--arch", "colour_nets:net", "--size", "32", "--preprocessing", "preprocessing.yaml"]
-    done = command("explain", "colours.pt", networks.image("green", green=(4, 4)), *arguments, "--out", "looks.png")
+    image = networks.image("green", green=(4, 4))
+    done = command("explain", "colours.pt", image, *arguments, "--out", "looks.png")
     assert (done.code, done.err) == (ExitCode.OK, "")
     assert done.out.startswith("green.png: 1: 0.")
     assert (tmp_path / "looks.png").is_file()
+    # The same network with its softmax: not taken for logits, and the same number once that is said.
+    arguments[1] = "colour_nets:sure"
+    (tmp_path / "classes.txt").write_text("\n".join(CLASSES), encoding="utf-8")
+    command("explain", "colours.pt", image, *arguments).refused("whether the class scores are logits or")
+    said = ["--scores-are", "probabilities", "--classes", "classes.txt"]
+    again = command("explain", "colours.pt", image, *arguments, *said)
+    assert again.out.splitlines()[0] == done.out.splitlines()[0].replace(" 1: ", " green: ")

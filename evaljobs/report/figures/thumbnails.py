@@ -35,7 +35,7 @@ ON_A_SHEET, LISTED = 12, 50
 MISTAKES = 24
 UNCERTAIN = 24
 # Of an anomaly job: models whose best and worst images are shown, and images in a row.
-ANOMALY_MODELS, IN_A_BAND = 3, 8
+ANOMALY_MODELS, IN_A_BAND = 10, 8
 # Models whose hardest pairs are shown, of each job and set.
 _MODELS = 10
 _KINDS = ("impostor", "genuine")
@@ -145,7 +145,9 @@ def wanted(results: Document, tables: Tables) -> list[bytes]:
             further += [] if number else _of_pairs(table, LISTED)
     best += [digest for group in groups_of(results, CLASSIFICATION) for digest in _mistakes(results, group, tables)]
     best += [digest for group in uncertainty_groups(results) for digest in _unsure(results, group, tables)]
-    best += [digest for group in anomaly_groups(results) for digest in _extreme(results, group, tables)]
+    for group in anomaly_groups(results):
+        for number, name in enumerate(ranked_anomalies(results, group)[:ANOMALY_MODELS]):
+            (others if number else best).extend(_extreme(tables.get((group.job, group.set, name), {}).get("images")))
     best += [digest for group in audits(results) for digest in _of_audit(group, tables)]
     return list(dict.fromkeys([*_of_views(results), *best, *maps, *others, *further]))
 
@@ -177,13 +179,11 @@ def _unsure(results: Document, group: Group, tables: Tables) -> Iterator[bytes]:
         yield from least_certain(table, role, measure, UNCERTAIN)["image_digest"].to_pylist()
 
 
-def _extreme(results: Document, group: Group, tables: Tables) -> Iterator[bytes]:
-    """Yield the digests of the images that the best models get most wrong and most right."""
-    for name in ranked_anomalies(results, group)[:ANOMALY_MODELS]:
-        table = tables.get((group.job, group.set, name), {}).get("images")
-        if table is not None and "image_digest" in table.column_names:
-            for band in BANDS:
-                yield from extreme(table, band)["image_digest"].to_pylist()
+def _extreme(table: pa.Table | None) -> Iterator[bytes]:
+    """Yield the digests of the images that a model of an anomaly job gets most wrong and most right."""
+    if table is not None and "image_digest" in table.column_names:
+        for band in BANDS:
+            yield from extreme(table, band)["image_digest"].to_pylist()
 
 
 def _of_audit(group: Group, tables: Tables) -> Iterator[bytes]:

@@ -110,7 +110,7 @@ def _findings(found: Found, names: Sequence[str]) -> Iterator[Finding]:
             yield Finding(
                 Level.WARNING,
                 f"{name}: anomalous images look more normal than normal ones (AUROC {result['auroc']:.4f})",
-                "Look at its rotations and at what it was trained on.",
+                "Look at what it was trained on" + ("." if result["rotations"] is None else ", and at its rotations."),
             )
     notes = Counter(note for result in results.values() for note in result["notes"])
     for note, n in notes.items():
