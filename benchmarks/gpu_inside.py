@@ -175,8 +175,8 @@ def _mixing(*, mixes: bool) -> onnx.ModelProto:
         helper.make_node("Sub", ["rows", "mean"], ["apart"]),
     ]
     found = "apart" if mixes else "rows"
-    values = (("images", ["n", 3, 16, 16]), (found, ["n", 32]))
-    images, rows = (helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape) for name, shape in values)
+    values: dict[str, list[str | int | None]] = {"images": ["n", 3, 16, 16], found: ["n", 32]}
+    images, rows = (helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, shape) for n, shape in values.items())
     weights = [onnx.numpy_helper.from_array(weight, "weight")]
     graph = helper.make_graph(nodes if mixes else nodes[:2], "tiny", [images], [rows], weights)
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
