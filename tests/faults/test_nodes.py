@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,8 @@ from tests.faults.workload import Expected, Run, results, rows
 Start = Callable[..., Run]
 
 pytestmark = pytest.mark.slow
+
+_ATTEMPTS = 3
 
 
 def assert_ends_as(run: Run, expected: Expected) -> str:
@@ -93,7 +96,12 @@ def test_what_fails_on_one_node_is_tried_on_another(
 ) -> None:
     """A node that cannot read the models fails each of them: none is lost, and the node is avoided."""
     with nodes.blind_node(workload.parent / "models"):
-        output = assert_ends_as(start(workload, "--address", nodes.address), expected)
+        for _ in range(_ATTEMPTS):  # on a busy machine its actor may be ready only when the others have done everything
+            output = assert_ends_as(start(workload, "--address", nodes.address), expected)
+            if "it is tried on another node" in output:
+                break
+            shutil.rmtree(workload.parent / "store")
+            shutil.rmtree(workload.parent / "results")
     assert "it is tried on another node" in output
     assert "it is avoided" in output
 
