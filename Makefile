@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # With EXTRAS=test,test-torch the tests that need PyTorch run too; by itself it is several gigabytes on most machines.
 EXTRAS ?= test
 # Tests wait for processes much of their time. A worker takes a file at a time; WORKERS=0: all in one process.
-WORKERS ?= 3
+WORKERS ?= 2
 
 .PHONY: demo test check format reference benchmark clean
 
