@@ -20,7 +20,7 @@ from evaljobs.classification.measure import Scale
 from evaljobs.classification.samples import as_scores
 from evaljobs.classification.scale import known_scale, refuse_non_finite
 from evaljobs.errors import InputError, UsageError
-from evaljobs.uncertainty.placed import Placed, cut
+from evaljobs.uncertainty.placed import EachImage, Placed
 
 Float64 = NDArray[np.float64]
 Int64 = NDArray[np.int64]
@@ -70,19 +70,8 @@ class Turned:
 
 
 @dataclasses.dataclass(frozen=True)
-class TellingRotations:
+class TellingRotations(EachImage):
     """The pass over the images."""
-
-    n: int
-
-    def parts(self, at_least: int) -> list[range]:
-        """Cut the images."""
-        return cut(self.n, 2**14, at_least)
-
-    def pairs(self, part: range, /) -> int:
-        """Return how many pairs a part compares: none."""
-        del part
-        return 0
 
     def run(self, samples: Turned, part: range, onto: Placed | None = None) -> Placed:
         """Judge some images."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -103,6 +104,14 @@ class Bins:
     def zero(self) -> int:
         """The bin that begins at filter value 0."""
         return self.scale + math.ceil(self.error * self.scale) + 2
+
+    def levels(self, thresholds: Sequence[float]) -> NDArray[np.int16]:
+        """Return, ``[count]``, how many of ascending thresholds the scores of each bin reach; -1 where that is open."""
+        numbers = np.arange(self.count)
+        low, high = ((numbers + side - self.zero) / self.scale for side in (0, 1))
+        surely = np.searchsorted(thresholds, low - self.error, side="right")
+        perhaps = np.searchsorted(thresholds, high + self.error, side="right")
+        return np.where(surely == perhaps, surely, -1).astype(np.int16)
 
     @property
     def affine(self) -> tuple[np.float32, np.float32]:

@@ -22,7 +22,6 @@ Int16 = NDArray[np.int16]
 Int64 = NDArray[np.int64]
 
 _TILE = 256  # all its pairs may be open
-_OPEN = np.int16(-1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,11 +103,7 @@ class ByKind:
     @functools.cached_property
     def _levels(self) -> Int16:
         """Return how many thresholds the pairs of each bin reach; -1 where that is open."""
-        numbers = np.arange(self.bins.count)
-        low, high = ((numbers + side - self.bins.zero) / self.bins.scale for side in (0, 1))
-        surely = np.searchsorted(self.thresholds, low - self.bins.error, side="right")
-        perhaps = np.searchsorted(self.thresholds, high + self.bins.error, side="right")
-        return np.where(surely == perhaps, surely, _OPEN).astype(np.int16)
+        return self.bins.levels(self.thresholds)
 
 
 def count_by_kind(samples: Samples, kinds: Int64, n_kinds: int, thresholds: tuple[float, ...]) -> Rounds[Counted]:

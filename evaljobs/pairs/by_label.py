@@ -17,7 +17,6 @@ Int16 = NDArray[np.int16]
 Int64 = NDArray[np.int64]
 
 _SIZE = 256  # samples a block is wide and high: many small labels, or a part of a large one
-_OPEN = np.int16(-1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,11 +89,7 @@ class ByLabel:
     @functools.cached_property
     def level_of_bin(self) -> Int16:
         """Return how many thresholds the pairs of each bin reach; -1 where that is open."""
-        numbers = np.arange(self.bins.count)
-        low, high = ((numbers + side - self.bins.zero) / self.bins.scale for side in (0, 1))
-        surely = np.searchsorted(self.thresholds, low - self.bins.error, side="right")
-        perhaps = np.searchsorted(self.thresholds, high + self.bins.error, side="right")
-        return np.where(surely == perhaps, surely, _OPEN).astype(np.int16)
+        return self.bins.levels(self.thresholds)
 
     def _decide(  # noqa: PLR0913, PLR0917 - a block, its place, and where it is counted
         self, samples: Samples, i: Int64, j: Int64, place: tuple[int, int], levels: Int64, open_: Int64

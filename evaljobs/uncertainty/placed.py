@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,6 +21,25 @@ class Placed(NamedTuple):
         """Return the arrays of all images, in their order."""
         columns = zip(*(self.runs[first] for first in sorted(self.runs)), strict=True)
         return tuple(np.concatenate(column) for column in columns)
+
+
+_AT_ONCE = 2**14
+
+
+@dataclasses.dataclass(frozen=True)
+class EachImage:
+    """A pass that looks at each of n images by itself; what it does with some of them, `run`, is for others to say."""
+
+    n: int
+
+    def parts(self, at_least: int) -> list[range]:
+        """Cut the images."""
+        return cut(self.n, _AT_ONCE, at_least)
+
+    def pairs(self, part: range, /) -> int:
+        """Return how many pairs a part compares: none."""
+        del part
+        return 0
 
 
 def cut(n: int, most: int, at_least: int) -> list[range]:

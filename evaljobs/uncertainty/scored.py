@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from evaljobs.classification.measure import Scale
 from evaljobs.classification.samples import as_scores
 from evaljobs.classification.scale import known_scale, refuse_non_finite
-from evaljobs.uncertainty.placed import Placed, cut
+from evaljobs.uncertainty.placed import EachImage, Placed
 from evaljobs.uncertainty.sets import cut_at
 from evaljobs.uncertainty.softmax import judge
 
@@ -51,19 +51,8 @@ class Scored:
 
 
 @dataclasses.dataclass(frozen=True)
-class Judging:
+class Judging(EachImage):
     """The pass over the images of all sets."""
-
-    n: int
-
-    def parts(self, at_least: int) -> list[range]:
-        """Cut the images."""
-        return cut(self.n, 2**14, at_least)
-
-    def pairs(self, part: range, /) -> int:
-        """Return how many pairs a part compares: none."""
-        del part
-        return 0
 
     def run(self, samples: Scored, part: range, onto: Placed | None = None) -> Placed:
         """Judge some images: class, entropy, 1 - confidence."""
