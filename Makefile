@@ -7,14 +7,18 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 EXTRAS ?= test
 # Tests wait for processes much of their time. A worker takes a file at a time; WORKERS=0: all in one process.
 WORKERS ?= 2
+FUZZ ?= 10
 
-.PHONY: demo test check format reference benchmark clean
+.PHONY: demo test fuzz check format reference benchmark clean
 
 demo: $(VENV)/installed ## Set everything up and run the main job on real images and models
 	$(BIN)/evaljobs demo --out demo
 
 test: $(VENV)/installed-test ## Set everything up and pass the tests
 	$(BIN)/python -m pytest -n $(WORKERS) --no-loadscope-reorder $(PYTEST_ARGS)
+
+fuzz: $(VENV)/installed-test ## Property tests with examples drawn anew, FUZZ times
+	for i in $$(seq $(FUZZ)); do $(BIN)/python -m pytest -q -m hypothesis --hypothesis-profile=fuzz $(PYTEST_ARGS) || exit 1; done
 
 check: $(VENV)/installed-test ## Formatting, lint and types
 	$(BIN)/ruff format --check .

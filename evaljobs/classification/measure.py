@@ -97,17 +97,23 @@ def _calibration(
         with np.errstate(divide="ignore"):
             nll = -np.log(probabilities[rows, truth]) + 0.0  # -log(1) is -0
     confidence = probabilities[rows, predicted]
-    probabilities[rows, truth] -= 1
-    return confidence, np.square(probabilities).sum(axis=1), nll
+    missing = 1 - probabilities[rows, truth]
+    probabilities[rows, truth] = 0
+    if scale is Scale.LOGITS:
+        missing = probabilities.sum(axis=1)  # the same for a softmax, with the digits that the subtraction loses
+    return confidence, np.square(probabilities).sum(axis=1) + missing**2, nll
 
 
 def _softmax(logits: Float64, truth: Int64) -> tuple[Float64, Float64]:
     """Return the probabilities, and the negative logarithm of the right class's, which is finite.
 
     ``p_j = exp(z_j - m) / s`` with ``s = sum_j exp(z_j - m)`` and m the largest logit; ``-log p_y = log s + m - z_y``.
+    The largest adds 1 to s: all others are summed by themselves, or a loss near 0 loses its digits.
     """
-    shifted = logits - logits.max(axis=1, keepdims=True)
+    rows, largest = np.arange(len(logits)), logits.argmax(axis=1)
+    shifted = logits - logits[rows, largest][:, None]
     powers = np.exp(shifted)
-    total = powers.sum(axis=1, keepdims=True)
-    nll = np.log(total[:, 0]) - shifted[np.arange(len(logits)), truth]
-    return powers / total, nll
+    powers[rows, largest] = 0
+    others = powers.sum(axis=1)
+    powers[rows, largest] = 1
+    return powers / (1 + others)[:, None], np.log1p(others) - shifted[rows, truth]
