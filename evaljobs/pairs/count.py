@@ -16,13 +16,19 @@ from evaljobs.pairs.samples import Samples
 from evaljobs.pairs.spans import spans_of
 from evaljobs.pairs.tiles import Piece, Tiles
 
+Int16 = NDArray[np.int16]
 Int32 = NDArray[np.int32]
 Int64 = NDArray[np.int64]
 
-_ONE = np.int32(1)
-# A counter holds its bin's flag in its sign: who adds one to it has read the flag already.
-_FLAG = np.int32(-(2**31))
-_NUMBER = np.int32(2**31 - 1)
+# Counters are so narrow that those in use fit the first-level cache beside the products. A counter holds its bin's flag
+# in its sign and says in the bit below that it is nearly full: who adds one to it has read both already.
+_FLAG = np.int16(-(2**15))
+_NUMBER = np.int16(2**15 - 1)
+_NEARLY_FULL = 2**14
+_NOTED = 2**15 | _NEARLY_FULL
+# Moved from a counter that is nearly full. One stays: a bin with anything to count is never empty.
+_CARRY = _NEARLY_FULL - 1
+_BLOCK = 16
 _ROOM = threading.local()
 
 
@@ -84,6 +90,25 @@ class Near(NamedTuple):
     value: NDArray[np.float32]
 
 
+class _Counter(NamedTuple):
+    """Counters of the pairs of one kind.
+
+    Attributes
+    ----------
+    number
+        ``[bins]`` int16: the flag, and the number less what was carried.
+    carried
+        ``[bins]`` int32.
+    """
+
+    number: Int16
+    carried: Int32
+
+    @classmethod
+    def of(cls, flags: NDArray[np.uint8]) -> _Counter:
+        return cls(np.where(flags, _FLAG, np.int16(0)), np.zeros(len(flags), np.int32))
+
+
 class Counter:
     """Counts the pairs of tiles, in counters of 31 bits: for one part, whose pairs are no more than that.
 
@@ -105,7 +130,7 @@ class Counter:
         onto: tuple[Counts, Groups | None] | None = None,
     ) -> None:
         self._bins = bins
-        self._impostor, self._genuine = (np.where(kind, _FLAG, np.int32(0)) for kind in flags)
+        self._impostor, self._genuine = (_Counter.of(kind) for kind in flags)
         self._counts, self._groups = _nothing(bins, n_groups) if onto is None else onto
         self._touched: tuple[int, int] | None = None
 
@@ -129,7 +154,8 @@ class Counter:
     def _count_piece(self, samples: Samples, piece: Piece, product: NDArray[np.float32], listed: Int32) -> Near:
         if self._groups is not None:
             self._touch(int(samples.groups[piece.i.start]), int(samples.groups[piece.j.start]))
-        m = _count_piece(product, *spans_of(samples, piece), *self._bins.affine, self._impostor, self._genuine, listed)
+        counters = *self._impostor, *self._genuine
+        m = _count_piece(product, *spans_of(samples, piece), *self._bins.affine, *counters, listed)
         return Near(piece, *_take(product, piece.i.start, piece.j.start, listed[:m]))
 
     def _touch(self, a: int, b: int) -> None:
@@ -140,11 +166,12 @@ class Counter:
 
     def _flush(self) -> None:
         for kind in ("impostor", "genuine"):
-            counter, total = getattr(self, f"_{kind}"), getattr(self._counts, kind)
+            counter: _Counter = getattr(self, f"_{kind}")
+            total = getattr(self._counts, kind)
             if self._groups is None or self._touched is None:
-                _move(counter, total, np.empty((0, 0), np.int64), 0, 0, self._bins.fold)
+                _move(*counter, total, np.empty((0, 0), np.int64), 0, 0, self._bins.fold)
             else:
-                _move(counter, total, getattr(self._groups, kind), *self._touched, self._bins.fold)
+                _move(*counter, total, getattr(self._groups, kind), *self._touched, self._bins.fold)
 
 
 def _nothing(bins: Bins, n_groups: int) -> tuple[Counts, Groups | None]:
@@ -168,19 +195,25 @@ def _moved(place: slice, start: int) -> slice:
 
 
 @compiled
-def _move(counter: Int32, total: Int64, groups: Int64, a: int, b: int, fold: int) -> None:  # noqa: PLR0913, PLR0917
+def _move(  # noqa: PLR0913, PLR0917 - a kernel takes arrays, not objects
+    number: Int16, carried: Int32, total: Int64, groups: Int64, a: int, b: int, fold: int
+) -> None:
     """Add a counter to the total and to the groups it touches, and set it to zero; flags stay."""
-    n = counter.shape[0]
+    n = number.shape[0]
     for first in range(0, n, fold):
         last = min(first + fold, n)
+        occupied = np.int16(0)
+        for e in range(first, last):
+            occupied |= number[e] & _NUMBER
+        if occupied == 0:  # most bins are empty
+            continue
         found = np.int64(0)
         for e in range(first, last):
-            found += counter[e] & _NUMBER
-        if found == 0:  # most bins are empty
-            continue
-        for e in range(first, last):
-            total[e] += counter[e] & _NUMBER
-            counter[e] &= _FLAG
+            here = np.int64(number[e] & _NUMBER) + np.int64(carried[e])
+            number[e] &= _FLAG
+            carried[e] = 0
+            total[e] += here
+            found += here
         if groups.shape[1] > 0:
             groups[a, first // fold] += found
             if b != a:
@@ -196,8 +229,10 @@ def _count_piece(  # noqa: PLR0913, PLR0917 - a kernel takes arrays, not objects
     skip: Int32,
     scale: np.float32,
     zero: np.float32,
-    impostor: Int32,
-    genuine: Int32,
+    impostor: Int16,
+    impostor_carried: Int32,
+    genuine: Int16,
+    genuine_carried: Int32,
     listed: Int32,
 ) -> int:
     """Count the pairs of a piece; list those of flagged bins as ``row * width + column``; return their number."""
@@ -208,49 +243,69 @@ def _count_piece(  # noqa: PLR0913, PLR0917 - a kernel takes arrays, not objects
         row, base = product[r], r * width
         for c in range(width):  # a loop of its own, because it is vectorised
             bins[c] = np.uint16(np.int32(row[c] * scale + zero))
-        m = _count_but(bins, begin[r], low[r], skip[r], base, impostor, listed, m)
-        m = _count_but(bins, low[r], high[r], skip[r], base, genuine, listed, m)
-        m = _count_but(bins, high[r], width, skip[r], base, impostor, listed, m)
+        if begin[r] < low[r]:
+            m = _count_but(bins, begin[r], low[r], skip[r], base, impostor, impostor_carried, listed, m)
+        if low[r] < high[r]:
+            m = _count_but(bins, low[r], high[r], skip[r], base, genuine, genuine_carried, listed, m)
+        if high[r] < width:
+            m = _count_but(bins, high[r], width, skip[r], base, impostor, impostor_carried, listed, m)
     return m
 
 
 @compiled
 def _count_but(  # noqa: PLR0913, PLR0917 - a kernel takes arrays, not objects
-    bins: NDArray[np.uint16], first: int, last: int, skip: int, base: int, counts: Int32, listed: Int32, m: int
+    bins: NDArray[np.uint16],
+    first: int,
+    last: int,
+    skip: int,
+    base: int,
+    counts: Int16,
+    carried: Int32,
+    listed: Int32,
+    m: int,
 ) -> int:
     """Count the columns from `first` up to `last`, but for the one to skip."""
     if first <= skip < last:
-        m = _count_span(bins[first:skip], base + first, counts, listed, m)
+        m = _count_span(bins[first:skip], base + first, counts, carried, listed, m)
         first = skip + 1
-    return _count_span(bins[first:last], base + first, counts, listed, m)
+    return _count_span(bins[first:last], base + first, counts, carried, listed, m)
 
 
 @compiled
-def _count_span(bins: NDArray[np.uint16], base: int, counts: Int32, listed: Int32, m: int) -> int:
+def _count_span(  # noqa: PLR0913, PLR0917 - a kernel takes arrays, not objects
+    bins: NDArray[np.uint16], base: int, counts: Int16, carried: Int32, listed: Int32, m: int
+) -> int:
     n = bins.shape[0]
-    for block in range(n // 8):  # one branch for eight pairs, since few are flagged
-        c = 8 * block
-        flagged = np.int32(0)
-        for e in range(8):
+    for block in range(n // _BLOCK):  # one branch for a block of pairs, since there is something to note in few
+        c = _BLOCK * block
+        noted = 0
+        for e in range(_BLOCK):
             b = bins[c + e]
             number = counts[b]
-            counts[b] = number + _ONE
-            flagged |= number
-        if flagged < 0:
-            m = _list(bins, c, c + 8, base, counts, listed, m)
-    for c in range(n - n % 8, n):
-        counts[bins[c]] += _ONE
-    return _list(bins, n - n % 8, n, base, counts, listed, m)
+            counts[b] = number + 1
+            noted |= number
+        if noted & _NOTED:
+            m = _note(bins, c, c + _BLOCK, base, counts, carried, listed, m)
+    rest = n - n % _BLOCK
+    for c in range(rest, n):
+        counts[bins[c]] += 1
+    return _note(bins, rest, n, base, counts, carried, listed, m)
 
 
 @compiled
-def _list(  # noqa: PLR0913, PLR0917 - a kernel takes arrays, not objects
-    bins: NDArray[np.uint16], first: int, last: int, base: int, counts: Int32, listed: Int32, m: int
+def _note(  # noqa: PLR0913, PLR0917 - a kernel takes arrays, not objects
+    bins: NDArray[np.uint16], first: int, last: int, base: int, counts: Int16, carried: Int32, listed: Int32, m: int
 ) -> int:
+    """List the pairs of flagged bins, and carry from counters that are nearly full."""
     for c in range(first, last):
-        if counts[bins[c]] < 0:
+        b = bins[c]
+        number = counts[b]
+        if number < 0:
             listed[m] = base + c
             m += 1
+        if number & _NEARLY_FULL:
+            counts[b] = number - _CARRY
+            carried[b] += _CARRY
     return m
 
 

@@ -17,6 +17,9 @@ Float64 = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 Numbers = NDArray[np.int64]
 
+# The finer estimate of a rank is as a rule nearer to the filter's than this part of the filter's proven error.
+_SLACK = 16
+
 
 class Pool:
     """Kept pairs by their bins.
@@ -32,6 +35,7 @@ class Pool:
         self._j = np.concatenate([none, *(k.j for k in kept)])
         self._value = np.concatenate([none.astype(np.float32), *(k.value for k in kept)])
         self._bin = bins.of(self._value)
+        self._error, self._fine = (error(samples.rows.shape[1]) for error in (filter_error, fine_error))
 
     def scores(self, first: int, last: int) -> tuple[Float64, Float64] | None:
         """Return the impostor and genuine scores of the bins from `first` to `last`, each ascending.
@@ -52,25 +56,34 @@ class Pool:
         which = self._between(first, last)
         if which is None:
             return None
-        genuine = self._is_genuine(which)
-        above_: list[_Above] = []
-        for estimate in (self._filtered, self._estimate):  # the second is slower, and leaves far fewer open
-            near, error = estimate(which)
-            surely, open_ = _split(near, genuine, error, rank)
-            above_.append(_Above(which[surely], genuine[surely], near[surely], error))
-            rank -= int((~genuine[surely]).sum())
-            which, genuine = which[open_], genuine[open_]
-        scores = self._score(which)
-        impostor = np.sort(scores[~genuine])
-        blocker = float(impostor[len(impostor) - rank])
-        accepted = above(impostor, blocker), above(np.sort(scores[genuine]), blocker)
-        is_genuine = np.concatenate([sure.genuine for sure in above_])
-        return Found(
-            blocker,
-            self._least_above(above_, least(*accepted)),
-            int((~is_genuine).sum()) + len(accepted[0]),
-            int(is_genuine.sum()) + len(accepted[1]),
-        )
+        value, genuine = self._filtered(which), self._is_genuine(which)
+        higher, looked, near, limit = self._look(which, value, ~genuine, rank)
+        # The score of that rank is no further from the limit than the finer error.
+        above_ = near > limit + 2 * self._fine
+        surely, open_ = looked[above_], looked[~above_ & (near >= limit - 2 * self._fine)]
+        scores, is_genuine = self._score(which[open_]), genuine[open_]
+        impostor = np.sort(scores[~is_genuine])
+        false, true = (_number(higher & kind) + _number(kind[surely]) for kind in (~genuine, genuine))
+        blocker = float(impostor[len(impostor) - rank + false])
+        accepted = above(impostor, blocker), above(np.sort(scores[is_genuine]), blocker)
+        # What the finer estimate tells comes first: it is nearer to the blocker.
+        threshold = self._least(which[surely], near[above_], self._fine, least(*accepted))
+        threshold = self._least(which[higher], value[higher], self._error, threshold)
+        return Found(blocker, threshold, false + len(accepted[0]), true + len(accepted[1]))
+
+    def _look(self, which: Numbers, value: Float64, impostor: Mask, rank: int) -> _Looked:
+        """Estimate finer the pairs that may decide which impostor has a rank from the top."""
+        guess = _from_top(value[impostor], rank)
+        low, high = guess - self._error / _SLACK, guess + self._error / _SLACK
+        reach = self._error + 3 * self._fine
+        while True:
+            higher = value > high + reach
+            looked = np.flatnonzero(~higher & (value >= low - reach))
+            near = self._estimate(which[looked])
+            found = _from_top(near[impostor[looked]], rank - _number(higher & impostor))
+            if low <= found <= high:
+                return _Looked(higher, looked, near, found)
+            low, high = min(low, found), max(high, found)
 
     def holds(self, flags: NDArray[np.uint8]) -> bool:
         """Return whether all pairs of flagged bins were kept, ``[2, bins]``: impostor, genuine; each side by side."""
@@ -94,16 +107,15 @@ class Pool:
             return None
         return Kept(self._i[here], self._j[here], self._value[here])
 
-    def _least_above(self, above_: list[_Above], found: float | None) -> float | None:
-        """Return the least score of pairs that are surely accepted, or what was found, whichever is less."""
-        for sure in reversed(above_):  # what the finer estimate left comes first: it is nearer
-            if not len(sure.which):
-                continue
-            lowest = sure.near.min()
-            if found is None or lowest - sure.error <= found:
-                score_ = float(self._score(sure.which[sure.near <= lowest + 2 * sure.error]).min())
-                found = score_ if found is None else min(found, score_)
-        return found
+    def _least(self, which: Numbers, near: Float64, error: float, found: float | None) -> float | None:
+        """Return the least score of some pairs, estimated with an error, or what was found, whichever is less."""
+        if not len(which):
+            return found
+        lowest = near.min()
+        if found is not None and lowest - error > found:
+            return found
+        score_ = float(self._score(which[near <= lowest + 2 * error]).min())
+        return score_ if found is None else min(found, score_)
 
     def _within(self, first: int, last: int) -> Numbers:
         return np.flatnonzero((self._bin >= first) & (self._bin <= last))
@@ -119,38 +131,42 @@ class Pool:
         found: Mask = labels[self._i[which]] == labels[self._j[which]]
         return found
 
-    def _filtered(self, which: Numbers) -> tuple[Float64, float]:
-        """Return the filter's values of some pairs, and how far they can be from their scores."""
-        return self._value[which].astype(np.float64), filter_error(self._samples.rows.shape[1])
+    def _filtered(self, which: Numbers) -> Float64:
+        """Return the filter's values of some pairs."""
+        return self._value[which].astype(np.float64)
 
-    def _estimate(self, which: Numbers) -> tuple[Float64, float]:
-        """Return finer estimates of the scores of some pairs, and how far they can be from them."""
-        near = score.estimate_pairs(self._samples.unit, self._i[which], self._j[which])
-        return near, fine_error(self._samples.rows.shape[1])
+    def _estimate(self, which: Numbers) -> Float64:
+        """Return finer estimates of the scores of some pairs."""
+        return score.estimate_pairs(self._samples.unit, self._i[which], self._j[which])
 
     def _score(self, which: Numbers) -> Float64:
         return self._samples.score_pairs(self._i[which].astype(np.int64), self._j[which].astype(np.int64))
 
 
-class _Above(NamedTuple):
-    """Pairs that are surely above the blocker: their numbers and kinds, and estimates of their scores with an error."""
+class _Looked(NamedTuple):
+    """Pairs around a rank: what is neither above nor looked at is below. docs/exact-verification.md says why.
 
-    which: Numbers
-    genuine: Mask
-    near: Float64
-    error: float
-
-
-def _split(near: Float64, genuine: Mask, error: float, rank: int) -> tuple[Mask, Mask]:
-    """Return which pairs are surely above the impostor with a rank from the top, and which may be or not.
-
-    Parameters
+    Attributes
     ----------
-    near
-        ``[p]`` float64: estimates, each no further than `error` from its score.
+    above
+        ``[p]`` bool: which are surely above it.
+    which, near
+        ``[m]``: those that were looked at, and finer estimates of their scores.
+    limit
+        The estimate of that rank.
     """
-    impostor = near[~genuine]
-    # The score of that rank is no further than `error` from the estimate of that rank.
-    guess = np.partition(impostor, len(impostor) - rank)[len(impostor) - rank]
-    surely = near > guess + 2 * error
-    return surely, ~surely & (near >= guess - 2 * error)
+
+    above: Mask
+    which: Numbers
+    near: Float64
+    limit: float
+
+
+def _from_top(values: Float64, rank: int) -> float:
+    """Return the value with a rank from the top."""
+    return float(np.partition(values, len(values) - rank)[len(values) - rank])
+
+
+def _number(which: Mask) -> int:
+    """Return how many are true."""
+    return int(np.count_nonzero(which))

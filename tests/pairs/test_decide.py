@@ -60,6 +60,9 @@ class Pool(pool.Pool):
 
     def __init__(self, simulated: Simulated, missing: set[int]) -> None:
         self.simulated, self.missing = simulated, missing
+        # A part of the spread, all of it, or far beyond; the finer one may be the coarser one.
+        self._rng = np.random.default_rng(len(simulated.scores))
+        self._error, self._fine = (float(error) for error in self._rng.choice([0, 1e-9, 0.03, 1, 30], 2) / SCALE)
 
     def _between(self, first: int, last: int) -> NDArray[np.int64] | None:
         s = self.simulated
@@ -69,14 +72,14 @@ class Pool(pool.Pool):
     def _is_genuine(self, which: NDArray[np.int64]) -> NDArray[np.bool_]:
         return self.simulated.genuine[which]
 
-    def _filtered(self, which: NDArray[np.int64]) -> tuple[Float64, float]:
-        return self._estimate(which, seed=1)
+    def _filtered(self, which: NDArray[np.int64]) -> Float64:
+        return self._erring(which, self._error)
 
-    def _estimate(self, which: NDArray[np.int64], seed: int = 0) -> tuple[Float64, float]:
-        """Err by up to a bound that is a part of the spread, all of it, or far beyond."""
-        rng = np.random.default_rng((seed, len(which)))
-        error = float(rng.choice([0, 1e-9, 1, 30]) / SCALE)
-        return self._score(which) + error * rng.choice([-0.999, 0.999, 0], len(which)), error
+    def _estimate(self, which: NDArray[np.int64]) -> Float64:
+        return self._erring(which, self._fine)
+
+    def _erring(self, which: NDArray[np.int64], error: float) -> Float64:
+        return self._score(which) + error * self._rng.choice([-0.999, 0.999, 0], len(which))
 
     def _score(self, which: NDArray[np.int64]) -> Float64:
         return self.simulated.scores[which]

@@ -184,3 +184,37 @@ def test_the_guess_holds_the_operating_points(samples: Samples) -> None:
         for most in (0, 10, 200):
             assert counts.all[guess(BINS, counts, (allowed,), n_impostor, most) == 1].sum() <= most + counts.all.max()
     assert guess(BINS, counts, (n_impostor,), n_impostor, most=1e9)[: np.flatnonzero(counts.all)[0] + 1].all()
+
+
+@pytest.mark.parametrize("n_groups", [0, 20])
+@pytest.mark.parametrize("flagged", [False, True])
+def test_a_bin_may_hold_more_pairs_than_its_counter(n_groups: int, flagged: bool) -> None:
+    """Counters of 15 bits are carried from: with nearly all pairs in two bins, in one part, none is lost."""
+    n = 1100
+    rng = np.random.default_rng(0)
+    rows, labels = np.eye(D, dtype=np.float32)[rng.integers(0, 2, n)], rng.integers(0, 25, n)
+    samples = prepare(rows, labels, n_groups=n_groups)
+    flags = np.full((2, BINS.count), flagged, np.uint8)
+    scanned = Scan(samples.tiles(800), BINS, flags, n * n, n_groups).run(samples, range(samples.tiles(800).count))
+    i, j = np.triu_indices(n, 1)
+    bins, genuine = BINS.of((samples.rows[i] * samples.rows[j]).sum(axis=1)), labels[i] == labels[j]
+    for found, kind in ((scanned.counts.impostor, ~genuine), (scanned.counts.genuine, genuine)):
+        np.testing.assert_array_equal(found, np.bincount(bins[kind], minlength=BINS.count))
+    assert scanned.counts.impostor.max() > 8 * 2**15
+    assert scanned.kept is not None
+    assert sum(len(kept.i) for kept in scanned.kept) == flagged * samples.n_pairs
+    if n_groups:
+        assert scanned.groups is not None
+        of_row = np.empty(n, np.int64)
+        of_row[samples.order] = samples.groups
+        touched = [int(((of_row[i] == g) | (of_row[j] == g)).sum()) for g in range(n_groups)]
+        assert (scanned.groups.impostor + scanned.groups.genuine).sum(axis=1).tolist() == touched
+
+
+def test_what_was_carried_is_counted_where_nothing_else_is() -> None:
+    """As many pairs of a score as a counter carries, and none after them."""
+    rows = np.eye(D, dtype=np.float32)[[0] * 2048 + [1] * 8]
+    samples = prepare(rows, np.arange(len(rows)))
+    tiles = samples.tiles(1100)
+    scanned = Scan(tiles, BINS, np.zeros((2, BINS.count), np.uint8), 0).run(samples, range(tiles.count))
+    assert scanned.counts.impostor[BINS.zero] == 2**14
