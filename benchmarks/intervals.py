@@ -2,9 +2,9 @@
 
     python benchmarks/intervals.py [--repetitions 1000] [--groups 20] [--processes 2] [--only NAME] [--check 3]
 
-Prints Markdown tables. Each repetition draws new identities and images, verifies every pair, leaves out each group, and
-makes the intervals with `evaljobs.pairs.intervals`. It counts into wider bins than `verify`, to be fast; `--check`
-compares it with `verify` on the first repetitions of each design.
+Prints Markdown tables. Each repetition draws new identities and images, counts every pair in bins, and has the
+replicates and intervals made by `evaljobs.pairs.replicates`, as `verify` does. It counts into wider bins, to be fast;
+`--check` compares it with `verify` on the first repetitions of each design.
 """
 
 from __future__ import annotations
@@ -35,26 +35,48 @@ from intervals_data import (
 from threadpoolctl import threadpool_limits
 
 from evaljobs.pairs.compiled import compiled
+from evaljobs.pairs.count import Counts, Groups
 from evaljobs.pairs.intervals import Difference, difference, group_of_labels, group_of_samples, interval
-from evaljobs.pairs.points import FEW_ERRORS, allowed_at
+from evaljobs.pairs.points import FEW_ERRORS, Point, allowed_at
+from evaljobs.pairs.replicates import folded, replicate
 from evaljobs.pairs.verification import verify
 
 TARGETS = (1e-2, 1e-3, 1e-4)
 QUANTITIES = (*(f"TPR at {target:g}" for target in TARGETS), "AUROC")
 NORMAL = 1.959964  # 97.5% quantile
 SCALE = 2**14  # bins per unit of score
-MARGIN = 4
+FOLD = 8  # bins that are one for the groups: 2^-11 wide, as in verify
+MARGIN = 8
 BINS = 2 * (SCALE + MARGIN)
-POPULATION = 40_000  # identities, or images of fixed classes, all of whose pairs make the truth
+PARTS = 100  # of the population that makes the truth
+PART = 4_000  # identities, or images of fixed classes, in a part, all of whose pairs are counted
 GENUINE = 4_000_000  # genuine pairs of the truth, each of an identity of its own
 BLOCK = 256
 
 
+class Ends(NamedTuple):
+    """An interval, or NaN where there is none."""
+
+    low: float
+    high: float
+
+
 class Measured(NamedTuple):
-    """TPR at each target, then the AUROC: ``[4]`` of all samples, ``[4, G]`` without each group; pair-level errors."""
+    """TPR at each target, then the AUROC.
+
+    Attributes
+    ----------
+    all, without
+        ``[4]`` of all samples, and ``[4, G]`` without each group.
+    ends
+        ``[4]`` intervals.
+    pair_errors
+        ``[4]`` standard errors as if pairs were independent.
+    """
 
     all: Float
     without: Float
+    ends: list[Ends]
     pair_errors: Float
 
 
@@ -75,13 +97,12 @@ def _count(product: Rows, first: int, labels: Int, groups: Int, counts: Int) -> 
 
 
 def count(rows: Rows, labels: Int, groups: Int, n_groups: int) -> Int:
-    """Return impostor and genuine pairs per bin without each group, and at last with all: ``[2, G + 1, bins]``."""
+    """Return impostor and genuine pairs per bin that touch each group, and at last all: ``[2, G + 1, bins]``."""
     order = np.argsort(groups, kind="stable")  # neighbours touch the same counters
     rows, labels, groups = rows[order], labels[order], groups[order]
     counts = np.zeros((2, n_groups + 1, BINS), np.int64)
     for first in range(0, len(rows), BLOCK):
         _count(rows[first : first + BLOCK] @ rows[first:].T, first, labels, groups, counts)
-    counts[:, :-1] = counts[:, -1:] - counts[:, :-1]
     return counts
 
 
@@ -114,11 +135,26 @@ def pair_errors(impostor: Int, genuine: Int) -> Float:
     return np.append(np.sqrt(shares[:-1] * (1 - shares[:-1]) / n), math.sqrt(of_genuine / n + of_impostor / m))
 
 
+def _ends(found: tuple[float, float] | Difference | None) -> Ends:
+    if isinstance(found, Difference):
+        found = None if found.low is None or found.high is None else (found.low, found.high)
+    return Ends(math.nan, math.nan) if found is None else Ends(*found)
+
+
 def measure(rows: Rows, labels: Int, groups: Int, n_groups: int) -> Measured:
     """Verify one model."""
-    impostor, genuine = count(rows, labels, groups, n_groups)
-    found = np.stack([quantities(i, g) for i, g in zip(impostor, genuine, strict=True)], axis=1)
-    return Measured(found[:, -1], found[:, :-1], pair_errors(impostor[-1], genuine[-1]))
+    counts = count(rows, labels, groups, n_groups)
+    impostor, genuine = counts[:, -1]
+    shares = quantities(impostor, genuine)
+    points = tuple(
+        Point(target, 0, None, share, None, None, None, None, ())
+        for target, share in zip(TARGETS, shares[:-1].tolist(), strict=True)
+    )
+    touched = Groups(*(np.stack([folded(group, FOLD) for group in kind[:-1]]) for kind in counts))
+    found = replicate(Counts(impostor, genuine), touched, points, FOLD)
+    ends = [_ends(of_one) for of_one in (*found.tpr_cis, interval(float(shares[-1]), found.auroc))]
+    without = np.array([*found.tpr, found.auroc], np.float64)
+    return Measured(shares, without, ends, pair_errors(impostor, genuine))
 
 
 def groups_of(design: Design, n_groups: int) -> Int:
@@ -132,23 +168,22 @@ def groups_of(design: Design, n_groups: int) -> Int:
 def truth(design: Design, which: int) -> Float:
     """Return the quantities in the population, for each model, ``[2, 4]``; given a set of classes, where fixed."""
     rng = np.random.default_rng([2, which])
-    if design.fixed:
-        labels = np.arange(POPULATION) % len(design.sizes)  # equal sizes
-        both = draw_images(rng, fixed_classes(design, which), labels, design.noise)
-        counts = [count(rows, labels, np.zeros(POPULATION, np.int64), 1)[:, -1] for rows in both]
-    else:
-        labels = np.arange(POPULATION)
-        both = draw_images(rng, draw_identities(rng, POPULATION, design.d), labels, design.noise)
-        impostors = [count(rows, labels, np.zeros(POPULATION, np.int64), 1)[0, -1] for rows in both]
-        counts = [np.stack(pair) for pair in zip(impostors, _genuine(rng, design), strict=True)]
+    labels = np.arange(PART) % len(design.sizes) if design.fixed else np.arange(PART)  # equal sizes
+    counts = np.zeros((2, 2, BINS), np.int64)
+    for _ in range(PARTS):
+        identities = fixed_classes(design, which) if design.fixed else draw_identities(rng, PART, design.d)
+        for model, rows in enumerate(draw_images(rng, identities, labels, design.noise)):
+            counts[model] += count(rows, labels, np.zeros(PART, np.int64), 1)[:, -1]
+    if not design.fixed:
+        counts[:, 1] = _genuine(rng, design)
     return np.stack([quantities(*of_model) for of_model in counts])
 
 
 def _genuine(rng: Rng, design: Design) -> Int:
     """Count genuine pairs of ever new identities, for each model: ``[2, bins]``."""
-    counts, labels = np.zeros((2, BINS), np.int64), np.arange(POPULATION)
-    for _ in range(GENUINE // POPULATION):
-        identities = draw_identities(rng, POPULATION, design.d)
+    counts, labels = np.zeros((2, BINS), np.int64), np.arange(PART)
+    for _ in range(GENUINE // PART):
+        identities = draw_identities(rng, PART, design.d)
         a, b = (draw_images(rng, identities, labels, design.noise) for _ in range(2))
         for model in range(2):
             scores = np.einsum("ij,ij->i", a[model], b[model]) * np.float32(SCALE) + np.float32(SCALE + MARGIN)
@@ -170,19 +205,6 @@ def _true(task: tuple[Design, int]) -> Float:
         return truth(*task)
 
 
-class Ends(NamedTuple):
-    """An interval, or NaN where there is none."""
-
-    low: float
-    high: float
-
-
-def _ends(found: tuple[float, float] | Difference | None) -> Ends:
-    if isinstance(found, Difference):
-        found = None if found.low is None or found.high is None else (found.low, found.high)
-    return Ends(math.nan, math.nan) if found is None else Ends(*found)
-
-
 def wilson(share: float, error: float) -> Ends:
     """Return Wilson's (1927) interval of a share, written with its binomial standard error."""
     if not 0 < share < 1:
@@ -196,7 +218,7 @@ def wilson(share: float, error: float) -> Ends:
 def by_identities(a: Measured, b: Measured, q: int) -> tuple[Ends, Ends]:
     """Return the interval of the first model's quantity, and of the difference between the second and the first."""
     of_a, of_b = a.without[q].tolist(), b.without[q].tolist()
-    return _ends(interval(float(a.all[q]), of_a)), _ends(difference(float(b.all[q]), float(a.all[q]), of_b, of_a))
+    return a.ends[q], _ends(difference(float(b.all[q]), float(a.all[q]), of_b, of_a))
 
 
 def by_pairs(a: Measured, b: Measured, q: int) -> tuple[Ends, Ends]:
@@ -243,19 +265,22 @@ def tables(design: Design, done: list[tuple[Measured, Measured]], truths: list[F
     return single, paired
 
 
-def check(design: Design, n_groups: int, repetitions: int) -> float:
-    """Return how far replicates and numbers are at most from those of `verify`, on the first repetitions."""
-    furthest = 0.0
+def check(design: Design, n_groups: int, repetitions: int) -> tuple[float, float]:
+    """Return how far numbers and replicates, and ends of intervals, are at most from those of `verify`."""
+    furthest, furthest_end = 0.0, 0.0
     for repetition in range(repetitions):
         rows = images_of(design, repetition)[0]
         found = verify(rows, design.labels, TARGETS, groups=n_groups)
         lean = repeat((design, n_groups, repetition))[0]
-        numbers = np.array([*(point.tpr for point in reversed(found.points)), found.auroc], np.float64)
+        points = found.points[::-1]
         if found.intervals is None:
             raise SystemExit("verify made no intervals")
+        numbers = np.array([*(point.tpr for point in points), found.auroc], np.float64)
         without = np.array([*reversed(found.intervals.replicates_tpr), found.intervals.replicates_auroc], np.float64)
+        ends = np.array([_ends(end) for end in (*(point.tpr_ci for point in points), found.auroc_ci)])
         furthest = max(furthest, float(abs(numbers - lean.all).max()), float(abs(without - lean.without).max()))
-    return furthest
+        furthest_end = max(furthest_end, float(np.nanmax(abs(ends - np.array(lean.ends)))))
+    return furthest, furthest_end
 
 
 COLUMNS = (
@@ -293,7 +318,7 @@ def main() -> None:
             singles += single
             pairs += paired
             if given.check:
-                checks.append(f"| {design.name} | {check(design, given.groups, given.check):.1e} |")
+                checks.append("| {} | {:.1e} | {:.1e} |".format(design.name, *check(design, given.groups, given.check)))
             print(f"{design.name}: {time.perf_counter() - start:.0f} s so far", flush=True)
     print(
         f"\n{given.repetitions} repetitions of each design, {given.groups} groups, {given.processes} processes, ",
@@ -303,7 +328,7 @@ def main() -> None:
     print(f"\nOne model\n\n{HEAD}", *singles, sep="\n")
     print(f"\nThe second model less the first\n\n{HEAD}", *pairs, sep="\n")
     if checks:
-        print("\n| design | furthest from verify |\n| --- | --- |", *checks, sep="\n")
+        print("\n| design | numbers and replicates | ends of intervals |\n| --- | --- | --- |", *checks, sep="\n")
 
 
 if __name__ == "__main__":

@@ -67,6 +67,8 @@ DESIGNS = (
     Design("60 x 8", (8,) * 60, 32, (0.6, 0.5)),
     Design("200, sizes 2 to 100", skewed(200), 64, (1.0, 0.9)),
     Design("10 classes x 100", (100,) * 10, 32, (0.8, 0.75), fixed=True),
+    Design("10 classes x 300", (300,) * 10, 32, (0.8, 0.75), fixed=True),
+    Design("5 classes x 60", (60,) * 5, 32, (0.8, 0.75), fixed=True),
 )
 
 

@@ -6,6 +6,7 @@ EvaljobsError                 exit code
 ├── ImageError                -    one image cannot be decoded: excluded, listed and counted
 ├── ModelError                -    one model cannot be used: refused by name, the others go on
 ├── StoreError                4    the store cannot be read or written (full disk, not shared)
+│   └── RowsMissingError      4    rows of an embedding table went away, or were damaged and removed
 ├── RemoteError               4    an object on S3 cannot be read or written
 ├── ExportError               4    one checkpoint cannot be exported; the others go on
 ├── TrackingError             4    a tracking server does not take what was found
@@ -73,6 +74,10 @@ class NonFiniteError(InputError):
 
 class StoreError(EvaljobsError):
     """The store cannot be read or written."""
+
+
+class RowsMissingError(StoreError):
+    """Rows of an embedding table are not there, or were damaged and have been removed: they can be made again."""
 
 
 class RemoteErrorKind(enum.StrEnum):

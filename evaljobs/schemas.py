@@ -66,7 +66,12 @@ SAMPLES = pa.schema(
 MODEL_FACTS = pa.schema([pa.field("key", pa.string(), nullable=False), pa.field("facts", pa.string(), nullable=False)])
 
 # Model keys whose batch did not fit the memory (evaljobs.engine.batches).
-TOO_LARGE_BATCHES = pa.schema([pa.field("key", pa.string(), nullable=False)])
+TOO_LARGE_BATCHES = pa.schema(
+    [
+        pa.field("key", pa.string(), nullable=False),
+        pa.field("memory_bytes", pa.int64()),  # of the machine, or share of a GPU, that had least; null: nobody told
+    ]
+)
 
 # What cannot be decoded, per geometry.
 FAILURES = pa.schema(

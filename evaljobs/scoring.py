@@ -14,7 +14,8 @@ from evaljobs.jobs.beside import check_itself, notes_of
 from evaljobs.pairs.protocols import verify_cross, verify_pairs
 from evaljobs.pairs.verification import Verification, targets_of, verify
 from evaljobs.pairs_file import find_rows, read_pairs
-from evaljobs.vectors import Columns, Vectors, read_vectors
+from evaljobs.remote import is_remote, locate
+from evaljobs.vectors import Columns, Place, Vectors, read_vectors
 
 _NAMED = 3
 
@@ -26,7 +27,7 @@ class Asked:
     Attributes
     ----------
     table
-        Of the samples; of the probes, where there is a gallery.
+        Of the samples, on this machine or on S3; of the probes, where there is a gallery.
     gallery
         Table of the gallery: every probe is compared with each of its samples, except that of equal id.
     pairs
@@ -41,9 +42,9 @@ class Asked:
         On how many samples the fast way is checked against scikit-learn; 0 for none.
     """
 
-    table: Path
-    gallery: Path | None
-    pairs: Path | None
+    table: Place
+    gallery: Place | None
+    pairs: Place | None
     columns: Columns
     fpr: Sequence[str | float]
     groups: int
@@ -121,9 +122,9 @@ def _checked(asked: Asked, embeddings: object, labels: object) -> dict[str, Any]
     return check_itself(embeddings, labels, targets_of(asked.fpr), asked.self_check) if asked.self_check else None
 
 
-def _cross(asked: Asked, gallery: Path, how: dict[str, Any]) -> Scored:
+def _cross(asked: Asked, gallery: Place, how: dict[str, Any]) -> Scored:
     probes, others = (read_vectors(path, asked.columns) for path in (asked.table, gallery))
-    if gallery.samefile(asked.table):
+    if _are_same(gallery, asked.table):
         raise UsageError(f"{gallery} is the table itself; for all its pairs, each once, leave --gallery out")
     if (probes.ids is None) != (others.ids is None):
         without = asked.table if probes.ids is None else gallery
@@ -141,8 +142,14 @@ def _cross(asked: Asked, gallery: Path, how: dict[str, Any]) -> Scored:
     return Scored(found, probes.ids, others.ids, notes, checked)
 
 
-def _listed(asked: Asked, path: Path, how: dict[str, Any]) -> Scored:
-    pairs = read_pairs(path)
+def _are_same(a: Place, b: Place) -> bool:
+    if is_remote(a) and is_remote(b):
+        return locate(a, Path()) == locate(b, Path())
+    return not is_remote(a) and not is_remote(b) and Path(a).samefile(b)
+
+
+def _listed(asked: Asked, place: Place, how: dict[str, Any]) -> Scored:
+    pairs = read_pairs(place)
     vectors = read_vectors(asked.table, asked.columns, labelled=pairs.genuine is None)
     notes = []
     if vectors.ids is None:

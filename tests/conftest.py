@@ -17,8 +17,8 @@ from raycluster.connection.connect import Cluster, connect
 from tests.ray_head import RayHead
 from tests.s3_server import S3Server
 
-# A limit on the time of one example says nothing about the code, and fails where a machine is busy. The same examples each
-# time: what fails has been changed, and is no draw of luck. `make fuzz` draws others.
+# A limit on the time of one example says nothing about the code, and fails where a machine is busy. The same examples
+# each time: what fails has been changed, and is no draw of luck. `make fuzz` draws others.
 settings.register_profile("same", deadline=None, derandomize=True, database=None)
 settings.register_profile("fuzz", deadline=None, derandomize=False, print_blob=True)
 settings.load_profile("same")

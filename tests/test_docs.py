@@ -32,7 +32,7 @@ from evaljobs.pairs.points import Flag
 from evaljobs.progress import Quiet
 from evaljobs.report.comparing.difference_tables import DIFFERENCE_COLUMNS
 from evaljobs.report.tables.flags import MEANING
-from evaljobs.report.tables.verification import point_columns
+from evaljobs.report.tables.result_rows import result_columns
 from raycluster.connection.connect import Cluster
 
 ROOT = Path(__file__).parents[1]
@@ -368,7 +368,7 @@ def test_every_field_of_the_results_is_documented(results: dict[str, Any]) -> No
 
 def test_every_column_and_flag_is_documented() -> None:
     """Columns of the tables in their order of writing, flags with the words that results.md has for them."""
-    assert first_column("## results.csv and results.parquet") == {column.name for column in point_columns(())}
+    assert first_column("## results.csv and results.parquet") == {column.name for column in result_columns(())}
     assert first_column("## differences.csv and differences.parquet") == {c.name for c in DIFFERENCE_COLUMNS}
     assert first_column("## failures.csv") == set(FAILURES_HEADER)
     assert first_column("## samples.arrow") == {"set", *schemas.SAMPLES.names}

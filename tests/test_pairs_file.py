@@ -39,6 +39,18 @@ def test_csv_is_read_as_it_is_written(tmp_path: Path, header: str, words: list[s
     assert (None if found.genuine is None else found.genuine.tolist()) == meant
 
 
+@pytest.mark.parametrize("ending", ["gz", "bz2", "lz4", "zst"])
+def test_compressed_csv_is_known_by_its_ending(tmp_path: Path, ending: str) -> None:
+    """As tools write it; one that was cut off is no shorter list."""
+    path = tmp_path / f"p.csv.{ending}"
+    with pa.output_stream(path) as file:
+        file.write("id_a,id_b\na,b\nü/é.png,7\n".encode())
+    assert find(path).rows.tolist() == [[0, 1], [4, 3]]
+    path.write_bytes(path.read_bytes()[:-5])
+    with pytest.raises(UsageError, match="cannot be read"):
+        read_pairs(path)
+
+
 @pytest.mark.parametrize("genuine", [pa.array([True, False]), pa.array([1, 0]), pa.array(["yes", "no"])])
 @pytest.mark.parametrize("ids", [pa.array(["7", "a"]), pa.array(["7", "a"]).dictionary_encode()])
 def test_parquet_is_known_by_its_content(tmp_path: Path, genuine: pa.Array, ids: pa.Array) -> None:

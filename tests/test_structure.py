@@ -90,6 +90,7 @@ ALLOWED: dict[str, set[str]] = {
         "evaljobs.jobs",
         "evaljobs.pairs",
         "evaljobs.pairs_file",
+        "evaljobs.remote",
         "evaljobs.vectors",
     },
     # Of the report, the rule by which it says which model is best.
@@ -117,6 +118,7 @@ ALLOWED: dict[str, set[str]] = {
         "evaljobs.files",
         "evaljobs.images",
         "evaljobs.models",
+        "evaljobs.remote",
     },
     "evaljobs.demo": {"evaljobs.config", "evaljobs.errors"},
     # Results in MLflow.
@@ -172,8 +174,8 @@ ALLOWED: dict[str, set[str]] = {
     # Embeddings in the plane.
     "evaljobs.projection": {"evaljobs.errors"},
     "evaljobs.store": {"evaljobs.config", "evaljobs.errors", "evaljobs.files", "evaljobs.remote", "evaljobs.schemas"},
-    "evaljobs.vectors": {"evaljobs.errors"},
-    "evaljobs.pairs_file": {"evaljobs.errors"},
+    "evaljobs.vectors": {"evaljobs.errors", "evaljobs.remote"},
+    "evaljobs.pairs_file": {"evaljobs.errors", "evaljobs.remote"},
     "evaljobs.progress": {"evaljobs.watching"},
     "evaljobs.config": {"evaljobs.errors"},
     # Objects on S3.

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from evaljobs.anomaly.groups import both_kinds
 from evaljobs.classification.groups import Groups, keys_of_ids
 from evaljobs.config import DEFAULT_TARGETS
-from evaljobs.errors import InputError, UsageError
-from evaljobs.pairs import auroc, curve
+from evaljobs.errors import InputError
+from evaljobs.pairs import auroc, curve, given
 from evaljobs.pairs.intervals import interval
 from evaljobs.pairs.points import Point, allowed_at, find_sorted, to_point
-from evaljobs.pairs.verification import GROUPS, MAX_GROUPS, Intervals, targets_of
+from evaljobs.pairs.verification import GROUPS, Intervals, checked_groups, targets_of
 from evaljobs.uncertainty.blocks import checked
 
 Float64 = NDArray[np.float64]
@@ -106,18 +106,17 @@ def detect_anomalies(
         If they are not that.
     """
     values = checked(scores, "scores")
-    kinds = np.asarray(anomalous)
+    kinds = given.array(anomalous, "`anomalous`", "true or false for each score")
     if kinds.dtype != np.bool_ or kinds.shape != values.shape:
         raise InputError(
             f"found `anomalous` of {kinds.dtype} with shape {kinds.shape}; expected true or false for each of "
             f"{len(values):,} scores"
         )
-    if ids is not None and len(ids) != len(values):
-        raise InputError(f"found {len(ids):,} ids for {len(values):,} scores; expected one for each")
-    if groups != 0 and groups not in range(2, MAX_GROUPS + 1):
-        raise UsageError(f"found groups={groups}; expected 0 (no intervals), or 2 to {MAX_GROUPS}")
-    keys = keys_of_ids(range(len(values)) if ids is None else ids)
-    return detect(values, kinds, targets_of(fpr), both_kinds(keys, kinds, int(groups)))
+    named = range(len(values)) if ids is None else given.values(ids, "ids")
+    if len(named) != len(values):
+        raise InputError(f"found {len(named):,} ids for {len(values):,} scores; expected one for each")
+    groups = checked_groups(groups)
+    return detect(values, kinds, targets_of(fpr), both_kinds(keys_of_ids(named), kinds, groups))
 
 
 def detect(scores: Float64, anomalous: Mask, targets: tuple[float, ...], groups: Groups) -> Anomalies:

@@ -20,6 +20,7 @@ from evaljobs.classification.measure import Scale
 from evaljobs.classification.samples import as_scores
 from evaljobs.classification.scale import known_scale, refuse_non_finite
 from evaljobs.errors import InputError, UsageError
+from evaljobs.pairs.given import array
 from evaljobs.uncertainty.placed import EachImage, Placed
 
 Float64 = NDArray[np.float64]
@@ -166,14 +167,9 @@ def rotation_anomaly(scores: object, *, scores_are: str) -> Float64:
     InputError, NonFiniteError, UsageError
         If they are not that.
     """
-    if scores_are not in {*Scale}:
+    if not isinstance(scores_are, str) or scores_are not in {*Scale}:
         raise UsageError(f"found scores_are={scores_are!r}; expected 'logits' or 'probabilities'")
-    try:
-        given = np.asarray(scores)
-    except ValueError:
-        raise InputError(
-            "found scores of several shapes; expected [K, n, K], the same images in each rotation"
-        ) from None
+    given = array(scores, "scores", "one array [K, n, K], the same images in each rotation")
     if given.ndim != 3 or len(given) < 2:
         raise InputError(f"found scores of shape {given.shape}; expected [K, n, K] of at least two rotations")
     samples = prepare(list(given), scores_are, range(len(given)), told=True)

@@ -12,9 +12,10 @@ from evaljobs.audit.models import EVENED, Asked, Recoding, rounds
 from evaljobs.audit.several import several_of
 from evaljobs.audit.told import SET, Told
 from evaljobs.errors import InputError
+from evaljobs.pairs.given import values
 from evaljobs.pairs.samples import as_rows, expect_lengths
 from evaljobs.pairs.threads import run_rounds
-from evaljobs.pairs.verification import GROUPS, checked_threads, checked_wanted, targets_of
+from evaljobs.pairs.verification import GROUPS, checked_groups, checked_threads, checked_wanted, targets_of
 
 _FPR = ("1e-4", "1e-3", "1e-2", "1e-1")
 
@@ -65,8 +66,9 @@ def audit_embeddings(  # noqa: PLR0913 - the public signature
     NonFiniteError
         If an embedding is not finite, or all zero.
     """
-    checked_wanted(groups, hardest, by_label=False)
-    ways = recoded or {}
+    groups, hardest = checked_groups(groups), checked_wanted(hardest, by_label=False).hardest
+    ways = _ways(recoded)
+    labels = values(labels, "labels", "a list of texts")
     table = _facts(facts, ways)
     matrices = {SET: as_rows(embeddings)[0], **{title: as_rows(given)[0] for title, given in ways.items()}}
     for title, matrix in matrices.items():
@@ -77,6 +79,15 @@ def audit_embeddings(  # noqa: PLR0913 - the public signature
     asked = Asked(recodings, png=False, fpr=targets_of(fpr), hardest=hardest)
     samples: Any = several  # of it, what carries passes out asks how many pairs there are
     return run_rounds(rounds(several, table, asked), samples, checked_threads(threads))
+
+
+def _ways(recoded: object) -> Mapping[str, object]:
+    if recoded is not None and not (isinstance(recoded, Mapping) and all(isinstance(title, str) for title in recoded)):
+        raise InputError(
+            f"found recoded of type {type(recoded).__name__}; expected embeddings by the title of the way, such as "
+            "'jpeg 75'"
+        )
+    return recoded or {}
 
 
 def _facts(facts: Mapping[str, Sequence[object]] | pa.Table, ways: Mapping[str, object]) -> pa.Table:

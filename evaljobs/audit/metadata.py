@@ -12,9 +12,12 @@ from evaljobs.audit.metadata_findings import all_alike, findings_of, table_of, t
 from evaljobs.audit.permuting import LEVEL, PERMUTATIONS, can_tell, permutation_test
 from evaljobs.audit.units import units_of
 from evaljobs.errors import InputError
+from evaljobs.pairs.given import integer, values
+from evaljobs.pairs.labels import factorise
 
 # Of more images a part is looked at, labels alike.
 MOST_IMAGES = 20_000
+MOST_PERMUTATIONS = 1_000_000
 
 
 def check_metadata(  # noqa: PLR0913 - what people may choose has a name
@@ -60,8 +63,21 @@ def check_metadata(  # noqa: PLR0913 - what people may choose has a name
     Raises
     ------
     InputError
-        If there are not as many of each, or an own column is not there.
+        If there are not as many of each, a label or a digest is missing, or an own column is not there or holds neither
+        numbers nor texts.
     """
+    if not isinstance(samples, pa.Table):
+        raise InputError(f"found samples of type {type(samples).__name__}; expected a table of Arrow (pyarrow.Table)")
+    if not isinstance(digests, pa.Array | pa.ChunkedArray):
+        raise InputError(f"found digests of type {type(digests).__name__}; expected an array of Arrow (pyarrow.array)")
+    if digests.null_count:
+        raise InputError(
+            f"found {digests.null_count:,} digests that are null; expected the digest of each image's file"
+        )
+    codes, names = factorise(labels)
+    labels, own = [str(names[code]) for code in codes], values(own, "own", "a list of names of columns")
+    permutations = integer(permutations, "permutations", 1, MOST_PERMUTATIONS)
+    most, seed = integer(most, "most", 1), integer(seed, "seed", 0)
     if not samples.num_rows == len(labels) == len(digests):
         raise InputError(
             f"found {samples.num_rows:,} samples, {len(labels):,} labels and {len(digests):,} digests; expected as "
@@ -77,7 +93,12 @@ def check_metadata(  # noqa: PLR0913 - what people may choose has a name
         "permutations": permutations,
         "level": LEVEL,
     }
-    fields = fields_of(samples.take(pa.array(units.rows, pa.int64())), own)
+    try:
+        fields = fields_of(samples.take(pa.array(units.rows, pa.int64())), own)
+    except pa.ArrowException as error:
+        raise InputError(
+            f"found a column of samples that holds neither numbers nor texts, or not those that its name says: {error}"
+        ) from None
     if not fields:
         return Checked((all_alike(looked),), {"fields": table_of([], ())})
     if not can_tell(units.labels):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import lgamma, log
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,19 +82,55 @@ def can_tell(labels: Int64, level: float = LEVEL) -> bool:
     return bool(orders - swaps >= -log(level) - _ROUNDING)
 
 
+class _Table(NamedTuple):
+    """The cells of one field against labels: value after value, in each label after label.
+
+    Attributes
+    ----------
+    first
+        ``[n]`` int64: of each image, the first cell of its value.
+    weights
+        One over what is expected in each cell; None where there are more cells than images.
+    rarity
+        ``[n]``: of each image, one over the share of its value.
+    """
+
+    first: Int64
+    weights: Float64 | None
+    rarity: Float64
+
+    @classmethod
+    def of(cls, field: Field, sizes: Int64) -> Self:
+        """Make the cells of a field."""
+        totals = np.bincount(field.codes, minlength=field.n_codes)
+        n = len(field.codes)
+        expected = np.outer(totals, sizes).ravel() / n if field.n_codes * len(sizes) <= n else None
+        # A label that no image has adds nothing.
+        weights = None if expected is None else np.divide(1.0, expected, np.zeros_like(expected), where=expected > 0)
+        return cls(field.codes * len(sizes), weights, n / totals[field.codes])
+
+    def squared(self, labels: Int64, shares: Float64) -> float:
+        """Return the sum over all cells of the squared count over what is expected.
+
+        Where cells are more than images, nearly all are empty: each image adds its part of its own cell.
+
+        Parameters
+        ----------
+        shares
+            ``[n]``: of each image, one over the images of its label.
+        """
+        cells = self.first + labels
+        if self.weights is not None:
+            counts = np.bincount(cells, minlength=len(self.weights))
+            return float((counts * counts * self.weights).sum())
+        return float((np.bincount(cells)[cells] * self.rarity * shares).sum())
+
+
 class _Family:
-    """The statistics of all fields, computed at once for one order of the labels."""
+    """The statistics of all fields for one order of the labels."""
 
     def __init__(self, fields: Sequence[Field], sizes: Int64) -> None:
-        n, n_labels = int(sizes.sum()), len(sizes)
-        before = np.cumsum([0, *(field.n_codes for field in fields)])
-        self._cells = np.stack([field.codes + first for field, first in zip(fields, before, strict=False)]) * n_labels
-        self._n_cells = int(before[-1]) * n_labels
-        self._starts = before[:-1] * n_labels
-        totals = np.concatenate([np.bincount(field.codes, minlength=field.n_codes) for field in fields])
-        expected = np.outer(totals, sizes) / n
-        # A label that no image has adds nothing.
-        self._weights = np.divide(1.0, expected, out=np.zeros_like(expected), where=expected > 0).ravel()
+        self._tables = [_Table.of(field, sizes) for field in fields]
         ranked = [number for number, field in enumerate(fields) if field.ranks is not None]
         self._ranks = [fields[number].ranks for number in ranked]
         self._sizes = np.maximum(sizes, 1)
@@ -102,8 +138,8 @@ class _Family:
 
     def statistics(self, labels: Int64) -> Float64:
         """Return chi-squared of each field, then H of those with ranks; each up to a constant and a factor."""
-        counts = np.bincount((self._cells + labels).ravel(), minlength=self._n_cells).astype(np.float64)
-        squared = np.add.reduceat(counts * counts * self._weights, self._starts)
+        shares = 1 / self._sizes[labels]
+        squared = (table.squared(labels, shares) for table in self._tables)
         sums = (np.bincount(labels, ranks, len(self._sizes)) for ranks in self._ranks)
         return np.array([*squared, *(float((total * total / self._sizes).sum()) for total in sums)])
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from evaljobs.errors import InputError
+from evaljobs.pairs.given import values
 
 _NAMED = 5
 # Looking for near names takes the square of their number.
@@ -81,9 +82,7 @@ def match(
 
 def _checked(classes: Sequence[object], width: int) -> tuple[str, ...]:
     """Return the names of the classes as text."""
-    if isinstance(classes, str) or not hasattr(classes, "__len__"):
-        raise InputError(f"found classes of type {type(classes).__name__}; expected a list of names, one for a score")
-    names = tuple(str(name) for name in classes)
+    names = tuple(str(name) for name in values(classes, "classes", "a list of names, one for a score"))
     if twice := [name for name, n in Counter(names).items() if n > 1]:
         raise InputError(f"the name of a class stands there twice: {_listed(twice)}; give each score a name of its own")
     if len(names) != width:

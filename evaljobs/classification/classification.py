@@ -19,6 +19,7 @@ from evaljobs.classification.metrics import Average, PerClass, balanced_accuracy
 from evaljobs.classification.replicates import Intervals, replicate
 from evaljobs.classification.samples import Samples, Setting, prepare
 from evaljobs.errors import InputError, UsageError
+from evaljobs.pairs.given import integer, values
 from evaljobs.pairs.intervals import interval
 
 if TYPE_CHECKING:
@@ -209,22 +210,22 @@ def classify(  # noqa: PLR0913 - the public signature
     UsageError
         If `scores_are` or `missing` is none of its words.
     """
-    if missing not in {"refuse", "exclude"}:
+    if not isinstance(missing, str) or missing not in {"refuse", "exclude"}:
         raise UsageError(f"found missing={missing!r}; expected 'refuse' or 'exclude'")
-    _refuse_numbers(groups, bins, mistakes)
-    setting = Setting(classes, label_map or {}, missing == "exclude", _scale(scores_are), groups)
-    n = len(labels) if ids is None and hasattr(labels, "__len__") else 0
-    samples = prepare(scores, labels, keys_of_ids(range(n) if ids is None else ids), setting)
+    groups = integer(groups, "groups", 2, MAX_GROUPS, zero="no intervals")
+    bins, mistakes = integer(bins, "bins", 1, MAX_BINS), integer(mistakes, "mistakes", 0, MAX_MISTAKES)
+    setting = Setting(classes, _map(label_map), missing == "exclude", _scale(scores_are), groups)
+    named = range(_length(labels)) if ids is None else values(ids, "ids")
+    samples = prepare(scores, labels, keys_of_ids(named), setting)
     work = counting(samples, top_k, bins, mistakes)
     return conclude(samples, work, work.run(samples, range(samples.n)))
 
 
 def counting(samples: Samples, top_k: Sequence[int], bins: int, mistakes: int) -> Counting:
     """Return the pass over the images that counts all that is asked for."""
-    if any(not isinstance(k, int | np.integer) or k < 1 for k in top_k):
-        raise InputError(f"found top_k={list(top_k)}; expected numbers from 1")
+    ks = {integer(k, "k in top_k", 1) for k in values(top_k, "top_k", "a list of integers from 1")}
     width = len(samples.classes)
-    return Counting(samples.n, width, tuple(sorted({int(k) for k in top_k if k < max(width, 2)})), bins, mistakes)
+    return Counting(samples.n, width, tuple(sorted(k for k in ks if k < max(width, 2))), bins, mistakes)
 
 
 def conclude(samples: Samples, work: Counting, counts: Counts) -> Classification:
@@ -266,18 +267,23 @@ def _top(ks: tuple[int, ...], correct: list[int], n: int, found: Intervals) -> t
 
 
 def _scale(text: str | None) -> Scale | None:
-    if text is not None and text not in {*Scale}:
+    if text is not None and (not isinstance(text, str) or text not in {*Scale}):
         raise UsageError(f"found scores_are={text!r}; expected 'logits' or 'probabilities'")
     return None if text is None else Scale(text)
 
 
-def _refuse_numbers(groups: int, bins: int, mistakes: int) -> None:
-    if groups != 0 and not 2 <= groups <= MAX_GROUPS:
-        raise InputError(f"found groups={groups}; expected 2 to {MAX_GROUPS}, or 0 for no intervals")
-    if not 1 <= bins <= MAX_BINS:
-        raise InputError(f"found bins={bins}; expected 1 to {MAX_BINS}")
-    if not 0 <= mistakes <= MAX_MISTAKES:
-        raise InputError(f"found mistakes={mistakes}; expected 0 to {MAX_MISTAKES}")
+def _length(labels: object) -> int:
+    """Return how many labels there are; 0 for what is no list of them, and refused as such."""
+    try:
+        return len(labels)  # type: ignore[arg-type]  # whatever it is
+    except TypeError:
+        return 0
+
+
+def _map(label_map: object) -> Mapping[str, str]:
+    if label_map is not None and not isinstance(label_map, Mapping):
+        raise InputError(f"found label_map of type {type(label_map).__name__}; expected names of classes by label")
+    return label_map or {}
 
 
 def _ends(ends: Interval) -> list[float] | None:

@@ -14,6 +14,7 @@ from evaljobs.classification.groups import Keys, grouped
 from evaljobs.classification.measure import Scale
 from evaljobs.classification.scale import UNKNOWN, refuse_non_finite, refuse_other_than, settled
 from evaljobs.errors import InputError
+from evaljobs.pairs.given import array
 from evaljobs.pairs.labels import factorise
 
 Int64 = NDArray[np.int64]
@@ -146,10 +147,7 @@ def as_scores(scores: object) -> tuple[NDArray[np.float32], tuple[str, ...]]:
     InputError
         If they are not real numbers of that shape.
     """
-    try:
-        given = np.asarray(scores)
-    except ValueError as error:
-        raise InputError(f"scores are not a matrix: {error}; expected [n, k], a number for each class") from None
+    given = array(scores, "scores", "a matrix [n, k], a number for each class")
     if given.dtype.kind not in "biuf" or given.ndim != 2:
         raise InputError(f"found scores of {given.dtype} with shape {given.shape}; expected real numbers [n, k]")
     n, k = given.shape

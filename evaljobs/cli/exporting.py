@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from evaljobs.cli.paths import LOCAL_FILE
+from evaljobs.cli.paths import ANY_FILE, LOCAL_FILE
 from evaljobs.errors import ExitCode
 
 
@@ -38,7 +38,7 @@ def _arguments(_context: click.Context, _option: click.Parameter, texts: tuple[s
 
 
 @click.command()
-@click.argument("checkpoint", nargs=-1, required=True, type=LOCAL_FILE)
+@click.argument("checkpoint", nargs=-1, required=True, type=ANY_FILE)
 @click.option("--arch", required=True, metavar="NAME", help="Architecture: timm:NAME, or module:factory of your own.")
 @click.option(
     "--arg",
@@ -50,7 +50,7 @@ def _arguments(_context: click.Context, _option: click.Parameter, texts: tuple[s
 )
 @click.option(
     "--out",
-    type=LOCAL_FILE,
+    type=ANY_FILE,
     help="File ending in .onnx, or folder; beside the checkpoint where left out.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace files that are there.")
@@ -124,15 +124,16 @@ def _arguments(_context: click.Context, _option: click.Parameter, texts: tuple[s
     show_default=True,
     help="Largest difference that passes, as a share of a row's length.",
 )
-def export(checkpoint: tuple[Path, ...], out: Path | None, overwrite: bool, **asked: Any) -> ExitCode:
+def export(checkpoint: tuple[Path | str, ...], out: Path | str | None, overwrite: bool, **asked: Any) -> ExitCode:
     """Make ONNX files of the weights in each CHECKPOINT, and compare them with PyTorch on real images.
 
     A file that differs, or that cannot be made, is not written; the others are. Nothing in a checkpoint is run.
+    Checkpoints and models are on this machine or on S3.
     """
     from evaljobs.export import Exported, export_all
 
     recipe, check = _understood(**asked)
-    written: list[Path] = []
+    written: list[Path | str] = []
     for result in export_all(checkpoint, recipe, out, check, overwrite=overwrite):
         if isinstance(result, Exported):
             written.append(result.path)

@@ -75,8 +75,16 @@ def plan(config: Path, overrides: tuple[str, ...], as_json: bool) -> None:
     from evaljobs.engine.forecast import forecast
     from evaljobs.progress import shown
 
+    wanted = load(config, overrides)
+
+    def memory(device: str) -> int | None:
+        # It loads what a run needs, and is asked where a batch once did not fit.
+        from evaljobs.run.memory import memory_of
+
+        return None if wanted.cluster.address else memory_of(None, wanted.cluster.gpu.actors)(device)
+
     with shown(console()) as progress:
-        found = forecast(load(config, overrides), config, progress)
+        found = forecast(wanted, config, progress, memory)
     click.echo(json.dumps(found.as_json(), indent=1) if as_json else found.as_text())
 
 

@@ -103,6 +103,11 @@ _NUMBER = r"(\d+(?:\.\d+)?)\s*([a-z]*)"
     callback=_parsed(_NUMBER, _SECONDS, "12h, 30d or 8w"),
     help="Delete what was last used longer ago than this, such as 30d.",
 )
+@click.option(
+    "--submitted",
+    is_flag=True,
+    help="With --older-than: delete what `raycluster submit` has sent and the results in runs/, too.",
+)
 @click.option("--model", multiple=True, metavar="DIGEST", help="Delete what belongs to this model file; repeatable.")
 @click.option(
     "--unused-by",
@@ -130,7 +135,11 @@ def gc(store: str | None, config: Path | None, as_json: bool, dry_run: bool, **a
 
 
 def _wish(
-    keep_bytes: float | None, older_than: float | None, model: tuple[str, ...], unused_by: tuple[Path, ...]
+    keep_bytes: float | None,
+    older_than: float | None,
+    submitted: bool,
+    model: tuple[str, ...],
+    unused_by: tuple[Path, ...],
 ) -> Callable[[Store], Any]:
     """Return what is to go, as soon as the store is known."""
     from evaljobs.store.trimming import Wish
@@ -142,9 +151,14 @@ def _wish(
             "says what is to go. Nothing was deleted"
         )
 
+    if submitted and older_than is None:
+        raise UsageError(
+            "found --submitted without --older-than, which says how long what was sent is kept. Nothing was deleted"
+        )
+
     def wish(opened: Store) -> Wish:
         if not unused_by:
-            return Wish(None if keep_bytes is None else int(keep_bytes), older_than, model)
+            return Wish(None if keep_bytes is None else int(keep_bytes), older_than, model, submitted=submitted)
         from evaljobs.config import load
         from evaljobs.engine.prepare import models_of
 

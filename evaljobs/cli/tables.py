@@ -8,18 +8,18 @@ from typing import Any
 import click
 
 from evaljobs.cli.consoles import console, stdout
-from evaljobs.cli.paths import LOCAL_FILE
+from evaljobs.cli.paths import ANY_FILE
 from evaljobs.errors import ExitCode, UsageError
 
 
 @click.command()
-@click.argument("table", type=LOCAL_FILE)
+@click.argument("table", type=ANY_FILE)
 @click.option("--fpr", multiple=True, metavar="RATE", help="Target false-positive rate, such as 1e-4; repeatable.")
 @click.option("--embedding", default="embedding", show_default=True, help="Column of the vectors.")
 @click.option("--label", default="label", show_default=True, help="Column of the labels.")
 @click.option("--id", "id_", default="id", show_default=True, help="Column of the sample ids, if there is one.")
-@click.option("--gallery", type=LOCAL_FILE, help="Compare the rows of TABLE with those of this table.")
-@click.option("--pairs", type=LOCAL_FILE, help="Compare the pairs this CSV or Parquet file lists by id.")
+@click.option("--gallery", type=ANY_FILE, help="Compare the rows of TABLE with those of this table.")
+@click.option("--pairs", type=ANY_FILE, help="Compare the pairs this CSV or Parquet file lists by id.")
 @click.option("--groups", type=int, default=20, show_default=True, help="Groups for the 95% intervals; 0 for none.")
 @click.option("--hardest", type=int, default=0, show_default=True, help="How many hardest pairs of each kind to list.")
 @click.option("--self-check", type=int, default=0, show_default=True, help="Check on so many rows with scikit-learn.")
@@ -27,6 +27,8 @@ from evaljobs.errors import ExitCode, UsageError
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def score(embedding: str, label: str, id_: str, fpr: tuple[str, ...], as_json: bool, **asked: Any) -> None:
     """Verify vectors you already have: TABLE is Arrow, Parquet or .npz with an embedding and a label in every row.
+
+    Tables and lists of pairs are on this machine or on S3.
 
     All its pairs are compared; or its rows with those of a gallery, except of equal ids; or the pairs that a file lists
     in columns id_a, id_b and, in place of the labels, genuine.

@@ -13,6 +13,7 @@ import pyarrow as pa
 from evaljobs.engine.decoding import Decoded
 from evaljobs.engine.heap import keep_freed_memory
 from evaljobs.errors import ModelError, ModelErrorKind, RemoteError, StoreError
+from evaljobs.models.feeds import Feeds
 from evaljobs.models.model import Model
 from evaljobs.models.options import Runtime
 from evaljobs.models.session import Session
@@ -35,7 +36,8 @@ class Embedded:
     Attributes
     ----------
     rows, computed
-        How many, and how many of them were computed by this call: none where somebody else had committed them before.
+        How many, and how many of them this call has committed: none where they were there, of a copy of this call, of
+        one whose answer was lost, or of another run.
     provider
         Empty where nothing was computed.
     """
@@ -61,12 +63,14 @@ class Embedder:
     Every call is safe to repeat: the store keeps the first of two equal parts, and what it has is not computed again.
     """
 
-    def __init__(self, store: str, runtime: Runtime) -> None:
+    def __init__(self, store: str, runtime: Runtime, run: str = "") -> None:
         keep_freed_memory()
+        self._run = run
         self._store = Store(store)
         self._runtime = runtime
         self._key: Mapping[str, Any] | None = None
         self._session: Session | None = None
+        self._feeds = Feeds()
 
     def __call__(self, load: ModelLoad, block: Decoded) -> Embedded | EmbedFailed:
         """Embed a block and commit its rows."""
@@ -87,15 +91,16 @@ class Embedder:
         except Exception as error:  # whatever a model's file or operators raise ends that model, not the sweep
             return EmbedFailed(ModelErrorKind.FAILED, f"{type(error).__name__}: {error}")
         embedded = time.perf_counter()
-        table.commit(digests, outputs)
-        return Embedded(len(digests), len(digests), session.provider, loaded - start, embedded - loaded)
+        committed = len(digests) if table.commit(digests, outputs, self._run) else 0
+        return Embedded(len(digests), committed, session.provider, loaded - start, embedded - loaded)
 
     def _load(self, load: ModelLoad) -> Session:
         if self._session is None or self._key != load.key:
             # Freed first: two sessions of large models may not fit beside each other.
             self._session, self._key = None, None
             gc.collect()
-            self._session = Session(load.model, self._runtime)
+            self._feeds.next_model()
+            self._session = Session(load.model, self._runtime, self._feeds)
             self._key = load.key
         return self._session
 
@@ -108,8 +113,8 @@ def obstacle(store: Store, nonce: str) -> str:
         return f"cannot use it ({error})"
 
 
-def build_embedder(store: str, runtime: Runtime, nonce: str | None) -> Embedder:
-    """Return an embedder of this process, which does nothing else: an actor calls it.
+def build_embedder(store: str, runtime: Runtime, nonce: str | None, run: str = "") -> Embedder:
+    """Return an embedder of this process, which does nothing else: an actor calls it. Its rows are those of a run.
 
     Raises
     ------
@@ -120,4 +125,4 @@ def build_embedder(store: str, runtime: Runtime, nonce: str | None) -> Embedder:
         raise StoreError(f"the store {store} is not shared: nodes that joined later {why}")
     # What is imported stays: the collection before each load looks only at what came later.
     gc.freeze()
-    return Embedder(store, runtime)
+    return Embedder(store, runtime, run)

@@ -13,7 +13,15 @@ import pyarrow as pa
 
 from evaljobs.config import canonical_json
 from evaljobs.engine.spreading import Spread, Spreading, Tell
-from evaljobs.errors import ImageError, InputError, ModelError, ModelErrorKind, NonFiniteError, StoreError
+from evaljobs.errors import (
+    ImageError,
+    InputError,
+    ModelError,
+    ModelErrorKind,
+    NonFiniteError,
+    RowsMissingError,
+    StoreError,
+)
 from evaljobs.explain.sight import Sight
 from evaljobs.images.pictures import Pictures
 from evaljobs.images.views.chain import Change
@@ -159,13 +167,20 @@ class Unevaluated:
     message: str
 
 
+@dataclasses.dataclass(frozen=True)
+class Unready:
+    """An evaluation of whose rows some are not there any more, and what was said of them."""
+
+    message: str
+
+
 def tell_nobody(done: int, known: int) -> None:
     """Ignore how far an evaluation is."""
 
 
 def evaluate(
     assignment: Assignment, members: Mapping[str, Members], tell: Tell = tell_nobody
-) -> Evaluated | Unevaluated:
+) -> Evaluated | Unevaluated | Unready:
     """Carry an evaluation out and commit what it found, a refusal included.
 
     Parameters
@@ -176,7 +191,7 @@ def evaluate(
     Raises
     ------
     StoreError
-        If its rows are not there, or the result cannot be committed.
+        If the result of another evaluation that it reads is not there, or its own cannot be committed.
     """
     started = time.process_time()
     elsewhere = 0.0
@@ -193,6 +208,8 @@ def evaluate(
         found = {"kind": error.kind, "message": str(error)}
     except ImageError as error:
         return Unevaluated(ModelErrorKind.FAILED, str(error))
+    except RowsMissingError as error:
+        return Unready(str(error))
     except MemoryError:
         return Unevaluated(ModelErrorKind.OUT_OF_MEMORY, "there is not enough memory to compare its embeddings")
     except InputError as error:

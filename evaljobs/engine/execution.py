@@ -7,6 +7,7 @@ import importlib.metadata
 import os
 import platform
 import time
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import evaljobs
@@ -67,6 +68,8 @@ class Record:
         # By kind of job: pairs, and the seconds that they took.
         self.measured: dict[str, tuple[int, float]] = {}
         self.models: dict[str, dict[str, Any]] = {}
+        # Of the rows of each model, those that a call has told its seconds for.
+        self._timed: Counter[str] = Counter()
 
     def decoded(self, report: DecodeReport) -> None:
         """Count a decoded shard."""
@@ -77,13 +80,27 @@ class Record:
         """Count an embedded block, unless its rows were there."""
         if not embedded.computed:
             return
-        model = self.models.setdefault(name, {"rows": 0, "load_seconds": 0.0, "embed_seconds": 0.0})
+        model = self._model(name)
         model["provider"] = embedded.provider
         model["rows"] += embedded.computed
         model["load_seconds"] += embedded.load_seconds
         model["embed_seconds"] += embedded.embed_seconds
-        model["images_per_s"] = model["rows"] / max(model["embed_seconds"], 1e-9)
+        self._timed[name] += embedded.computed
+        model["images_per_s"] = self._timed[name] / max(model["embed_seconds"], 1e-9)
         model["measured"] = THIS_RUN
+
+    def found(self, name: str, rows: int) -> None:
+        """Count rows that this run has committed without an answer that said so: nobody knows the seconds they took."""
+        if rows:
+            self._model(name)["rows"] += rows
+
+    def _model(self, name: str) -> dict[str, Any]:
+        nothing = {"rows": 0, "load_seconds": 0.0, "embed_seconds": 0.0, "provider": self.provider}
+        return self.models.setdefault(name, nothing)
+
+    def rates(self) -> list[tuple[str, float, int]]:
+        """Return what was measured: the name of a model, the seconds for an image, and of how many images."""
+        return [(name, self.models[name]["embed_seconds"] / rows, rows) for name, rows in self._timed.items()]
 
     def remembered(self, name: str, seconds: float) -> None:
         """Take the seconds for an image that the store remembers, where they are not those of this run.
@@ -91,9 +108,8 @@ class Record:
         A model whose rows were all in the store has a rate then, too; and one of which this run computed but a few
         keeps that of a longer measurement.
         """
-        nothing = {"rows": 0, "load_seconds": 0.0, "embed_seconds": 0.0, "provider": self.provider}
-        model = self.models.setdefault(name, nothing)
-        if not model["rows"] or seconds != model["embed_seconds"] / model["rows"]:
+        model, timed = self._model(name), self._timed[name]
+        if not timed or seconds != model["embed_seconds"] / timed:
             model["images_per_s"] = 1 / max(seconds, 1e-9)
             model["measured"] = EARLIER
 

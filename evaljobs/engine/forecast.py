@@ -11,6 +11,7 @@ from typing import Any
 
 from evaljobs.config import Config
 from evaljobs.engine import todo
+from evaljobs.engine.batches import Memory, unknown
 from evaljobs.engine.device import choose_device, runtime_of
 from evaljobs.engine.exclusion import Exclusion
 from evaljobs.engine.execution import MEASURED_PAIRS
@@ -119,8 +120,13 @@ class Forecast:
         return f"{self.seconds:>14,.0f} s on this machine's cores, start-up aside"
 
 
-def forecast(config: Config, path: Path, progress: Progress) -> Forecast:
+def forecast(config: Config, path: Path, progress: Progress, memory: Memory = unknown) -> Forecast:
     """Find out what a run would do. Images that were never looked at are read once for their digests.
+
+    Parameters
+    ----------
+    memory
+        That its models would have.
 
     Raises
     ------
@@ -128,7 +134,7 @@ def forecast(config: Config, path: Path, progress: Progress) -> Forecast:
         As a run would.
     """
     runtime = runtime_of(config.cluster, choose_device(config.cluster.device, None))
-    prepared = prepare(config, path, progress, runtime)
+    prepared = prepare(config, path, progress, runtime, memory)
     exclusion = Exclusion(prepared)
     evaluations, undecided = todo.stage(prepared, exclusion.digests)
     missing = [evaluations[number] for number in todo.without_result(prepared, evaluations)]

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from evaljobs.config import Config
-from evaljobs.engine.batches import fitting, halvings, remember_too_large, too_large
+from evaljobs.engine.batches import Memory, fitting, halvings, remember_too_large, too_large, unknown
 from evaljobs.engine.evaluation import Members
 from evaljobs.engine.idle_views import refuse_idle
 from evaljobs.engine.image_sets import ImageSet, distinct, look_at, show, source_of, with_images
@@ -60,6 +60,8 @@ class Prepared:
         What views do to them.
     listed
         By job and role: the pairs that the job lists, by row of the set's samples.
+    memory
+        That the models have where they run.
     """
 
     config: Config
@@ -76,6 +78,7 @@ class Prepared:
     uris: pa.Array
     changes: Changes
     listed: Mapping[tuple[str, str], ListedPairs]
+    memory: Memory = unknown
 
     @property
     def plain_models(self) -> list[Model]:
@@ -92,11 +95,12 @@ class Prepared:
     def with_smaller_batch(self, name: str) -> Prepared:
         """Return the same with smaller batches of what is loaded, whose own did not fit; remembered in the store."""
         (model,) = [model for model in self.models if model.load == name]
-        remember_too_large(self.store, model, self.runtime)
+        remember_too_large(self.store, model, self.runtime, self.memory)
         known = too_large(self.store)
         # Of the others too somebody may have found that they do not fit: their rows of this run are made as it began.
         asked = {model.load: model for model in self.asked}
-        models = tuple(fitting(asked[name], self.runtime, known) if m is model else m for m in self.models)
+        smaller = fitting(asked[name], self.runtime, known, self.memory)
+        models = tuple(smaller if m is model else m for m in self.models)
         return dataclasses.replace(self, models=models, keys=_keys(models, self.runtime))
 
     def smaller_keys(self) -> Iterator[dict[str, Any]]:
@@ -138,7 +142,7 @@ class Prepared:
         return [~pc.is_in(self.images, value_set=each).to_numpy(zero_copy_only=False) for each in there]
 
 
-def prepare(config: Config, path: Path, progress: Progress, runtime: Runtime) -> Prepared:
+def prepare(config: Config, path: Path, progress: Progress, runtime: Runtime, memory: Memory = unknown) -> Prepared:
     """Find and read everything that a configuration names.
 
     Parameters
@@ -151,6 +155,8 @@ def prepare(config: Config, path: Path, progress: Progress, runtime: Runtime) ->
         Told of the images looked at.
     runtime
         What the sessions will run on, and how.
+    memory
+        That the models have there.
 
     Raises
     ------
@@ -176,7 +182,8 @@ def prepare(config: Config, path: Path, progress: Progress, runtime: Runtime) ->
         for name, listing in listings.items()
     }
     asked = (*resolved.models, *_with_dropout(resolved.models, jobs))
-    models = _fitting(asked, runtime, store)
+    known = too_large(store)
+    models = tuple(fitting(model, runtime, known, memory) for model in asked)
     sets = {name: show(name, looked[shown], declared) for name, shown in of_images.items()}
     for job in jobs:
         job.check_samples({role: sets[name].samples for role, name in job.sets().items() if name in sets})
@@ -198,6 +205,7 @@ def prepare(config: Config, path: Path, progress: Progress, runtime: Runtime) ->
         uris=uris,
         changes=changes,
         listed=listed,
+        memory=memory,
     )
 
 
@@ -268,11 +276,6 @@ def needs_of(jobs: Iterable[Job]) -> set[str]:
     return {role for job in jobs for role in job.outputs} or {EMBEDDING}
 
 
-def _fitting(models: Iterable[Model], runtime: Runtime, store: Store) -> tuple[Model, ...]:
-    known = too_large(store)
-    return tuple(fitting(model, runtime, known) for model in models)
-
-
 def _keys(models: Iterable[Model], runtime: Runtime) -> dict[str, dict[str, Any]]:
     return {model.load: key.key(model, runtime) for model in models}
 
@@ -290,9 +293,7 @@ def _listed(jobs: tuple[Job, ...], listings: Mapping[str, pa.Table], base: Path)
     for job in jobs:
         for role, path in job.listed().items():
             name = job.sets()[role]
-            if is_remote(path):
-                raise UsageError(f"the job {job.name!r} lists pairs on S3, {path}; expected a local file: copy it here")
-            pairs = read_pairs(base / Path(path).expanduser())
+            pairs = read_pairs(locate(path, base))
             found[job.name, role] = find_rows(pairs, listings[name]["sample_id"], f"the set {name!r}")
     return found
 

@@ -12,13 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaljobs.errors import ModelError, ModelErrorKind
+from evaljobs.models.feeds import feed_of
 from evaljobs.models.fetching import localised
 from evaljobs.models.grid import Layer
 from evaljobs.models.halves import halves
 from evaljobs.models.model import Model
 from evaljobs.models.options import Runtime
 from evaljobs.models.pooling import rows_of
-from evaljobs.models.session import Part, feed_of
+from evaljobs.models.session import Part
 from evaljobs.models.spatial import named_layer, no_layer, outline_of, spatial_layers
 
 Pixels = NDArray[np.uint8]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -81,8 +82,8 @@ _PREDICTED = Towards()
 
 
 def explain_onnx(
-    path: Path,
-    images: Sequence[Path],
+    path: str | Path,
+    images: Iterable[str | Path],
     towards: Towards = _PREDICTED,
     layer: str | None = None,
     settings: Mapping[str, Any] | None = None,
@@ -112,17 +113,29 @@ def explain_onnx(
     InputError
         If it is not known what class scores are, or they are not what they are said to be.
     """
-    model = _resolved(path, {**(settings or {})}, towards.role)
+    if not isinstance(towards, Towards):
+        raise UsageError(f"found towards of type {type(towards).__name__}; expected Towards(of_class=..., like=...)")
+    if isinstance(images, str | bytes | os.PathLike) or not isinstance(images, Iterable):
+        raise UsageError(f"found images of type {type(images).__name__}; expected a list of files")
+    files = [_file(image, "an image") for image in images]
+    towards = towards._replace(like=None if towards.like is None else _file(towards.like, "`like`"))
+    model = _resolved(_file(path, "the model"), {**(settings or {})}, towards.role)
     halved = Halved(model, towards.role, find_layer(model, towards.role, layer))
     found = []
-    seen = decoded(images, model.pixels.geometry)
+    seen = decoded(files, model.pixels.geometry)
     targets = _targets(halved, model, seen, towards)
-    for file, pixels, (target, said) in zip(images, seen, targets, strict=True):
+    for file, pixels, (target, said) in zip(files, seen, targets, strict=True):
         cam = ablation_cam(halved, pixels, target)
         score = float(target.shown(cam.row[None])[0])
         shown = in_rgb(pixels, model.pixels.geometry)
         found.append(Explanation(cam.values, f"{file.name}: {said}", score, shown, halved.layer.tensor))
     return found
+
+
+def _file(given: object, what: str) -> Path:
+    if not isinstance(given, str | os.PathLike):
+        raise UsageError(f"found {what} of type {type(given).__name__}; expected the path of a file")
+    return Path(given)
 
 
 def in_rgb(pixels: Pixels, geometry: Geometry) -> Pixels:
@@ -192,7 +205,7 @@ def _class_target(classes: Classes, row: NDArray[np.float32], name: str | None) 
     """Return the same of one image."""
     known = classes.of(len(row))
     numbers = {str(number): number for number in known.values()}
-    number = int(row.argmax()) if name is None else known.get(name, numbers.get(name))
+    number = int(row.argmax()) if name is None else known.get(name, numbers.get(str(name)))
     if number is None:
         raise UsageError(
             f"there is no class {name!r} among the {len(row):,}: expected a name such as {', '.join(list(known)[:3])}, "

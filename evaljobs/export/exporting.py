@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,6 +17,7 @@ from evaljobs.export.checkpoint import read_checkpoint
 from evaljobs.export.dropout import check_dropout, kept_dropout
 from evaljobs.export.head import embedder
 from evaljobs.export.parity import Check, Parity, check_parity
+from evaljobs.export.places import Place, fetched, is_there, model_of, names_file, new_file, require_checkpoint
 from evaljobs.export.random_graph import check_random, without_dropout
 from evaljobs.export.recipe import Recipe
 from evaljobs.export.signature import Origin, sign
@@ -27,8 +25,7 @@ from evaljobs.export.tracing import trace
 from evaljobs.export.weights import load_weights
 from evaljobs.models.model import Model
 from evaljobs.models.resolve import resolve
-
-SUFFIX = ".onnx"
+from evaljobs.remote import is_remote, locate
 
 
 class Exported(NamedTuple):
@@ -48,8 +45,8 @@ class Exported(NamedTuple):
         What was decided on the way, in plain sentences.
     """
 
-    checkpoint: Path
-    path: Path
+    checkpoint: Place
+    path: Place
     shape: tuple[int, int, int]
     dim: int
     size_bytes: int
@@ -61,22 +58,22 @@ class Exported(NamedTuple):
 class Failed(NamedTuple):
     """A checkpoint that was not exported, and why."""
 
-    checkpoint: Path
+    checkpoint: Place
     message: str
 
 
 def export_all(
-    checkpoints: Sequence[Path], recipe: Recipe, out: Path | None, check: Check, *, overwrite: bool = False
+    checkpoints: Sequence[Place], recipe: Recipe, out: Place | None, check: Check, *, overwrite: bool = False
 ) -> Iterator[Exported | Failed]:
     """Export checkpoints one after the other; one that fails does not end the others.
 
     Parameters
     ----------
     checkpoints
-        Files of PyTorch, or safetensors.
+        Files of PyTorch, or safetensors, on this machine or on S3.
     out
-        The file to write, for one checkpoint; or a folder, in which each model has the name of its checkpoint. Beside
-        the checkpoint where None.
+        The file to write, here or on S3, for one checkpoint; or a folder, in which each model has the name of its
+        checkpoint. Beside the checkpoint where None.
     overwrite
         Whether files that are there may be replaced.
 
@@ -91,27 +88,25 @@ def export_all(
     return (_export_or_fail(checkpoint, recipe, path, check, overwrite) for checkpoint, path in targets.items())
 
 
-def _targets(checkpoints: Sequence[Path], out: Path | None, *, overwrite: bool) -> dict[Path, Path]:
+def _targets(checkpoints: Sequence[Place], out: Place | None, *, overwrite: bool) -> dict[Place, Place]:
     """Return where each checkpoint's model goes."""
     for checkpoint in checkpoints:
-        if not checkpoint.is_file():
-            what = "it is a folder" if checkpoint.is_dir() else "there is no such file"
-            hint = "; weights are never downloaded: give a file" if str(checkpoint) == "-" else ""
-            raise UsageError(f"{checkpoint}: {what}, expected a checkpoint{hint}; nothing was started")
-    as_file = out is not None and out.suffix.lower() == SUFFIX and not out.is_dir()
+        require_checkpoint(checkpoint)
+    out = locate(out, Path()) if out is not None and is_remote(out) else out
+    as_file = out is not None and names_file(out)
     if as_file and len(checkpoints) > 1:
         raise UsageError(f"--out {out} is one file for {len(checkpoints)} checkpoints; give a folder")
-    targets = {c: out if as_file and out else (out or c.parent) / f"{c.stem}{SUFFIX}" for c in checkpoints}
-    sources: dict[Path, Path] = {}
+    targets = {c: out if as_file and out else model_of(c, out) for c in checkpoints}
+    sources: dict[Place, Place] = {}
     for checkpoint, path in targets.items():
         if (other := sources.setdefault(path, checkpoint)) != checkpoint:
             raise UsageError(f"{other} and {checkpoint} would both be written to {path}; export them by themselves")
-        if path.exists() and not overwrite:
+        if not overwrite and is_there(path):
             raise UsageError(f"{path} is there already; nothing was started. Replace it with --overwrite")
     return targets
 
 
-def _export_or_fail(checkpoint: Path, recipe: Recipe, path: Path, check: Check, overwrite: bool) -> Exported | Failed:
+def _export_or_fail(checkpoint: Place, recipe: Recipe, path: Place, check: Check, overwrite: bool) -> Exported | Failed:
     try:
         return export(checkpoint, recipe, path, check, overwrite=overwrite)
     except UsageError:
@@ -120,7 +115,7 @@ def _export_or_fail(checkpoint: Path, recipe: Recipe, path: Path, check: Check, 
         return Failed(checkpoint, str(error))
 
 
-def export(checkpoint: Path, recipe: Recipe, path: Path, check: Check, *, overwrite: bool = False) -> Exported:
+def export(checkpoint: Place, recipe: Recipe, path: Place, check: Check, *, overwrite: bool = False) -> Exported:
     """Export one checkpoint, and compare the file with PyTorch before it gets its name.
 
     Raises
@@ -133,7 +128,8 @@ def export(checkpoint: Path, recipe: Recipe, path: Path, check: Check, *, overwr
     import torch
 
     built = build(recipe)
-    read = read_checkpoint(checkpoint)
+    with fetched(checkpoint) as here:
+        read = read_checkpoint(here)
     fitted = load_weights(built.module, read, recipe, built.heads)
     module = embedder(built.module, recipe.head)
     rows = _run(module, torch.rand(2, *built.shape, generator=torch.Generator().manual_seed(0)))
@@ -142,7 +138,7 @@ def export(checkpoint: Path, recipe: Recipe, path: Path, check: Check, *, overwr
     _check_classes(recipe, dim)
     proto.graph.output[0].type.tensor_type.shape.dim[1].dim_value = dim
     sign(proto, Origin(recipe, built, read, fitted, dim))
-    with _new_file(path, overwrite=overwrite) as file:
+    with new_file(path, overwrite=overwrite) as file:
         file.write_bytes(proto.SerializeToString(deterministic=True))
         if recipe.keep_dropout:
             check_random(file, proto, built.shape, dropouts)
@@ -220,27 +216,3 @@ def _resolved(file: Path) -> Model:
     for refused in found.refused:
         raise ModelError(refused.kind, refused.message)
     return found.models[0]
-
-
-@contextlib.contextmanager
-def _new_file(path: Path, *, overwrite: bool) -> Iterator[Path]:
-    """Give a place to write to, on the file system of the path, and give the file its name if all went well."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".evaljobs-export-", dir=path.parent) as folder:
-            file = Path(folder) / path.name
-            yield file
-            _publish(file, path, overwrite=overwrite)
-    except OSError as error:
-        raise ExportError(f"{path} cannot be written: {error.strerror or error}") from None
-
-
-def _publish(file: Path, path: Path, *, overwrite: bool) -> None:
-    """Rename a file; one that another process wrote meanwhile is not replaced unless that was asked for."""
-    if overwrite:
-        file.replace(path)
-        return
-    try:
-        os.link(file, path)
-    except FileExistsError:
-        raise ExportError(f"{path} was written by somebody else meanwhile; it is left as it is") from None

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from evaljobs.errors import ModelError, ModelErrorKind, UsageError
 from evaljobs.models.model import Classes
-from evaljobs.remote import is_remote
+from evaljobs.remote import is_remote, locate
+from evaljobs.remote.whole import read_whole
 
 CLASSES_KEY = "evaljobs.classes"
 # As other tools write them: Ultralytics a Python dict of numbers and names, Hugging Face a JSON object of the same.
@@ -41,7 +42,7 @@ def classes_of(
         NO_SCORES, if `evaljobs.classes` is no JSON list of names.
     """
     if isinstance(configured, str):
-        return Classes(read_classes(base / Path(configured).expanduser()), "model config"), ()
+        return Classes(read_classes(locate(configured, base)), "model config"), ()
     if configured is not None:
         return Classes(tuple(configured), "model config"), ()
     if CLASSES_KEY in metadata:
@@ -55,19 +56,20 @@ def classes_of(
     return None, tuple(notes)
 
 
-def read_classes(path: Path) -> tuple[str, ...]:
-    """Read the names of classes from a text file, a name a line.
+def read_classes(place: Path | str) -> tuple[str, ...]:
+    """Read the names of classes from a text file, here or on S3, a name a line.
 
     Raises
     ------
     UsageError
         If it cannot be read, or a line between others is empty.
+    RemoteError
+        If S3 denies it or does not answer.
     """
-    where = f"the file of class names {path}"
-    if is_remote(str(path)):
-        raise UsageError(f"{where} is on S3; expected a local file: copy it here")
+    where = f"the file of class names {place}"
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        data = read_whole(place) if is_remote(place) else Path(place).read_bytes()
+        lines = data.decode("utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
         raise UsageError(f"{where} cannot be read: {reason}; expected a text file with a name a line") from None

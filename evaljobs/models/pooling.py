@@ -36,7 +36,7 @@ def rows_of(values: object, output: Output, batch_size: int) -> NDArray[np.float
     ModelError
         UNSUPPORTED_OUTPUT, if it is of another kind.
     """
-    if not isinstance(values, np.ndarray) or not np.issubdtype(values.dtype, np.floating):
+    if not isinstance(values, np.ndarray) or values.dtype.kind != "f":
         found = values.dtype if isinstance(values, np.ndarray) else type(values).__name__
         raise _bad(output, f"is {found}, expected floating numbers; name another tensor with `output`")
     if values.ndim < 2 or values.shape[0] != batch_size:
@@ -46,6 +46,8 @@ def rows_of(values: object, output: Output, batch_size: int) -> NDArray[np.float
         raise _bad(output, f"has shape {list(values.shape)}; say how it becomes [N, d] with `pooling`")
     if 0 in values.shape:
         raise _bad(output, f"has shape {list(values.shape)}: nothing in it")
+    if values.ndim == 2 and values.dtype == np.float32:
+        return np.ascontiguousarray(values)
     pooled = values if values.ndim == 2 else _pool(values, output)
     with np.errstate(over="ignore"):  # beyond float32 it becomes infinite, which is found and counted later
         return np.ascontiguousarray(pooled, dtype=np.float32)

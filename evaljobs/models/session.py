@@ -19,8 +19,8 @@ from evaljobs.errors import ModelError, ModelErrorKind
 from evaljobs.models.digest import model_digest
 from evaljobs.models.dropout_graph import Drop
 from evaljobs.models.dropout_run import NOTHING, Dropping, Place, place_of, sizes_to_try
+from evaljobs.models.feeds import Feeds, feed_of
 from evaljobs.models.fetching import localised
-from evaljobs.models.filling import fill
 from evaljobs.models.independence import rows_are_independent
 from evaljobs.models.model import PASSES, Model, Output
 from evaljobs.models.options import CPU_PROVIDER, CUDA_PROVIDER, Runtime
@@ -48,6 +48,8 @@ class Session:
         What to run.
     runtime
         What it runs on, and how.
+    feeds
+        What it is fed with, where it shares that with other sessions.
 
     Attributes
     ----------
@@ -61,8 +63,9 @@ class Session:
         onnxruntime lacks; PROVIDER, if the device cannot be used; OUT_OF_MEMORY.
     """
 
-    def __init__(self, model: Model, runtime: Runtime) -> None:
+    def __init__(self, model: Model, runtime: Runtime, feeds: Feeds | None = None) -> None:
         model = localised(model)
+        self._feeds = feeds or Feeds(0)
         _check_unchanged(model)
         self._model = model
         self._session, self._drops = _load(model, runtime)
@@ -103,8 +106,8 @@ class Session:
         if self._dropping is not None and (digests is None or len(digests) != len(block)):
             raise ValueError("expected the digest of each image: masks of dropout follow from them")
         size = self.batch_size()
-        starts = range(0, max(len(block), 1), size)
-        parts = [self._run_part(fill(block[i : i + size], size), (digests or ())[i : i + size]) for i in starts]
+        feeds = self._feeds.of(self._model, block, digests, size)
+        parts = [self._run_part(values, (digests or ())[i * size : (i + 1) * size]) for i, values in enumerate(feeds)]
         return {o.role: np.concatenate([part[o.role] for part in parts])[: len(block)] for o in self._model.outputs}
 
     def batch_size(self) -> int:
@@ -119,7 +122,9 @@ class Session:
         """
         model = self._model
         if self._identity not in _independent:
-            _independent[self._identity] = rows_are_independent(without_passes(model), self._run_batch)
+            _independent[self._identity] = rows_are_independent(
+                without_passes(model), lambda batch: self._run_batch(feed_of(model, batch))
+            )
         return model.batch_size if _independent[self._identity] or model.input.batch is not None else 1
 
     def _check_block(self, block: NDArray[np.uint8]) -> None:
@@ -130,14 +135,14 @@ class Session:
                 f"found a block {block.dtype} {block.shape}, expected uint8 (n, {', '.join(map(str, expected))})"
             )
 
-    def _run_part(self, batch: NDArray[np.uint8], digests: Sequence[bytes]) -> dict[str, NDArray[np.float32]]:
+    def _run_part(self, values: NDArray[Any], digests: Sequence[bytes]) -> dict[str, NDArray[np.float32]]:
         """Run a whole batch, and the passes with dropout where there are any."""
-        rows = self._run_batch(batch)
+        rows = self._run_batch(values)
         if self._dropping is None:
             return rows
         last = digests[-1] if digests else bytes(32)
-        feed = {self._model.input.name: feed_of(self._model, batch)}
-        rows[PASSES] = self._dropping.rows(self._ask, feed, [*digests, *[last] * (len(batch) - len(digests))])
+        feed = {self._model.input.name: values}
+        rows[PASSES] = self._dropping.rows(self._ask, feed, [*digests, *[last] * (len(values) - len(digests))])
         return rows
 
     def _places(self, runtime: Runtime) -> list[Place]:
@@ -154,12 +159,13 @@ class Session:
         shapes = []
         for size in sizes:
             black = np.zeros((size, geometry.height, geometry.width, geometry.channels), np.uint8)
-            shapes.append([values.shape for values in self._ask(tensors, self._feed(black), session)])
+            feed = self._feed(feed_of(self._model, black))
+            shapes.append([values.shape for values in self._ask(tensors, feed, session)])
         return [place_of(drop, own, sizes) for drop, own in zip(self._drops, zip(*shapes, strict=True), strict=True)]
 
-    def _feed(self, batch: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
+    def _feed(self, values: NDArray[Any]) -> dict[str, NDArray[Any]]:
         """Return the inputs for a batch of which nothing is dropped."""
-        return {self._model.input.name: feed_of(self._model, batch), **{drop.mask: NOTHING for drop in self._drops}}
+        return {self._model.input.name: values, **{drop.mask: NOTHING for drop in self._drops}}
 
     def _ask(
         self, names: Sequence[str], feed: Mapping[str, NDArray[Any]], session: Any = None
@@ -174,10 +180,10 @@ class Session:
             raise self._with_hint(error) from None
         return found
 
-    def _run_batch(self, batch: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+    def _run_batch(self, values: NDArray[Any]) -> dict[str, NDArray[np.float32]]:
         outputs = without_passes(self._model).outputs
-        values = self._ask([output.tensor for output in outputs], self._feed(batch))
-        rows = {output.role: rows_of(v, output, len(batch)) for output, v in zip(outputs, values, strict=True)}
+        found = self._ask([output.tensor for output in outputs], self._feed(values))
+        rows = {output.role: rows_of(v, output, len(values)) for output, v in zip(outputs, found, strict=True)}
         for output in outputs:
             self._check_width(output, rows[output.role].shape[1])
         return rows
@@ -272,15 +278,6 @@ def sample_with_dropout(path: Path, feed: Mapping[str, NDArray[Any]], times: int
         yield values
 
 
-def feed_of(model: Model, batch: NDArray[np.uint8]) -> NDArray[Any]:
-    """Return decoded images, uint8 [n, h, w, c], as a model's input takes them."""
-    layout = model.input.layout
-    if model.pixels.normalisation is None:
-        return np.ascontiguousarray(batch.transpose(0, 3, 1, 2) if layout == "nchw" else batch)
-    dtype = np.float16 if model.input.dtype == "float16" else np.float32
-    return model.pixels.normalisation.apply(batch, layout, dtype)
-
-
 def _check_unchanged(model: Model) -> None:
     """Refuse a file that is not the one that was resolved: its rows would be stored under the other's digest."""
     if model_digest(model.path, model.external_files) != model.digest:
@@ -320,6 +317,8 @@ def _options(runtime: Runtime) -> Any:
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
     # Spinning threads take the cores from decoding.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # Planning which tensors share a buffer takes up to half of a load; the arena shares memory all the same.
+    options.enable_mem_reuse = runtime.device != "cpu"
     options.log_severity_level = _FATAL
     return options
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaljobs.errors import InputError
+from evaljobs.pairs.given import values
 from evaljobs.pairs.labels import factorise
 from evaljobs.pairs.samples import Grouping, Samples, arranged, as_rows, expect_lengths, grouped
 
@@ -44,7 +45,7 @@ def prepare_cross(  # noqa: PLR0913, PLR0917 - two of each
     NonFiniteError
         If a row is not finite, or all zero; rows of the gallery are counted after the probes.
     """
-    left, right = as_rows(probes), as_rows(gallery)
+    left, right = as_rows(probes, "probes"), as_rows(gallery, "gallery")
     rows, notes = _stacked(left, right)
     n_probes = len(left[0])
     labels = [
@@ -52,6 +53,10 @@ def prepare_cross(  # noqa: PLR0913, PLR0917 - two of each
         *_listed(gallery_labels, len(rows) - n_probes, "gallery_labels"),
     ]
     codes, names = factorise(labels)
+    probe_ids, gallery_ids = (
+        None if ids is None else values(ids, what)
+        for ids, what in ((probe_ids, "probe_ids"), (gallery_ids, "gallery_ids"))
+    )
     twins = _twins(probe_ids, gallery_ids, n_probes, len(rows) - n_probes)
     grouping = _with_twins(grouped(codes, names, n_groups), twins)
     order = np.lexsort((codes, grouping.groups, np.arange(len(rows)) >= n_probes))

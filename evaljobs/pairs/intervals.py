@@ -15,6 +15,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+Float64 = NDArray[np.float64]
 Int64 = NDArray[np.int64]
 
 CONFIDENCE = 0.95
@@ -68,11 +69,9 @@ def interval(estimate: float | None, replicates: Sequence[float | None]) -> tupl
     if not 0 < estimate < 1:
         half = half_width(shares)
         return None if half is None else (max(0.0, estimate - half), min(1.0, estimate + half))
-    centre = math.log(estimate) - math.log1p(-estimate)
-    with np.errstate(divide="ignore"):  # a replicate of 0 or 1 is infinitely far away, and taken as 1 away
-        logits = np.log(shares) - np.log1p(-shares)
-    half = half_width(np.clip(logits - centre, -_MOST_LOGITS, _MOST_LOGITS))
-    return None if half is None else (_logistic(centre - half), _logistic(centre + half))
+    centre = logit(estimate)
+    half = half_width(moved(logits(shares), centre))
+    return None if half is None else (logistic(centre - half), logistic(centre + half))
 
 
 def difference(
@@ -80,8 +79,15 @@ def difference(
 ) -> Difference | None:
     """Return ``a - b`` for two shares of two models on the same samples, with its 95% interval.
 
-    The interval is ``a - b +- half_width(r_a - r_b)``, cut off at -1 and 1: what makes a sample easy or hard for both
-    models cancels out.
+    Two shares have a level, the mean l of their logits, and a distance e of their logits; the difference follows from
+    both: ``D(l, e) = p(l + e / 2) - p(l - e / 2)``. What makes a sample easy or hard for both models cancels out in e.
+    And a set that happens to have too few of the hard ones understates the errors of both in proportion, so the
+    difference too; but not e. Each of l and e has an interval as a share has, and that of D is put together from these
+    (Zou and Donner, *Construction of confidence limits about effect measures*, Statistics in Medicine 27, 2008): its
+    arms are ``sqrt(x^2 + y^2 + 2 r x y)``, where x and y are how far D moves to the ends of l and of e, and r is the
+    correlation of l and e over the replicates, negated where one of them rises and the other falls on the way.
+
+    Where a or b is 0 or 1, where logits end, it is ``a - b +- half_width(r_a - r_b)``, cut off at -1 and 1.
 
     Parameters
     ----------
@@ -98,13 +104,48 @@ def difference(
     of_a, of_b = _defined(replicates_a), _defined(replicates_b)
     if a is None or b is None or of_a is None or of_b is None or len(of_a) != len(of_b):
         return None
-    half = half_width(of_a - of_b)
-    if half is None:
+    if 0 < a < 1 and 0 < b < 1:
+        arms = _arms(logit(a), logit(b), moved(logits(of_a), logit(a)), moved(logits(of_b), logit(b)))
+    else:
+        half = half_width(of_a - of_b)
+        arms = None if half is None else (half, half)
+    if arms is None:
         return Difference(a - b, None, None)
-    return Difference(a - b, max(-1.0, a - b - half), min(1.0, a - b + half))
+    return Difference(a - b, max(-1.0, a - b - arms[0]), min(1.0, a - b + arms[1]))
 
 
-def half_width(replicates: NDArray[np.float64]) -> float | None:
+def _arms(a: float, b: float, moves_a: Float64, moves_b: Float64) -> tuple[float, float] | None:
+    """Return how far the interval of a difference reaches down and up, from logits and how replicates move them."""
+    level, apart, value = (a + b) / 2, a - b, logistic(a) - logistic(b)
+    moves_level, moves_apart = (moves_a + moves_b) / 2, moves_a - moves_b
+    half_level, half_apart = half_width(moves_level) or 0.0, half_width(moves_apart)
+    if half_apart is None:
+        return None
+
+    def moved_to(level: float, apart: float) -> float:
+        return logistic(level + apart / 2) - logistic(level - apart / 2) - value
+
+    together = correlation(moves_level, moves_apart)
+    by_level = [(moved_to(level + side * half_level, apart), side) for side in (-1, 1)]
+    (down, side_down), (up, side_up) = min(by_level), max(by_level)
+    return (
+        _joined(max(0.0, -down), -moved_to(level, apart - half_apart), -side_down * together),
+        _joined(max(0.0, up), moved_to(level, apart + half_apart), side_up * together),
+    )
+
+
+def _joined(x: float, y: float, together: float) -> float:
+    return math.sqrt(max(0.0, x * x + y * y + 2 * together * x * y))
+
+
+def correlation(a: Float64, b: Float64) -> float:
+    """Return the correlation of two rows ``[G]``; 0 where one does not vary."""
+    a, b = a - a.mean(), b - b.mean()
+    both = math.sqrt(float(a @ a) * float(b @ b))
+    return 0.0 if both == 0 else float(a @ b) / both
+
+
+def half_width(replicates: Float64) -> float | None:
     """Return half the width of a 95% interval, ``t s``, of a number that is estimated without each of G groups.
 
     ``s^2 = (G - 1) / G sum d_g^2`` with ``d_g = r_g - mean r``, and ``t`` is a quantile of Student's distribution. Its
@@ -120,9 +161,6 @@ def half_width(replicates: NDArray[np.float64]) -> float | None:
     -------
     None where the replicates do not vary.
     """
-    # Here, for it takes longer to load than everything else of this module. scipy has no annotations.
-    from scipy.special import stdtrit  # type: ignore[import-untyped]
-
     if replicates.min() == replicates.max():
         return None
     groups = len(replicates)
@@ -130,9 +168,38 @@ def half_width(replicates: NDArray[np.float64]) -> float | None:
     largest = float(abs(deviations).max())
     squares = (deviations / largest) ** 2  # so that no power underflows
     kurtosis = float((squares**2).mean() / squares.mean() ** 2)
-    freedom = (groups - 1) * 2 / max(2.0, kurtosis - 1)
     error = largest * math.sqrt((groups - 1) * float(squares.mean()))
-    return float(stdtrit(freedom, (1 + CONFIDENCE) / 2)) * error
+    return student((groups - 1) * 2 / max(2.0, kurtosis - 1)) * error
+
+
+def student(freedom: float) -> float:
+    """Return how many standard errors a 95% interval reaches to either side: a quantile of Student's distribution."""
+    # Here, for it takes longer to load than everything else of this module. scipy has no annotations.
+    from scipy.special import stdtrit  # type: ignore[import-untyped]
+
+    return float(stdtrit(freedom, (1 + CONFIDENCE) / 2))
+
+
+def logit(share: float) -> float:
+    """Return ``log(p / (1 - p))`` of a share in (0, 1)."""
+    return math.log(share) - math.log1p(-share)
+
+
+def logits(shares: Float64) -> Float64:
+    """Return the same of many shares in [0, 1]: infinite at the ends."""
+    with np.errstate(divide="ignore"):
+        return np.asarray(np.log(shares) - np.log1p(-shares))
+
+
+def logistic(x: float) -> float:
+    """Return ``1 / (1 + exp(-x))``, the share of a logit, without overflow."""
+    return 1 / (1 + math.exp(-x)) if x >= 0 else math.exp(x) / (1 + math.exp(x))
+
+
+def moved(replicates: Float64, centre: Float64 | float) -> Float64:
+    """Return how far logits of replicates are from those of all samples: at most 1, and 0 where both are infinite."""
+    with np.errstate(invalid="ignore"):
+        return np.clip(np.nan_to_num(replicates - centre, nan=0.0), -_MOST_LOGITS, _MOST_LOGITS)
 
 
 def group_of_labels(labels: Sequence[str | int], groups: int) -> Int64:
@@ -194,12 +261,7 @@ def _by_hash(labels: Sequence[str | int]) -> Int64:
     return order
 
 
-def _defined(replicates: Sequence[float | None]) -> NDArray[np.float64] | None:
+def _defined(replicates: Sequence[float | None]) -> Float64 | None:
     """Return replicates as numbers; None where one is undefined, or where there are fewer than two."""
     defined = np.array([r for r in replicates if r is not None], np.float64)
     return None if len(defined) < max(2, len(replicates)) else defined
-
-
-def _logistic(x: float) -> float:
-    """Return ``1 / (1 + exp(-x))`` without overflow."""
-    return 1 / (1 + math.exp(-x)) if x >= 0 else math.exp(x) / (1 + math.exp(x))

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from evaljobs.errors import InputError
+from evaljobs.pairs.given import array, values
+
+_EXPECTED: Final = "a list of text, or one of integers"
 
 
 def factorise(labels: object) -> tuple[NDArray[np.int64], list[str | int]]:
@@ -22,23 +26,23 @@ def factorise(labels: object) -> tuple[NDArray[np.int64], list[str | int]]:
     InputError
         If they are not a list of texts, or one of integers.
     """
-    if isinstance(labels, str | bytes) or not hasattr(labels, "__len__"):
-        raise InputError(f"found labels of type {type(labels).__name__}; expected a list of text or integers")
-    if not isinstance(labels, np.ndarray) or labels.dtype.kind == "O":
-        return _factorise_values(list(labels))  # type: ignore[call-overload]  # what has a length can be iterated
-    if labels.ndim != 1 or labels.dtype.kind not in "biuU":
-        raise InputError(
-            f"found labels of {labels.dtype} with shape {labels.shape}; expected a list of text, or one of integers"
-        )
-    names, codes = np.unique(labels, return_inverse=True)
+    if not hasattr(labels, "__array__"):
+        return _factorise_values(values(labels, "labels", _EXPECTED))
+    # Also a tensor of torch, a Series of pandas, an array of Arrow.
+    given = array(labels, "labels", _EXPECTED)
+    if given.ndim != 1 or given.dtype.kind not in "biuUO":
+        raise InputError(f"found labels of {given.dtype} with shape {given.shape}; expected {_EXPECTED}")
+    if given.dtype.kind == "O":
+        return _factorise_values(given.tolist())
+    names, codes = np.unique(given, return_inverse=True)
     return codes.astype(np.int64), [name if isinstance(name, str) else int(name) for name in names.tolist()]
 
 
-def _factorise_values(values: list[Any]) -> tuple[NDArray[np.int64], list[str | int]]:
-    if kinds := sorted({type(v).__name__ for v in values if not isinstance(v, str | int | np.integer)}):
+def _factorise_values(labels: Sequence[Any]) -> tuple[NDArray[np.int64], list[str | int]]:
+    if kinds := sorted({type(v).__name__ for v in labels if not isinstance(v, str | int | np.integer)}):
         raise InputError(f"found labels of type {', '.join(kinds)}; expected text or integers, none missing")
-    if len({isinstance(v, str) for v in values}) > 1:
+    if len({isinstance(v, str) for v in labels}) > 1:
         raise InputError("found text and integers among the labels; expected one of them")
-    names = [name if isinstance(name, str) else int(name) for name in sorted(set(values))]
+    names = [name if isinstance(name, str) else int(name) for name in sorted(set(labels))]
     number = {name: code for code, name in enumerate(names)}
-    return np.fromiter((number[v] for v in values), np.int64, len(values)), names
+    return np.fromiter((number[v] for v in labels), np.int64, len(labels)), names

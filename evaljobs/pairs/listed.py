@@ -15,6 +15,7 @@ from evaljobs.pairs.bins import GROUP_SCALE, SCALE
 from evaljobs.pairs.closer import LISTED, Closer, Pairs, Spread, Wanted
 from evaljobs.pairs.compiled import compiled
 from evaljobs.pairs.count import Counts, Groups
+from evaljobs.pairs.given import array, values
 from evaljobs.pairs.labels import factorise
 from evaljobs.pairs.points import Point, allowed_at, find_sorted, to_point
 from evaljobs.pairs.replicates import replicate
@@ -106,12 +107,15 @@ def prepare_listed(  # noqa: PLR0913 - samples and pairs
         If a row is not finite, or all zero.
     """
     rows, notes = as_rows(embeddings)
+    if len(rows) < 2:
+        raise InputError(f"found {len(rows)} sample(s); at least 2 are needed to make a pair")
     i, j = _rows_of(pairs, len(rows))
     if labels is None and genuine is None:
         raise InputError(
             "found neither labels nor a genuine column; expected one of them, to know which pairs are genuine"
         )
     codes, names = (np.zeros(len(rows), np.int64), [""]) if labels is None else factorise(labels)
+    ids = None if ids is None else values(ids, "ids")
     expect_lengths(len(rows), labels=len(codes), ids=len(rows) if ids is None else len(ids))
     is_genuine = codes[i] == codes[j] if genuine is None else _as_booleans(genuine, len(i))
     if labels is not None:
@@ -138,7 +142,7 @@ def _repetitions(i: Int64, j: Int64) -> tuple[str, ...]:
 
 
 def _rows_of(pairs: object, n: int) -> tuple[Int64, Int64]:
-    found = np.asarray(pairs)
+    found = array(pairs, "pairs", "integers [p, 2]")
     if found.ndim != 2 or found.shape[1:] != (2,) or found.dtype.kind not in "iu" or not len(found):
         raise InputError(
             f"found pairs of {found.dtype} with shape {found.shape}; expected integers [p, 2], at least one pair"
@@ -159,7 +163,7 @@ def _rows_of(pairs: object, n: int) -> tuple[Int64, Int64]:
 
 
 def _as_booleans(genuine: object, n: int) -> Mask:
-    found = np.asarray(genuine)
+    found = array(genuine, "values of the genuine column", "true or false, 1 or 0")
     if found.ndim != 1 or not (found.dtype.kind == "b" or (found.dtype.kind in "iu" and np.isin(found, (0, 1)).all())):
         raise InputError(
             f"found a genuine column of {found.dtype} with shape {found.shape}; expected true or false, 1 or 0"

@@ -65,15 +65,13 @@ class Probe:
 
     def run(self, samples: Samples, part: range, onto: Counts | None = None) -> Counts:
         """Count the pairs of some couples of blocks."""
-        impostor, genuine = np.zeros(self.bins.count, np.int64), np.zeros(self.bins.count, np.int64)
+        found = onto or Counts(*np.zeros((2, self.bins.count), np.int64))
         for couple in part:
             i, j = self.couple(couple)
             product = samples.unit[i] @ samples.unit[j].T
-            _count_sampled(
-                product, i.start, i.step, j.start, j.step, samples.labels, *self.bins.affine, impostor, genuine
-            )
-        found = Counts(impostor, genuine)
-        return found if onto is None else onto + found
+            places = i.start, i.step, j.start, j.step
+            _count_sampled(product, *places, samples.labels, *self.bins.affine, found.impostor, found.genuine)
+        return found
 
     def couple(self, number: int) -> tuple[slice, slice]:
         """Return the positions of two blocks that are compared: evenly spread over all labels and groups."""

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 
 from evaljobs.config import DEFAULT_TARGETS
 from evaljobs.pairs.cross import prepare_cross
+from evaljobs.pairs.given import integer
 from evaljobs.pairs.listed import listed_rounds, prepare_listed
 from evaljobs.pairs.rounds import DEFAULT_TILE, Limits, rounds
 from evaljobs.pairs.threads import Progress, run_rounds
 from evaljobs.pairs.verification import (
     GROUPS,
     Verification,
+    checked_groups,
     checked_threads,
     checked_wanted,
     conclude,
@@ -55,8 +57,8 @@ def verify_cross(  # noqa: PLR0913 - the public signature
     """
     targets = targets_of(fpr)
     threads = checked_threads(threads)
-    limits = Limits(tile=DEFAULT_TILE if tile is None else tile)
-    wanted = checked_wanted(groups, hardest, by_label=by_label)
+    limits = Limits(tile=DEFAULT_TILE if tile is None else integer(tile, "tile", 1))
+    groups, wanted = checked_groups(groups), checked_wanted(hardest, by_label=by_label)
     samples = prepare_cross(probes, probe_labels, gallery, gallery_labels, probe_ids, gallery_ids, n_groups=groups)
     return conclude(samples, run_rounds(rounds(samples, targets, limits, wanted), samples, threads, progress))
 
@@ -98,6 +100,6 @@ def verify_pairs(  # noqa: PLR0913 - the public signature
     """
     targets = targets_of(fpr)
     threads = checked_threads(threads)
-    wanted = checked_wanted(groups, hardest, by_label=by_label)
+    groups, wanted = checked_groups(groups), checked_wanted(hardest, by_label=by_label)
     listed = prepare_listed(embeddings, pairs, labels, genuine, ids=ids, n_groups=groups)
     return conclude(listed, run_rounds(listed_rounds(listed, targets, wanted), listed, threads, progress))

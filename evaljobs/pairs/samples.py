@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from evaljobs.errors import InputError, NonFiniteError
 from evaljobs.pairs import score
+from evaljobs.pairs.given import array, values
 from evaljobs.pairs.intervals import group_of_labels, group_of_samples
 from evaljobs.pairs.labels import factorise
 from evaljobs.pairs.tiles import Tiles
@@ -165,6 +167,7 @@ def prepare(
     if len(rows) < 2:
         raise InputError(f"found {len(rows)} sample(s); at least 2 are needed to make a pair")
     codes, names = factorise(labels)
+    ids = None if ids is None else values(ids, "ids")
     expect_lengths(len(rows), labels=len(codes), ids=len(rows) if ids is None else len(ids))
     grouping = grouped(codes, names, n_groups)
     order = np.lexsort((codes, grouping.groups)) if grouping.n else np.argsort(codes, kind="stable")
@@ -212,10 +215,17 @@ def arranged(  # noqa: PLR0913, PLR0917 - everything that samples are made of
     return with_filter(found) if for_filter else found
 
 
-def with_filter(samples: Samples) -> Samples:
-    """Return samples with `unit` filled."""
+def with_filter(samples: Samples, threads: int = 1) -> Samples:
+    """Return samples with `unit` filled, by several threads."""
     unit = np.empty(samples.rows.shape, np.float32)
-    score.normalise_rounded(samples.rows, samples.order, samples.norms, unit)
+
+    def fill(first: int, last: int) -> None:
+        here = slice(first, last)
+        score.normalise_rounded(samples.rows, samples.order[here], samples.norms[here], unit[here])
+
+    bounds = [samples.n * number // threads for number in range(threads + 1)]
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(fill, bounds[:-1], bounds[1:]))
     return dataclasses.replace(samples, unit=unit)
 
 
@@ -226,18 +236,15 @@ def expect_lengths(n: int, **lengths: int) -> None:
             raise InputError(f"found {length} {what} for {n} embeddings; expected one for each row")
 
 
-def as_rows(embeddings: object) -> tuple[NDArray[np.float32], tuple[str, ...]]:
-    """Return a matrix as float32 ``[n, d]`` in C order, and what was changed about it."""
-    try:
-        given = np.asarray(embeddings)
-    except ValueError as error:
-        raise InputError(f"embeddings are not a matrix: {error}; expected [n, d], all rows of one length") from None
+def as_rows(embeddings: object, what: str = "embeddings") -> tuple[NDArray[np.float32], tuple[str, ...]]:
+    """Return a matrix as float32 ``[n, d]`` in C order, and what was changed about it; `what` it is, for messages."""
+    given = array(embeddings, what, "a matrix [n, d], all rows of one length")
     real = given.dtype.kind in "biuf" or given.dtype.name == "bfloat16"
     if not real or given.ndim != 2:
-        raise InputError(f"found embeddings of {given.dtype} with shape {given.shape}; expected real numbers [n, d]")
+        raise InputError(f"found {what} of {given.dtype} with shape {given.shape}; expected real numbers [n, d]")
     d = given.shape[1]
     if not 1 <= d <= MAX_DIMENSIONS:
-        raise InputError(f"found embeddings of {d} dimensions; expected 1 to {MAX_DIMENSIONS}")
+        raise InputError(f"found {what} of {d} dimensions; expected 1 to {MAX_DIMENSIONS}")
     with np.errstate(over="ignore"):  # what overflows is infinite, and found as such
         rows = np.ascontiguousarray(given, dtype=np.float32)
     return rows, _rounding(given, rows)

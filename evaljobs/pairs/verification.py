@@ -11,17 +11,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from evaljobs.config import DEFAULT_TARGETS, parse_target, unique_targets
-from evaljobs.errors import InputError, UsageError
+from evaljobs.errors import UsageError
 from evaljobs.pairs.closer import Wanted
 from evaljobs.pairs.curve import Curve
 from evaljobs.pairs.findings import Findings, Pair, findings_of
+from evaljobs.pairs.given import array, boolean, integer
 from evaljobs.pairs.gpu.device import open_device
 from evaljobs.pairs.gpu.execute import verify_on
 from evaljobs.pairs.histogram import EMPTY, Histogram
 from evaljobs.pairs.intervals import interval
 from evaljobs.pairs.points import Flag, Point
 from evaljobs.pairs.rounds import DEFAULT_TILE, Limits, Outcome, rounds
-from evaljobs.pairs.samples import Samples, prepare
+from evaljobs.pairs.samples import Samples, prepare, with_filter
 from evaljobs.pairs.threads import Progress, run_rounds
 
 if TYPE_CHECKING:
@@ -32,11 +33,12 @@ __all__ = ["Curve", "Findings", "Flag", "Intervals", "Pair", "Point", "Verificat
 GROUPS = 20  # as many as the coverage of the intervals was measured with
 MAX_GROUPS = 200
 MAX_HARDEST = 10_000
+MAX_THREADS = 1024
 
 
 @dataclasses.dataclass(frozen=True)
 class Intervals:
-    """What the confidence intervals follow from: the results without one group of samples at a time.
+    """What differences to other models follow from: the results without one group of samples at a time.
 
     Attributes
     ----------
@@ -83,7 +85,7 @@ class Verification:
     auroc_ci
         95% confidence interval of the AUROC; None where there is none.
     intervals
-        What the confidence intervals of AUROC and TPR follow from; None where there are none.
+        What differences to other models follow from; None where there are no groups.
     findings
         The hardest pairs, and the errors by label; None where they were not asked for.
     notes
@@ -212,13 +214,14 @@ def verify(  # noqa: PLR0913 - the public signature
     """
     targets = targets_of(fpr)
     opened = None if device is None else open_device(device)
+    tile = None if tile is None else integer(tile, "tile", 1)
     limits = Limits(tile=DEFAULT_TILE if tile is None else tile)
     threads = checked_threads(threads)
-    wanted = checked_wanted(groups, hardest, by_label=by_label)
+    groups, wanted = checked_groups(groups), checked_wanted(hardest, by_label=by_label)
     if opened is not None:
         samples = prepare(embeddings, labels, ids, for_filter=False, n_groups=groups)
         return conclude(samples, verify_on(opened, samples, targets, tile, threads, progress, wanted=wanted))
-    samples = prepare(embeddings, labels, ids, n_groups=groups)
+    samples = with_filter(prepare(embeddings, labels, ids, for_filter=False, n_groups=groups), threads)
     return conclude(samples, run_rounds(rounds(samples, targets, limits, wanted), samples, threads, progress))
 
 
@@ -261,25 +264,22 @@ def _intervals(
     if found is None:
         return None, None, [None] * len(outcome.points)
     intervals = Intervals(samples.unit_of_groups, samples.n_groups, found.auroc, found.tpr)
-    tpr = [interval(point.tpr, tpr) for point, tpr in zip(outcome.points, found.tpr, strict=True)]
-    return intervals, interval(auroc, found.auroc), tpr
+    return intervals, interval(auroc, found.auroc), list(found.tpr_cis)
 
 
-def checked_wanted(groups: int, hardest: int, *, by_label: bool) -> Wanted:
+def checked_wanted(hardest: int, *, by_label: bool) -> Wanted:
     """Return what is wanted beside the points; refuse what is not usable."""
-    if groups != 0 and not 2 <= groups <= MAX_GROUPS:
-        raise InputError(f"found groups={groups}; expected 2 to {MAX_GROUPS}, or 0 for no intervals")
-    if not 0 <= hardest <= MAX_HARDEST:
-        raise InputError(f"found hardest={hardest}; expected 0 to {MAX_HARDEST}")
-    return Wanted(hardest, by_label)
+    return Wanted(integer(hardest, "hardest", 0, MAX_HARDEST), boolean(by_label, "by_label"))
+
+
+def checked_groups(groups: int) -> int:
+    """Return of how many groups one is left out at a time, 0 for no intervals; refuse what is not usable."""
+    return integer(groups, "groups", 2, MAX_GROUPS, zero="no intervals")
 
 
 def checked_threads(threads: int | None) -> int:
     """Return the number of threads: all cores that this process may use, where none is given."""
-    threads = _cores() if threads is None else threads
-    if threads < 1:
-        raise InputError(f"found threads={threads}; expected at least 1")
-    return threads
+    return _cores() if threads is None else integer(threads, "threads", 1, MAX_THREADS)
 
 
 def _cores() -> int:
@@ -289,7 +289,9 @@ def _cores() -> int:
 
 def targets_of(fpr: object) -> tuple[float, ...]:
     """Return the target FPRs, each once."""
-    several = list(fpr) if isinstance(fpr, list | tuple | set | np.ndarray) else [fpr]
+    if hasattr(fpr, "__array__") and not isinstance(fpr, np.generic):
+        fpr = np.atleast_1d(array(fpr, "fpr", "decimals in (0, 1]")).ravel().tolist()
+    several = list(fpr) if isinstance(fpr, list | tuple | set) else [fpr]
     try:
         return unique_targets(tuple(parse_target(_decimal(target)) for target in several))
     except ValueError as error:

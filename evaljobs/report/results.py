@@ -16,6 +16,8 @@ Document = Mapping[str, Any]
 OK = "ok"
 VERIFICATION, CLASSIFICATION, MAP, UNCERTAINTY = "verification", "classification", "map", "uncertainty"
 ANOMALY = "anomaly"
+# Kinds of jobs that rank their models: two runs are compared in them, gates speak of them, results.csv has them.
+RANKED = (VERIFICATION, CLASSIFICATION, ANOMALY, UNCERTAINTY)
 
 
 class Group(NamedTuple):

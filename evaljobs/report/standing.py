@@ -9,20 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from evaljobs.report.atomic import write_atomic
-from evaljobs.report.page import PAGE
+from evaljobs.report.digests import code_digest
 from evaljobs.report.results import Document
-from evaljobs.report.writing import named_files, to_json
-
-# What a run writes beside the files that its results.json names.
-_ALWAYS = (
-    "results.md",
-    "results.csv",
-    "results.parquet",
-    "differences.csv",
-    "differences.parquet",
-    "samples.arrow",
-    "thumbnails.arrow",
-)
+from evaljobs.report.writing import to_json, written_digest
 
 
 def inputs_digest(results: Document, samples: bytes, keys: Iterable[str]) -> str:
@@ -38,7 +27,8 @@ def inputs_digest(results: Document, samples: bytes, keys: Iterable[str]) -> str
         Of the evaluations: their tables follow from them.
     """
     document = {key: value for key, value in results.items() if key != "execution"}
-    parts = [document, results["execution"]["versions"], hashlib.sha256(samples).hexdigest(), list(keys)]
+    made_by = [results["execution"]["versions"], code_digest()]
+    parts = [document, made_by, hashlib.sha256(samples).hexdigest(), list(keys)]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
@@ -58,7 +48,7 @@ def renew(results: Document, out: Path, *, report: bool) -> bool:
 
     Returns
     -------
-    Whether they were; if not, nothing is changed, and everything is to be written.
+    Whether they were, and are as they were written; if not, nothing is changed, and everything is to be written.
 
     Raises
     ------
@@ -67,13 +57,13 @@ def renew(results: Document, out: Path, *, report: bool) -> bool:
     """
     path = out / "results.json"
     try:
-        data = path.read_bytes()
-        standing: dict[str, Any] = json.loads(data)
-        same = standing["execution"]["inputs"] == results["execution"]["inputs"]
+        standing: dict[str, Any] = json.loads(path.read_bytes())
+        before = standing["execution"]
+        same = before["inputs"] == results["execution"]["inputs"]
+        whole = same and before["files"] == written_digest(standing, out, report=report)
     except (OSError, ValueError, KeyError, TypeError):
         return False
-    needed = (*_ALWAYS, *named_files(data), *([PAGE] if report else []))
-    if not same or not all((out / name).is_file() for name in needed):
+    if not whole:
         return False
-    write_atomic(path, to_json({**standing, "execution": results["execution"]}))
+    write_atomic(path, to_json({**standing, "execution": {**results["execution"], "files": before["files"]}}))
     return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -14,19 +15,30 @@ from evaljobs.report.atomic import write_atomic
 from evaljobs.report.comparing.anomalies import anomaly_differences
 from evaljobs.report.comparing.difference_tables import DIFFERENCE_COLUMNS
 from evaljobs.report.comparing.differences import run_differences
-from evaljobs.report.comparing.measures import classification_differences
+from evaljobs.report.comparing.measures import all_measure_differences
+from evaljobs.report.digests import files_digest
 from evaljobs.report.figures.canvas import FOLDER as FIGURES
 from evaljobs.report.kinds import sections
 from evaljobs.report.page import PAGE, render_page
-from evaljobs.report.results import OK, Document, failed_rows, group_rows, tag_keys, verification_groups
+from evaljobs.report.results import OK, Document, tag_keys
 from evaljobs.report.section import Section
-from evaljobs.report.tables.columns import Column
 from evaljobs.report.tables.formats import to_csv, to_parquet
+from evaljobs.report.tables.result_rows import result_columns, result_rows
 from evaljobs.report.tables.sidecars import FOLDER, write_tables
 from evaljobs.report.tables.summary import FOLDER as SUMMARY
 from evaljobs.report.tables.summary import write_summary
-from evaljobs.report.tables.verification import point_columns
 from evaljobs.report.text.markdown import to_markdown_page
+
+# What a run writes beside results.json, and the files that it names.
+_ALWAYS = (
+    "results.md",
+    "results.csv",
+    "results.parquet",
+    "differences.csv",
+    "differences.parquet",
+    "samples.arrow",
+    "thumbnails.arrow",
+)
 
 # Tables of an evaluation, by (job, set, model) and then by name.
 Key = tuple[str, str, str | None]
@@ -62,7 +74,7 @@ def write_results(results: Document, tables: Tables, out: Path, *, report: bool 
         If a file cannot be written; results.json is then the one that stood there before, if any.
     """
     before = {out / name for name in named_files(_read(out / "results.json"))}
-    columns, rows = point_rows(results)
+    columns, rows = result_columns(tag_keys(results)), result_rows(results)
     made = sections(results, tables, out) if report else []
     table_files = write_tables(tables, out)
     summary = [path for section in made for path in write_summary(section.files, out, section.prefix)]
@@ -71,7 +83,7 @@ def write_results(results: Document, tables: Tables, out: Path, *, report: bool 
     written += [path for section in made for picture in section.pictures for path in picture.files]
     written.append(write_atomic(out / "results.csv", to_csv(columns, rows)))
     written.append(write_atomic(out / "results.parquet", to_parquet(columns, rows)))
-    between = [*run_differences(results), *classification_differences(results), *anomaly_differences(results)]
+    between = [*run_differences(results), *all_measure_differences(results), *anomaly_differences(results)]
     written.append(write_atomic(out / "differences.csv", to_csv(DIFFERENCE_COLUMNS, between)))
     written.append(write_atomic(out / "differences.parquet", to_parquet(DIFFERENCE_COLUMNS, between)))
     written.append(write_atomic(out / "results.md", to_markdown_page(results, _roc_pictures(made, out)).encode()))
@@ -79,6 +91,9 @@ def write_results(results: Document, tables: Tables, out: Path, *, report: bool 
         written.append(write_atomic(out / PAGE, render_page(results, made)))
     else:  # what stands there was made of other results
         (out / PAGE).unlink(missing_ok=True)
+    if "inputs" in results.get("execution", ()):  # whoever runs it again may leave them as they are
+        files = written_digest(results, out, report=report)
+        results = {**results, "execution": {**results["execution"], "files": files}}
     written.append(write_atomic(out / "results.json", to_json(results)))
     for path in before - set(written):
         path.unlink(missing_ok=True)
@@ -109,11 +124,31 @@ def named_files(results: bytes | None) -> set[str]:
         Relative to its folder.
     """
     try:
-        document = json.loads(results or b"")
-        names = {str(name) for entry in document["evaluations"] for name in [*entry["tables"], *entry["figures"]]}
-        names |= {str(name) for name in document.get("summary") or ()}
+        return _named(json.loads(results or b""))
     except (ValueError, KeyError, TypeError):
         return set()
+
+
+def written_digest(results: Document, out: Path, *, report: bool) -> str:
+    """Return the sha256 of a document but for its ``execution``, and of all files of its run beside it.
+
+    Parameters
+    ----------
+    results
+        The document as it stands there, or will.
+    out
+        The folder.
+    report
+        Whether report.html is one of the files.
+    """
+    document = json.dumps({key: value for key, value in results.items() if key != "execution"})
+    files = files_digest(out, {*_ALWAYS, *_named(results), *([PAGE] if report else [])})
+    return hashlib.sha256(f"{document} {files}".encode()).hexdigest()
+
+
+def _named(document: Document) -> set[str]:
+    names = {str(name) for entry in document["evaluations"] for name in [*entry["tables"], *entry["figures"]]}
+    names |= {str(name) for name in document.get("summary") or ()}
     ours = tuple(f"{folder}/" for folder in (FOLDER, FIGURES, SUMMARY))
     return {name for name in names if ".." not in name and name.startswith(ours)}
 
@@ -178,16 +213,3 @@ def to_json(results: Document) -> bytes:
         ) from None
     # Lone surrogates (file names that are not UTF-8) become the escapes that JSON has for them.
     return f"{text}\n".encode(errors="backslashreplace")
-
-
-def point_rows(results: Document) -> tuple[list[Column], list[dict[str, Any]]]:
-    """Return the table of operating points: a row per verification and point; one row without point where it failed."""
-    rows: list[dict[str, Any]] = []
-    groups = verification_groups(results)
-    for group in groups:
-        for row in group_rows(results, group):
-            points = row["result"]["points"] if row["result"] else []
-            rows += [{**row, "point": point} for point in points] or [{**row, "point": None}]
-    if not groups:
-        rows = [{**row, "point": None} for row in failed_rows(results)]
-    return point_columns(tag_keys(results)), rows

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from evaljobs.engine import execution, todo
-from evaljobs.engine.evaluation import Assignment, Evaluated, Unevaluated, evaluate
+from evaljobs.engine.evaluation import Assignment, Evaluated, Unevaluated, Unready, evaluate
 from evaljobs.engine.sharing import Share, Sharing
 from evaljobs.engine.spreading import Spread
 from evaljobs.errors import ModelErrorKind
@@ -63,6 +63,8 @@ class Comparing:
         As given.
     waiting
         The numbers of those whose models are not known to have all rows.
+    unready
+        Those that came to nothing since rows of their models are not there any more, and what was said.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class Comparing:
         self._pool = pool
         self.evaluations = evaluations
         self.waiting = list(waiting)
+        self.unready: list[tuple[todo.Evaluation, str]] = []
         self._unfinished = len(self.waiting)
         # Large ones that have all rows, and the slots that those take that have begun.
         self._large: deque[int] = deque()
@@ -121,6 +124,8 @@ class Comparing:
                 self._finished(number, answer)
             case TaskDone(_, Unevaluated() as answer):
                 self._came_to_nothing(number, answer)
+            case TaskDone(_, Unready(message)):
+                self._is_unready(number, message)
             case TaskLost():
                 self._came_to_nothing(number, Unevaluated(ModelErrorKind.CRASHED, _DIED))
         self._progress.advance("evaluations")
@@ -168,6 +173,16 @@ class Comparing:
         self._progress.say(f"{evaluation.load or evaluation.job.name}: {answer.message}")
         self._advance(number, evaluation.compared)
         self._watch.unevaluated(evaluation.load, answer.kind)
+
+    def _is_unready(self, number: int, message: str) -> None:
+        """Leave an evaluation to another pass, which makes the rows again."""
+        evaluation = self.evaluations[number]
+        self.unready.append((evaluation, message))
+        self._advance(number, evaluation.compared)
+        if evaluation.load is not None:
+            what = f"{evaluation.job.name} of {evaluation.load}"
+            self._progress.say(f"{what}: embeddings that it needs are not there; another pass sees to it")
+            self._watch.begun_again(evaluation.load)
 
     def _advance(self, number: int, pairs: int) -> int:
         """Move on to so many pairs, and return how many more those are than were told.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import uuid
 from collections import Counter
 from collections.abc import Sequence
 
@@ -17,13 +18,14 @@ from evaljobs.engine.output import Output
 from evaljobs.engine.prepare import Prepared
 from evaljobs.engine.shards import Shard
 from evaljobs.engine.sharing import Sharing
-from evaljobs.errors import ImageErrorKind, ModelErrorKind
+from evaljobs.errors import ImageErrorKind, ModelErrorKind, RowsMissingError
 from evaljobs.progress import Passes
 from evaljobs.run import setup
 from evaljobs.run.comparing import Comparing, Setting
 from evaljobs.run.guest import guest_notes
 from evaljobs.run.watch import Watch
 from evaljobs.schemas import FAILURES
+from evaljobs.store.store import key_digest
 from raycluster.connection.connect import Cluster
 from raycluster.planning.plan import Plan
 from raycluster.pool.events import (
@@ -51,6 +53,7 @@ _PERHAPS_THE_MACHINE = frozenset(
 # Models that fail on a node before it is avoided.
 _DOUBTFUL = 3
 _CRASHES = "the process that decoded it died every time: the image crashes its decoder, or there was too little memory"
+_ENDED = "its process died when its machine ended some for want of memory; a smaller batch_size needs less"
 # By how much shards are cut smaller after a pass in which one was lost.
 _SMALLER = 8
 
@@ -70,6 +73,11 @@ class Computation:
         # Where models have failed, by name: one that fails elsewhere too is lost. And where one has worked.
         self._failed_on: dict[str, str] = {}
         self._works_on: set[str] = set()
+        # What its rows are marked with; and by table, how many of them are counted.
+        self._run = uuid.uuid4().hex
+        self._counted: Counter[str] = Counter()
+        # The keys of evaluations of which rows went away, once each.
+        self._unready: set[str] = set()
 
     def carry_out(self, wanted: Sequence[todo.Evaluation], cluster: Cluster, nonce: str | None) -> Prepared:
         """Compute everything: pass after pass, until each evaluation has a result or its model is lost.
@@ -90,6 +98,11 @@ class Computation:
         Returns
         -------
         What was prepared, with the batches that fit.
+
+        Raises
+        ------
+        RowsMissingError
+            If rows of the same evaluation are not there a second time.
         """
         memory = setup.block_memory(self._prepared, cluster)
         for note in guest_notes(self._prepared.config.cluster.guest, self._prepared.runtime.device):
@@ -101,11 +114,12 @@ class Computation:
             self._progress.say(setup.announce(self._prepared, shards, len(wanted), cluster))
             plan = setup.make_plan(self._prepared, shards, memory)
             work = setup.make_work(self._prepared, shards)
-            with Pool(plan, work, setup.make_actors(self._prepared, nonce, self._avoid)) as pool:
+            with Pool(plan, work, setup.make_actors(self._prepared, nonce, self._run, self._avoid)) as pool:
                 if pool.note and shards:
                     self._progress.say(pool.note)
                 now = _Pass(pool, plan, shards)
                 self._pass(now)
+            self._conclude(now)
             if now.crashed:
                 most_images = max(1, max(len(shard.images) for shard in shards) // _SMALLER)
             wanted = self._without_result()
@@ -115,7 +129,8 @@ class Computation:
         """Return what a pass changes, or another one would do the same."""
         batches = tuple(model.batch_size for model in self._prepared.models)
         asked = frozenset((evaluation.job.name, evaluation.load) for evaluation in wanted)
-        return asked, len(self._exclusion.digests), batches, most_images, len(self._failed_on)
+        tries = len(self._failed_on), len(self._unready)
+        return asked, len(self._exclusion.digests), batches, most_images, tries
 
     @property
     def _avoid(self) -> frozenset[str]:
@@ -144,9 +159,31 @@ class Computation:
         for event in now.pool.events():
             self._take(now, event)
             self._evaluate_ready(now)
+
+    def _conclude(self, now: _Pass) -> None:
+        """Take in what is known only when nobody works any more."""
+        self._count_found(now)
         self._remember_lasting_errors(now)
         for name in now.too_large:
             self._prepared = self._prepared.with_smaller_batch(name)
+        for evaluation, message in now.comparing.unready if now.comparing else ():
+            digest = key_digest(evaluation.key)
+            # An image that is excluded meanwhile makes it another evaluation. The same one is lacking something else.
+            if digest in self._unready:
+                raise RowsMissingError(message)
+            self._unready.add(digest)
+
+    def _count_found(self, now: _Pass) -> None:
+        """Count the rows that were there when they were asked for, as far as this run has made them itself."""
+        keys = {load: self._prepared.keys[self._prepared.models[load].load] for load in {*now.computed, *now.found}}
+        for load, rows in now.computed.items():
+            self._counted[key_digest(keys[load])] += rows
+        for load, rows in now.found.items():
+            counted = self._counted[key_digest(keys[load])]
+            ours = max(0, self._prepared.store.table(keys[load]).rows_of_run(self._run) - counted)
+            self._counted[key_digest(keys[load])] += ours
+            self._record.found(self._prepared.models[load].load, ours)
+            self._watch.found(ours, max(0, rows - ours))
 
     def _take(self, now: _Pass, event: Event) -> None:
         match event:
@@ -177,6 +214,9 @@ class Computation:
                 self._works_on.add(node)
                 name = self._prepared.models[cell.load].load
                 self._record.embedded(name, embedded)
+                now.computed[cell.load] += embedded.computed
+                if not embedded.computed:
+                    now.found[cell.load] += embedded.rows
                 self._watch.embedded(name, embedded)
                 self._advance(now, cell.load, embedded.rows)
                 if finished:
@@ -184,8 +224,10 @@ class Computation:
             case LoadFinished(load):
                 now.embedding.discard(self._prepared.models[load].load)
             case LoadLost(load, reason, _, out_of_memory):
-                kind = ModelErrorKind.OUT_OF_MEMORY if out_of_memory else ModelErrorKind.CRASHED
-                self._failed(now, load, EmbedFailed(kind, reason))
+                failed = EmbedFailed(ModelErrorKind.CRASHED, reason)
+                if out_of_memory:
+                    failed = EmbedFailed(ModelErrorKind.OUT_OF_MEMORY, _ENDED)
+                self._failed(now, load, failed)
 
     def _count_decoded(self, now: _Pass, shard: Shard, report: DecodeReport) -> None:
         self._record.decoded(report)
@@ -227,6 +269,8 @@ class Computation:
         It stays among those that are being embedded, so that nobody evaluates the rows of this pass.
         """
         model = self._prepared.models[load]
+        # An answer that comes after this is not heard any more.
+        now.found[load] += 0
         if model.load not in self._failed_on and failed.kind in _PERHAPS_THE_MACHINE and now.pool.others(node):
             self._failed_on[model.load] = node
             self._progress.say(f"{model.load}: {failed.message} (it is tried on another node)")
@@ -304,6 +348,10 @@ class _Pass:
     shards: list[Shard]
     # What each model has yet to embed, by its number.
     rows: Counter[int] = dataclasses.field(default_factory=Counter)
+    # By the model's number, rows that were computed; and those that were in its table when they were asked for: nobody
+    # has said whose they are.
+    computed: Counter[int] = dataclasses.field(default_factory=Counter)
+    found: Counter[int] = dataclasses.field(default_factory=Counter)
     # Models that still lack rows, by name.
     embedding: set[str] = dataclasses.field(default_factory=set)
     # Once it is known which images are excluded.

@@ -22,9 +22,11 @@ from evaljobs.remote import locate
 from evaljobs.report.atomic import write_atomic
 from evaljobs.report.standing import inputs_digest, renew
 from evaljobs.report.writing import write_results
+from evaljobs.run.memory import memory_of
 from evaljobs.run.planned import device_of, with_planned
 from evaljobs.run.watch import Watch
 from evaljobs.store.store import Measured, key_digest
+from evaljobs.store.submitted import recorded
 from evaljobs.store.uses import Uses
 from raycluster.connection.connect import Cluster, connect
 from raycluster.errors import ClusterError
@@ -99,11 +101,12 @@ def run(
         device = device_of(config, cluster)
         for note in device.notes:
             progress.say(note)
-        prepared = prepare(config, path, progress, runtime_of(config.cluster, device))
+        memory = memory_of(cluster, config.cluster.gpu.actors)
+        prepared = prepare(config, path, progress, runtime_of(config.cluster, device), memory)
         exclusion = Exclusion(prepared)
         exclusion.check(out)
         record = execution.Record(prepared.runtime.provider, options.command, to_yaml(config))
-        uses = Uses(prepared.store.folder, f"the run {prepared.name!r}")
+        uses = Uses(prepared.store.folder, f"the run {prepared.name!r}", sent_into(config, prepared.store.location))
         tables, results = _used(prepared, todo.candidates(prepared, exclusion.digests))
         # A batch may turn out not to fit: then it is another table that is used.
         smaller = {key_digest(key) for key in prepared.smaller_keys()}
@@ -174,6 +177,12 @@ def _used(prepared: Prepared, evaluations: Iterable[todo.Evaluation]) -> tuple[s
     return tables, {key_digest(evaluation.key) for evaluation in evaluations}
 
 
+def sent_into(config: Config, store: str) -> frozenset[str]:
+    """Return what was sent into a store for a run: sets and models of its configuration that lie there."""
+    images = (one.location for one in config.image_sets().values())
+    return recorded(store, [*images, *(str(entry.path) for entry in config.models)])
+
+
 def _connected(stack: contextlib.ExitStack, config: Config, address: str | None, progress: Progress) -> Cluster:
     try:
         return stack.enter_context(connect(address, cpus=config.cluster.cpus, say=progress.say))
@@ -189,8 +198,9 @@ def _remember_rates(prepared: Prepared, record: execution.Record) -> None:
         for geometry in prepared.geometries:
             seconds = record.decode_seconds / record.images_decoded
             prepared.store.add_rate("decode", geometry.key(), seconds, record.images_decoded)
-    embedded = ((prepared.keys[name], model["embed_seconds"], model["rows"]) for name, model in record.models.items())
-    prepared.store.add_rates("embed", (Measured(key, seconds / rows, rows) for key, seconds, rows in embedded))
+    prepared.store.add_rates(
+        "embed", [Measured(prepared.keys[name], seconds, rows) for name, seconds, rows in record.rates()]
+    )
     for name, known in zip(prepared.keys, prepared.store.rates("embed", prepared.keys.values()), strict=True):
         if known:
             record.remembered(name, known)

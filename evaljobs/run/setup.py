@@ -93,11 +93,11 @@ def make_work(prepared: Prepared, shards: Sequence[Shard]) -> Work:
     )
 
 
-def make_actors(prepared: Prepared, nonce: str | None, avoid: frozenset[str] = frozenset()) -> Actors:
+def make_actors(prepared: Prepared, nonce: str | None, run: str, avoid: frozenset[str] = frozenset()) -> Actors:
     """Return the pool of embedders: so many on each GPU, or one for each `threads` cores, of all nodes but some."""
     settings = prepared.config.cluster
     guest = guest_rules(settings.guest, prepared.runtime.device)
-    build = functools.partial(build_embedder, prepared.store.location, prepared.runtime, nonce)
+    build = functools.partial(build_embedder, prepared.store.location, prepared.runtime, nonce, run)
     if prepared.runtime.device == "cuda":
         # Exactly 1/n: Ray keeps books of parts of a GPU, and any other part would leave a rest that nobody can have.
         return Actors(build, count=settings.workers, cpus=1, gpus=1 / settings.gpu.actors, avoid=avoid, guest=guest)

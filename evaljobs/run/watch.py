@@ -109,12 +109,16 @@ class Watch:
     def embedded(self, name: str, embedded: Embedded) -> None:
         """Take in an embedded block; after the record."""
         self._add(metrics.IMAGES_EMBEDDED, embedded.computed)
-        self._add(metrics.CACHE_HITS, embedded.rows - embedded.computed, what="embeddings")
         self._add(metrics.STAGE_SECONDS, embedded.load_seconds, stage="load")
         self._add(metrics.STAGE_SECONDS, embedded.embed_seconds, stage="embed")
         if self._each and embedded.computed:
             self._set(metrics.MODEL_RATE, self._record.models[name]["images_per_s"], model=name)
         self._sweep.embedded(name, embedded.rows)
+
+    def found(self, ours: int, others: int) -> None:
+        """Take in whose the rows are that were there when they were asked for; no call has said it."""
+        self._add(metrics.IMAGES_EMBEDDED, ours)
+        self._add(metrics.CACHE_HITS, others, what="embeddings")
 
     def begun_again(self, name: str) -> None:
         """Take in that a model is embedded in another way, in another pass."""

@@ -12,7 +12,6 @@ import pyarrow as pa
 from evaljobs.config import Config, Images
 from evaljobs.engine.image_sets import with_images
 from evaljobs.engine.prepare import needs_of
-from evaljobs.errors import UsageError
 from evaljobs.images.listing import list_images
 from evaljobs.images.places import place_of
 from evaljobs.jobs import build_jobs, set_names
@@ -157,20 +156,20 @@ def _find_files(config: Config, jobs: Iterable[Job], listings: Mapping[str, pa.T
     for job in jobs:
         for role, path in job.listed().items():
             name = job.sets()[role]
-            if is_remote(path):
-                raise UsageError(f"the job {job.name!r} lists pairs on S3, {path}; expected a local file: copy it here")
-            here = base / Path(path).expanduser()
+            here = locate(path, base)
             find_rows(read_pairs(here), listings[name]["sample_id"], f"the set {name!r}")
-            found[path] = here.read_bytes()
+            if not is_remote(here):
+                found[path] = Path(here).read_bytes()
         for path in job.attached():
             if not is_remote(path):
                 job.opened(lambda written: locate(written, base))
                 found[path] = (base / Path(path).expanduser()).read_bytes()
     for entry in config.models:
         if isinstance(entry.classes, str):
-            here = base / Path(entry.classes).expanduser()
+            here = locate(entry.classes, base)
             read_classes(here)
-            found[entry.classes] = here.read_bytes()
+            if not is_remote(here):
+                found[entry.classes] = Path(here).read_bytes()
     return found
 
 

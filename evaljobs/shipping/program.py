@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import evaljobs
 from evaljobs.errors import EvaljobsError, RemoteError, RemoteErrorKind
@@ -33,20 +34,18 @@ class EvaljobsProgram:
 
     def check(self, parcel: Parcel) -> None:
         """Refuse a parcel whose results could not be brought here; see `Program`."""
-        from evaljobs.config.loading import parse_yaml
         from evaljobs.shipping.fetching import check
 
-        name = parcel.command[2]
         if parcel.out is not None:
             with _explained():
-                check(parcel.out, parse_yaml(parcel.files[name].decode(), name)["submitted"]["digest"])
+                check(parcel.out, _travelling(parcel)["submitted"]["digest"])
 
     def upload(self, parcel: Parcel, say: Callable[[str], None]) -> None:
         """Bring all that the parcel needs to its place; see `Program`."""
         from evaljobs.shipping.sending import send
 
         with _explained():
-            send(parcel.uploads, say)
+            send(parcel.uploads, _travelling(parcel)["store"], say)
 
     def fetch(self, results: str, out: Path, say: Callable[[str], None]) -> None:
         """Bring results into a local folder; see `Program`."""
@@ -88,6 +87,14 @@ class EvaljobsProgram:
 
         with _explained():
             return judge(results, baseline, gates)
+
+
+def _travelling(parcel: Parcel) -> Any:
+    """Return the configuration as it travels."""
+    from evaljobs.config.loading import parse_yaml
+
+    name = parcel.command[2]
+    return parse_yaml(parcel.files[name].decode(), name)
 
 
 @contextlib.contextmanager

@@ -10,14 +10,19 @@ from evaljobs.errors import UsageError
 from evaljobs.images.versions import versions
 from evaljobs.remote import objects
 from evaljobs.remote.sending import send_file
+from evaljobs.store import Store
+from evaljobs.store.submitted import recorded
+from evaljobs.store.uses import Uses
 from raycluster.program import Upload
 
 _THREADS = 16
 _SAY_EVERY_S = 5.0
 
 
-def send(uploads: Sequence[Upload], say: Callable[[str], None]) -> None:
+def send(uploads: Sequence[Upload], store: str, say: Callable[[str], None]) -> None:
     """Send what is not there; what lists others goes after them, so that it never names what is missing.
+
+    Meanwhile the store is not trimmed, and that all of it is used now is remembered there.
 
     Raises
     ------
@@ -26,11 +31,18 @@ def send(uploads: Sequence[Upload], say: Callable[[str], None]) -> None:
     RemoteError
         If S3 denies it or does not answer, or a file has changed meanwhile.
     """
-    missing = _missing(uploads)
-    if not missing:
+    if not uploads:
         return
+    sent = recorded(store, (upload.place for upload in uploads))
+    with Uses(Store(store).folder, "a submission", sent).marked((), (), say):
+        missing = _missing(uploads)
+        if missing:
+            _send(missing, len(uploads), say)
+
+
+def _send(missing: Sequence[Upload], n_uploads: int, say: Callable[[str], None]) -> None:
     size = sum(upload.size for upload in missing)
-    there = len(uploads) - len(missing)
+    there = n_uploads - len(missing)
     say(f"uploading {len(missing):,} files, {size / 1e6:,.1f} MB ({there:,} are there already)")
     began, told = time.monotonic(), [0, 0, time.monotonic()]
 

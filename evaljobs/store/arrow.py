@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+from collections.abc import Iterator
 
 import pyarrow as pa
 
@@ -54,9 +56,34 @@ def first_column(file: pa.NativeFile, name: str) -> pa.Array:
     OSError
         If the file system fails: that says nothing about the file.
     """
-    try:
+    with _telling_damage():
         only_first = pa.ipc.IpcReadOptions(included_fields=[0])
         table = pa.ipc.open_file(file, options=only_first).read_all()
+    if table.column_names != [name]:
+        raise DamagedError(f"its first column is {table.column_names}, expected {name!r}")
+    return table.column(0).combine_chunks()
+
+
+def metadata_of(file: pa.NativeFile) -> dict[str, str]:
+    """Read what `to_bytes` was given as metadata; nothing of the rows is read.
+
+    Raises
+    ------
+    DamagedError
+        If the file is truncated.
+    OSError
+        If the file system fails: that says nothing about the file.
+    """
+    with _telling_damage():
+        found = pa.ipc.open_file(file).schema.metadata or {}
+    return {key.decode(errors="replace"): value.decode(errors="replace") for key, value in found.items()}
+
+
+@contextlib.contextmanager
+def _telling_damage() -> Iterator[None]:
+    """Raise what Arrow cannot make sense of as DamagedError, and what the file system says as it is."""
+    try:
+        yield
     except OSError as error:
         # Arrow names what it cannot make sense of an OSError too, without an errno.
         if error.errno is not None:
@@ -64,9 +91,6 @@ def first_column(file: pa.NativeFile, name: str) -> pa.Array:
         raise DamagedError(str(error)) from None
     except (pa.ArrowException, ValueError) as error:
         raise DamagedError(str(error)) from None
-    if table.column_names != [name]:
-        raise DamagedError(f"its first column is {table.column_names}, expected {name!r}")
-    return table.column(0).combine_chunks()
 
 
 def _checksum(table: pa.Table) -> bytes:

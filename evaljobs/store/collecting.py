@@ -13,9 +13,12 @@ from evaljobs.store.inventory import Inventory, Unit, take_inventory
 from evaljobs.store.layout import Kind, Role
 from evaljobs.store.lease import Holder
 from evaljobs.store.store import Store
+from evaljobs.store.submitted import NOTHING, old, upload_of
 from evaljobs.store.trimming import Known, Wish, doomed
 from evaljobs.store.usage import read_key
 from evaljobs.store.uses import Lease, Record
+
+_RESULTS = "results.json"
 
 # Clocks of machines that share a store may differ by so much.
 _SKEW_S = 600.0
@@ -34,6 +37,11 @@ class Collected(NamedTuple):
         Tables and results that stay because runs are at work, and these runs.
     dry_run
         Whether nothing was deleted.
+    uploads, runs, submitted
+        Files that were sent for submissions, and runs whose results go; and the bytes of both, which are no part of
+        the others.
+    held
+        Whether what was sent stays, whatever its age, since somebody is at work.
     """
 
     store: str
@@ -44,6 +52,10 @@ class Collected(NamedTuple):
     spared: int
     holders: tuple[str, ...]
     dry_run: bool
+    uploads: int = 0
+    runs: int = 0
+    submitted: int = 0
+    held: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """Return it as JSON."""
@@ -103,6 +115,12 @@ class _Trimming:
         known = Known(units, self._inventory.size, now, models, self._tables)
         self._doomed = doomed(wish, known, spared)
         self._spared = sum(unit in spared for unit in doomed(wish, known, ())) if spared else 0
+        self._left = NOTHING
+        self._of_submissions = wish.submitted
+        if wish.submitted and wish.unused_s is not None:
+            # Who is at work says so at least once in that time: its results are not old, however short the wish is.
+            submitted, before = self._inventory.submitted, now - max(wish.unused_s, lease.EXPIRES_S)
+            self._left = old(self._folder, submitted, self._records, before, in_use=bool(self._holders))
 
     def outcome(self, *, dry_run: bool) -> Collected:
         """Return what is gone, or would be."""
@@ -117,22 +135,38 @@ class _Trimming:
             spared=self._spared,
             holders=tuple(map(str, self._holders)),
             dry_run=dry_run,
+            uploads=len(self._left.uploads),
+            runs=len(self._left.runs),
+            submitted=self._left.size,
+            held=self._of_submissions and bool(self._holders),
         )
 
     def carry_out(self, own: Lease, tell: Tell) -> None:
         """Delete what is to go, and the marks of runs that are over."""
-        tell.start(len(self._doomed))
+        tell.start(len(self._doomed) + len(self._left.uploads) + len(self._left.runs))
 
-        def remove(unit: Unit) -> None:
+        def in_time() -> None:
             if own.heartbeat.age_s > lease.EXPIRES_S / 2:
                 raise StoreError(
                     "this process was held up for so long that a run may no longer know of it. Nothing more is "
                     "deleted; run the same command again"
                 )
+
+        def remove(unit: Unit) -> None:
+            in_time()
             _remove(self._folder, unit)
             tell.advance(1)
 
+        def remove_all(entries: Sequence[Entry]) -> None:
+            in_time()
+            # Results whose other files are gone are none.
+            for entry in sorted(entries, key=lambda entry: not entry.name.endswith(f"/{_RESULTS}")):
+                self._folder.delete(entry.name)
+            tell.advance(1)
+
         for _ in each(self._folder, remove, self._doomed):
+            pass
+        for _ in each(self._folder, remove_all, [*self._left.runs.values(), *([one] for one in self._left.uploads)]):
             pass
         self._forget()
 
@@ -160,8 +194,10 @@ class _Trimming:
         gone = {(unit.kind, unit.key) for unit in self._doomed}
         there = {(u.kind, u.key) for units in self._inventory.units.values() for u in units} - gone
         held = {holder.uses for holder in self._holders}
+        uploads = {*self._inventory.submitted} - {*self._left.uploads}
+        sent = {upload_of(entry.name) for entry in uploads}
         for record in self._records:
-            kept = any((Kind.TABLES, key) in there for key in record.tables)
+            kept = any((Kind.TABLES, key) in there for key in record.tables) or bool(record.uploads & sent)
             if not kept and not any((Kind.RESULTS, key) in there for key in record.results) and record.name not in held:
                 self._folder.delete(f"{uses.FOLDER}/{record.name}.json")
         for name in self._stale:

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from evaljobs.config import canonical_json
-from evaljobs.errors import ModelError, ModelErrorKind, StoreError
+from evaljobs.errors import ModelError, ModelErrorKind, RowsMissingError
 from evaljobs.schemas import DIGEST
 from evaljobs.store import arrow
 from evaljobs.store.folder import Folder, each
@@ -23,6 +23,9 @@ log = logging.getLogger(__name__)
 
 Matrix = np.ndarray[tuple[int, int], np.dtype[np.float32]]
 Numbers = np.ndarray[tuple[int], np.dtype[np.int64]]
+
+# Of a part: the run that committed it.
+_RUN = "evaljobs.run"
 
 
 class Part(NamedTuple):
@@ -48,7 +51,7 @@ class Table:
         self._key = key
         self._path = f"tables/{key_digest(key)}"
 
-    def commit(self, digests: pa.Array, outputs: Mapping[str, Matrix]) -> bool:
+    def commit(self, digests: pa.Array, outputs: Mapping[str, Matrix], run: str = "") -> bool:
         """Commit rows as one part, whole; return False where these rows were committed before.
 
         Parameters
@@ -57,6 +60,8 @@ class Table:
             ``[n]`` image digests, without repeats.
         outputs
             By name of the output: ``[n, d]`` float32.
+        run
+            Who commits them, for `rows_of_run`.
         """
         columns: dict[str, pa.Array] = {"image_digest": digests}
         for name, matrix in outputs.items():
@@ -66,6 +71,7 @@ class Table:
             "evaljobs.schema": "table/1",
             "evaljobs.model_key": canonical_json(self._key),
             "evaljobs.model_digest": str(self._key["model"]),
+            _RUN: run,
         }
         self._folder.note(f"{self._path}/key.json", spelled_out(self._key))
         name = f"{self._path}/{part_name(digests)}"
@@ -82,6 +88,21 @@ class Table:
         """
         return digests_of(self._folder, [self])[0]
 
+    def rows_of_run(self, run: str) -> int:
+        """Return how many rows, each once, are in the parts that a run has committed."""
+        names = self.part_names()
+        own = each(self._folder, lambda name: self._is_of(name, run), names)
+        ours = [name for name, mine in zip(names, own, strict=True) if mine]
+        parts = (part for part in each(self._folder, self.part, ours) if part is not None)
+        return len(pc.unique(pa.chunked_array([part.digests for part in parts], DIGEST)))
+
+    def _is_of(self, name: str, run: str) -> bool:
+        try:
+            with self._folder.opened(name) as file:
+                return file is not None and arrow.metadata_of(file).get(_RUN) == run
+        except (arrow.DamagedError, FileNotFoundError):  # whoever reads its rows says so
+            return False
+
     def part_names(self) -> list[str]:
         """Return the names of its parts, sorted, as the folder takes them."""
         return self._folder.names(self._path, ".arrow")
@@ -93,7 +114,7 @@ class Table:
 
         Raises
         ------
-        StoreError
+        RowsMissingError
             If a row is missing, or stands in a damaged part; that part is deleted, so that it is made again.
         ModelError
             If parts differ in their dimension.
@@ -101,7 +122,7 @@ class Table:
         parts = [part for part in each(self._folder, self.part, self.part_names()) if part is not None]
         rows = _find(digests, [part.digests for part in parts])
         if missing := int((rows < 0).sum()):
-            raise StoreError(
+            raise RowsMissingError(
                 f"{missing} of {len(digests)} rows are missing from {self._path}: their parts were deleted, or found "
                 "damaged and removed, while the run went on. Run the same command again to make them again"
             )
@@ -122,7 +143,7 @@ class Table:
                 raise _dimensions_differ(output, values.shape[1], matrix.shape[1])
             matrix[where] = values[here]
         if damaged:
-            raise StoreError(
+            raise RowsMissingError(
                 f"{len(damaged)} of {len(parts)} parts of {self._folder.location}/{self._path} were damaged and have "
                 f"been removed, {damaged[0].rpartition('/')[2]} the first. Run the same command again to make them "
                 "again; all else is kept. If it happens once more, check the disk"

@@ -15,7 +15,7 @@ _SHORTEST_PREFIX = 6
 
 @dataclass(frozen=True)
 class Wish:
-    """What is to go; exactly one of the fields is given.
+    """What is to go; exactly one of the fields but `submitted` is given.
 
     Attributes
     ----------
@@ -27,12 +27,15 @@ class Wish:
         What belongs to these models goes; digests of model files or the beginnings of them.
     wanted
         What belongs to other models than these goes; digests of model files.
+    submitted
+        With `unused_s`: whether what was sent for submissions, and their results, goes too.
     """
 
     keep_bytes: int | None = None
     unused_s: float | None = None
     models: tuple[str, ...] = ()
     wanted: frozenset[str] | None = None
+    submitted: bool = False
 
     @property
     def by_model(self) -> bool:

@@ -1,7 +1,7 @@
 """What runs use of a store: what is in use now is not trimmed, and what was used last is trimmed last.
 
-    uses/<digest>.json        the tables and results of a run, by key; written anew by every run that uses just these,
-                              so that its time is that of their last use
+    uses/<digest>.json        the tables and results of a run, by key, and what was sent for it; written anew by
+                              every run that uses just these, so that its time is that of their last use
     uses/run-<id>.lease       there while a run is at work; names its record
     uses/gc-<id>.lease        there while a store is trimmed
 
@@ -37,12 +37,21 @@ _LOOK_EVERY_S = 1.0
 
 
 class Record(NamedTuple):
-    """Tables and results by the digests of their keys, and when they were last used together (seconds since 1970)."""
+    """What was used together, and when for the last time (seconds since 1970).
+
+    Attributes
+    ----------
+    tables, results
+        By the digests of their keys.
+    uploads
+        As `evaljobs.store.submitted.recorded` names them.
+    """
 
     name: str
     tables: frozenset[str]
     results: frozenset[str]
     used: float
+    uploads: frozenset[str] = frozenset()
 
 
 class Lease(NamedTuple):
@@ -69,11 +78,14 @@ class Uses:
         The store's.
     what
         The run, for people.
+    uploads
+        What was sent for it, as `evaljobs.store.submitted.recorded` names it.
     """
 
-    def __init__(self, folder: Folder, what: str) -> None:
+    def __init__(self, folder: Folder, what: str, uploads: Iterable[str] = ()) -> None:
         self._folder = folder
         self._what = what
+        self._uploads = sorted(uploads)
         self._lease = f"{FOLDER}/{_RUN}-{uuid.uuid4().hex}.lease"
 
     @contextlib.contextmanager
@@ -107,7 +119,8 @@ class Uses:
 
     def _record(self, tables: Iterable[str], results: Iterable[str]) -> str:
         """Write a record, and return the digest that it is named for."""
-        content = canonical_json({"version": _VERSION, "tables": sorted(tables), "results": sorted(results)})
+        used = {"version": _VERSION, "tables": sorted(tables), "results": sorted(results)}
+        content = canonical_json({**used, "uploads": self._uploads} if self._uploads else used)
         digest = hashlib.sha256(content.encode()).hexdigest()
         self._folder.replace(f"{FOLDER}/{digest}.json", content.encode())
         return digest
@@ -199,7 +212,8 @@ def records(folder: Folder, entries: Iterable[Entry]) -> list[Record]:
             content = json.loads(folder.read(entry.name) or b"")
             if content["version"] == _VERSION:
                 tables, results = (frozenset(map(str, content[name])) for name in ("tables", "results"))
-                found.append(Record(named.key, tables, results, entry.modified))
+                uploads = frozenset(map(str, content.get("uploads", ())))
+                found.append(Record(named.key, tables, results, entry.modified, uploads))
     return found
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import ItemsView, Mapping
 from fractions import Fraction
 from typing import Any
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from evaljobs.classification.groups import Groups, Keys, grouped, keys_of_ids
 from evaljobs.errors import InputError
+from evaljobs.pairs.given import array, integer, real
 from evaljobs.uncertainty.blocks import Float64, checked
 from evaljobs.uncertainty.coverage import Coverage, risk_coverage
 from evaljobs.uncertainty.detection import Detection, Sides, detect
@@ -19,7 +20,8 @@ from evaljobs.uncertainty.sets import KNOWN
 from evaljobs.uncertainty.threshold import Split, Threshold, at_share, given, split
 
 SHARE = 0.1
-GROUPS = 20
+GROUPS, MAX_GROUPS = 20, 200
+_KEYS = "uint64 [n, 4]"
 Bools = NDArray[np.bool_]
 
 
@@ -144,25 +146,31 @@ def assess_uncertainty(  # noqa: PLR0913 - the public signature
     InputError
         If values or the threshold are not finite numbers, or there is not one for each image.
     """
+    share = real(share, "share", "a number above 0 and below 1")
     if not 0 < share < 1:
         raise InputError(f"found a share of {share}; expected one above 0 and below 1")
-    if groups != 0 and groups < 2:
-        raise InputError(f"found groups={groups}; expected at least 2, or 0 for no intervals")
+    groups = integer(groups, "groups", 2, MAX_GROUPS, zero="no intervals")
     base = _Checked.of(known, "in-distribution images", groups)
-    cut = at_share(base.values, Fraction(repr(float(share)))) if threshold is None else given(threshold)
+    cut = at_share(base.values, Fraction(repr(share))) if threshold is None else given(threshold)
     return Uncertainty(
         threshold=cut,
         known=_of_set(base, cut),
         corrupted={
             name: _of_set(_Checked.of(images, f"images of {name!r}", groups), cut)
-            for name, images in (corrupted or {}).items()
+            for name, images in _named(corrupted, "corrupted")
         },
         foreign={
             name: _of_foreign(base, _Checked.of(images, f"images of {name!r}", groups), cut)
-            for name, images in (foreign or {}).items()
+            for name, images in _named(foreign, "foreign")
         },
         n_groups=base.groups.n,
     )
+
+
+def _named(several: object, name: str) -> ItemsView[str, UncertainImages]:
+    if several is not None and not isinstance(several, Mapping):
+        raise InputError(f"found {name} of type {type(several).__name__}; expected UncertainImages by name")
+    return (several or {}).items()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -174,9 +182,13 @@ class _Checked:
 
     @classmethod
     def of(cls, images: UncertainImages, what: str, n_groups: int) -> _Checked:
+        if not isinstance(images, UncertainImages):
+            raise InputError(f"found {what} of type {type(images).__name__}; expected evaljobs.UncertainImages(values)")
         values = checked(images.values, f"values of uncertainty of {what}")
         n = len(values)
-        keys = keys_of_ids(range(n)) if images.keys is None else images.keys
+        keys = keys_of_ids(range(n)) if images.keys is None else array(images.keys, "keys", _KEYS)
+        if keys.dtype != np.uint64 or keys.ndim != 2 or keys.shape[1] != 4:
+            raise InputError(f"found keys of {keys.dtype} with shape {keys.shape}; expected {_KEYS}")
         if len(keys) != n:
             raise InputError(f"found {len(keys):,} keys for {n:,} {what}; expected one for each")
         flags = [_flags(given, n, what) for given in (images.right, images.changed)]
@@ -186,7 +198,7 @@ class _Checked:
 def _flags(given: object, n: int, what: str) -> Bools | None:
     if given is None:
         return None
-    found = np.asarray(given)
+    found = array(given, f"what is true of {what}", "true or false for each")
     if found.shape != (n,) or found.dtype != np.bool_:
         raise InputError(f"found {found.dtype} {found.shape} for {n:,} {what}; expected true or false for each")
     return found

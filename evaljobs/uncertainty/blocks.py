@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaljobs.errors import InputError
+from evaljobs.pairs.given import array
 
 Float64 = NDArray[np.float64]
 Int64 = NDArray[np.int64]
@@ -62,7 +63,7 @@ def checked(values: object, what: str) -> Float64:
     InputError
         If they are not numbers of that shape, at least one, and finite.
     """
-    given = np.asarray(values)
+    given = array(values, what, "a list of real numbers")
     if given.ndim != 1 or given.dtype.kind not in "biuf" or not len(given):
         raise InputError(f"found {what} of {given.dtype} with shape {given.shape}; expected at least one real number")
     exact = given.astype(np.float64)

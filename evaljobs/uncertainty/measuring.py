@@ -72,6 +72,6 @@ def scale_of(text: str) -> Scale:
     UsageError
         If it is none of the words.
     """
-    if text not in {*Scale}:
+    if not isinstance(text, str) or text not in {*Scale}:
         raise UsageError(f"found scores_are={text!r}; expected 'logits' or 'probabilities'")
     return Scale(text)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from evaljobs.errors import InputError
 from evaljobs.pairs import score
 from evaljobs.pairs.bins import filter_error
+from evaljobs.pairs.given import boolean, integer
 from evaljobs.pairs.samples import as_rows, refuse_unusable
 from evaljobs.uncertainty.placed import Placed, cut
 
@@ -185,7 +186,8 @@ def neighbour_distances(queries: object, reference: object, k: int = 10, *, same
     InputError, NonFiniteError
         As `prepare`.
     """
-    n, r = (len(side) if hasattr(side, "__len__") else 0 for side in (queries, reference))
-    space = prepare(queries, reference, k, (np.arange(n), np.arange(r)) if same else None)
+    k, same = integer(k, "k", 1), boolean(same, "same")
+    sides = as_rows(queries, "queries")[0], as_rows(reference, "reference")[0]
+    space = prepare(*sides, k, (np.arange(len(sides[0])), np.arange(len(sides[1]))) if same else None)
     work = Searching(k, space.n_queries, space.n_reference)
     return Near(*work.run(space, range(space.n_queries)).whole())

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from evaljobs.classification.measure import Scale
 from evaljobs.errors import InputError
+from evaljobs.pairs.given import array
 from evaljobs.uncertainty.measures import OF_PASSES, Measure
 from evaljobs.uncertainty.softmax import Float64, Int64, normalised_entropy, probabilities
 
@@ -92,7 +93,7 @@ def as_passes(passes: object) -> NDArray[np.floating]:
     InputError
         If they are not of that shape, of fewer than 2 passes or no image, or not finite.
     """
-    given = np.asarray(passes)
+    given = array(passes, "passes", "floating numbers [t, n, k]")
     few = given.ndim != 3 or given.shape[0] < LEAST_PASSES or given.shape[1] < 1 or given.shape[2] < 2
     if few or given.dtype.kind != "f":
         raise InputError(

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import enum
-import math
 from fractions import Fraction
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from evaljobs.errors import InputError
+from evaljobs.pairs.given import real
 from evaljobs.uncertainty.blocks import Float64
 
 
@@ -69,9 +68,7 @@ def given(value: float) -> Threshold:
     InputError
         If it is no finite number.
     """
-    if not math.isfinite(value):
-        raise InputError(f"found the threshold {value}; expected a finite number")
-    return Threshold(float(value), ChosenBy.GIVEN, None)
+    return Threshold(real(value, "threshold", "a finite number"), ChosenBy.GIVEN, None)
 
 
 def at_share(values: Float64, share: Fraction) -> Threshold:

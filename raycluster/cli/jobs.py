@@ -81,8 +81,9 @@ def submit(
     from raycluster.jobs.attending import Patience
     from raycluster.jobs.submitting import Wish
     from raycluster.jobs.submitting import submit as carry_out
+    from raycluster.program import Asked
 
-    wish = Wish(overrides, shared, tree, out, again)
+    wish = Wish(Asked(overrides, shared, out=out), tree, again)
     if dry_run:
         return _dry_run(config, wish)
     where = [*(["--address", address] if address else []), *(["--insecure-http"] if insecure else [])]

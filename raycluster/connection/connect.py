@@ -27,6 +27,22 @@ _LOOK_S = 0.5
 
 _log = logging.getLogger(__name__)
 
+# Of the embedded Ray; what the environment says goes before.
+_EMBEDDED = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    # What a later Ray does anyway, and this one warns about: leave CUDA_VISIBLE_DEVICES of CPU workers alone.
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    # Ray ends a worker that had nothing to do for a second, and starts one for the next task: two seconds of a core
+    # each time, a quarter of a sweep of small models. All end with this process.
+    "RAY_idle_worker_killing_time_threshold_ms": "600000",
+    # What takes a quarter of what Ray's processes do beside the work, for readers that are not there: states of tasks
+    # and statistics of loops for its dashboard, and logs, looked through ten times a second, for the driver's terminal.
+    "RAY_task_events_report_interval_ms": "0",
+    "RAY_event_stats": "0",
+    "RAY_LOG_MONITOR_MANY_FILES_THRESHOLD": "0",
+    "LOG_NAME_UPDATE_INTERVAL_S": "86400",
+}
+
 
 @dataclasses.dataclass(frozen=True)
 class Cluster:
@@ -168,12 +184,8 @@ def _own_sigterm() -> Iterator[None]:
 def _start(cpus: int | None, object_store_mb: int | None) -> None:
     import ray
 
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    # What a later Ray does anyway, and this one warns about: leave CUDA_VISIBLE_DEVICES of CPU workers alone.
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    # Ray ends a worker that had nothing to do for a second, and starts one for the next task: two seconds of a core
-    # each time, a quarter of a sweep of small models. All end with this process.
-    os.environ.setdefault("RAY_idle_worker_killing_time_threshold_ms", "600000")
+    for name, value in _EMBEDDED.items():
+        os.environ.setdefault(name, value)
     ray.init(
         address="local",
         num_cpus=cpus,

@@ -15,8 +15,12 @@ from raycluster.errors import ClusterError
 _RETRIES = 2
 
 
-def on_every_node(function: Callable[..., Any], *arguments: Any, timeout_s: float = 180) -> dict[str, Any]:
+def on_every_node(
+    function: Callable[..., Any], *arguments: Any, timeout_s: float = 180, having: str | None = None
+) -> dict[str, Any]:
     """Return what a function answers on each node that is alive, by the node's name: ``address (start of its id)``.
+
+    `having`: on those alone that offer a resource, such as CPU.
 
     Two nodes at one address are two nodes.
 
@@ -32,7 +36,7 @@ def on_every_node(function: Callable[..., Any], *arguments: Any, timeout_s: floa
             scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
         ).remote(*arguments)
         for node in ray.nodes()
-        if node["Alive"]
+        if node["Alive"] and (having is None or node["Resources"].get(having))
     }
     _, silent = ray.wait(list(asked.values()), num_returns=len(asked), timeout=timeout_s)
     if silent:

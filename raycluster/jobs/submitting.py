@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 from raycluster.access.remembered import local_head
@@ -27,22 +27,16 @@ class Wish:
 
     Attributes
     ----------
-    overrides
-        ``key=value``, in place of its keys.
-    shared
-        Whether the cluster's machines see this machine's files under the same paths.
+    asked
+        How it is packed; for how many GPUs is asked of the cluster.
     tree
         A working tree whose code runs in place of what the cluster has installed.
-    out
-        A local folder for the results, in place of the configuration's.
     again
         Whether it is run once more, although it has run already.
     """
 
-    overrides: Sequence[str] = ()
-    shared: bool = False
+    asked: Asked = dataclasses.field(default_factory=Asked)
     tree: Path | None = None
-    out: Path | None = None
     again: bool = False
 
 
@@ -130,7 +124,7 @@ def submit(
 
 def packed(program: Program, config: Path, wish: Wish, gpus: int = 0) -> Parcel:
     """Return the parcel of a configuration; code that travels with it is a part of what decides what it computes."""
-    parcel = program.pack(config, Asked(wish.overrides, wish.shared, gpus=gpus, out=wish.out))
+    parcel = program.pack(config, dataclasses.replace(wish.asked, gpus=gpus))
     if wish.tree is None:
         return parcel
     digest = hashlib.sha256(f"{parcel.digest} {tree_digest(wish.tree)}".encode()).hexdigest()

@@ -11,12 +11,14 @@ from typing import Any
 
 import ray
 from ray.exceptions import ActorUnavailableError, OutOfMemoryError, RayActorError, RayError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raycluster.connection.autoscaler import may_grow
 from raycluster.errors import ClusterError
 from raycluster.pool import room
 from raycluster.pool.calls import line
-from raycluster.pool.work import Actors, _Worker
+from raycluster.pool.work import Actors, Ready, _Worker
+from raycluster.sensors.cgroups import oom_kills
 
 # Of actors in a row that do not come up.
 _START_ATTEMPTS = 3
@@ -25,6 +27,8 @@ _LOOK_EVERY_S = 2.0
 _NODE_ID_LABEL = "ray.io/node-id"
 # What an actor has in hand at a time: more of them than half the cells would find nothing to do.
 _IN_HAND = 2
+# For a node to say how often its kernel has ended processes.
+_ASK_S = 15.0
 # Ray's words for an actor that went away with its machine; the error says it in no other way.
 _NODE_DIED = "node has died"
 
@@ -46,6 +50,8 @@ class Crew:
         # Those of them that wait for machines which are not there yet.
         self._ahead: set[int] = set()
         self.joined: dict[int, str] = {}
+        # What each actor has said when it came up; of those that have ended, too.
+        self._ready: dict[int, Ready] = {}
         self._started = 0
         self._failed_starts = 0
         # What is left where actors do not come up; and how many were ended to make room for tasks.
@@ -186,10 +192,11 @@ class Crew:
         """Hand a block to an actor; return the reference of its answer."""
         return self._handles[worker].process.remote(load_argument, block)
 
-    def came_up(self, worker: int, node: str) -> bool:
+    def came_up(self, worker: int, node: str, kills: int = 0) -> bool:
         """Take in that an actor has answered; False where it was ended meanwhile, or its node has no room for it."""
         if worker not in self._handles:
             return False
+        self._ready[worker] = Ready(node, kills)
         self._failed_starts = 0
         self._ahead.discard(worker)
         self.joined[worker] = node
@@ -218,6 +225,21 @@ class Crew:
         if not here:
             raise ClusterError(f"no actor comes up, {self._failed_starts} died at once: {line(error)}") from error
         self._most = here
+
+    def died_of_memory(self, worker: int) -> bool:
+        """Whether, since an actor came up, the kernel has ended processes on its node for want of memory.
+
+        The kernel does not say which. An actor that died meanwhile was most likely among them: Ray has its workers
+        ended first.
+        """
+        ready = self._ready.get(worker)
+        if ready is None or ready.node not in self._alive:
+            return False
+        there = NodeAffinitySchedulingStrategy(ready.node, soft=False)
+        ask = ray.remote(num_cpus=0, max_retries=0)(oom_kills).options(scheduling_strategy=there)
+        with contextlib.suppress(RayError):  # the node has gone with it
+            return bool(ray.get(ask.remote(), timeout=_ASK_S) > ready.oom_kills)
+        return False
 
     def end(self, worker: int) -> bool:
         """End an actor, also one that is only out of reach; False where it was ended before."""

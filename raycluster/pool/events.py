@@ -54,7 +54,10 @@ class LoadFinished:
 
 @dataclasses.dataclass(frozen=True)
 class LoadLost:
-    """A load was given up: the processes that ran it died; `out_of_memory` when the last was ended for its memory."""
+    """A load was given up: the processes that ran it died.
+
+    `out_of_memory` when Ray ended the last one for its memory, or the kernel of its machine ended processes meanwhile.
+    """
 
     load: int
     reason: str

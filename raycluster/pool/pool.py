@@ -261,7 +261,7 @@ class Pool:
             case Running(tag):
                 yield TaskDone(tag, answer)
             case Starting(worker):
-                if self._crew.came_up(worker, answer):
+                if self._crew.came_up(worker, *answer):
                     self._plan.worker_joined(worker)
 
     def _died(self, call: Call, error: RayActorError | OutOfMemoryError) -> Iterator[Event]:
@@ -325,7 +325,7 @@ class Pool:
                 del self._pending[ref]
                 yield from self._answered(worker, call.cell, answer)
         for load in self._plan.worker_lost(worker):
-            yield LoadLost(load, LOAD_DIED, why, out_of_memory)
+            yield LoadLost(load, LOAD_DIED, why, out_of_memory or self._crew.died_of_memory(worker))
 
     def _answered(self, worker: int, cell: Cell, answer: Any) -> Iterator[CellDone]:
         """Tell an answer once: of a cell that two workers had, the second is no news."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import ray
 
+from raycluster.sensors.cgroups import oom_kills
 from raycluster.sensors.rules import Rules
 
 Builder = Callable[[], Callable[[Any, Any], Any]]
@@ -43,15 +44,22 @@ class Work:
     load_arguments: dict[int, Any]
 
 
+class Ready(NamedTuple):
+    """An actor that is there: the id of its node, and how many processes were ended there for want of memory so far."""
+
+    node: str
+    oom_kills: int
+
+
 class _Worker:
     """The actor: one handler, built where it runs."""
 
     def __init__(self, build: Builder) -> None:
         self._handler = build()
 
-    def ready(self) -> str:
-        """Answer as soon as the handler is built; return the id of the node that it is on."""
-        return str(ray.get_runtime_context().get_node_id())
+    def ready(self) -> Ready:
+        """Answer as soon as the handler is built; say where it is."""
+        return Ready(str(ray.get_runtime_context().get_node_id()), oom_kills())
 
     def process(self, load_argument: Any, block: Any) -> Any:
         return self._handler(load_argument, block)

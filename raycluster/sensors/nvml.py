@@ -115,6 +115,29 @@ def uuids() -> list[str]:
         return []
 
 
+def smallest_memory(visible: str | None) -> int | None:
+    """Return the bytes of the smallest GPU that a process may use; None where the driver does not tell.
+
+    Parameters
+    ----------
+    visible
+        ``CUDA_VISIBLE_DEVICES``; all of the machine's where it is not set, or empty: Ray hides them from tasks that
+        ask for none.
+    """
+    try:
+        nvml = _library()
+        if not visible:
+            handles = [card.handle for card in cards(nvml) if card is not None]
+        else:
+            handles = [find(nvml, name.strip()).handle for name in visible.split(",")]
+    except (OSError, ImportError, LookupError):
+        return None
+    try:
+        return min((int(nvml.nvmlDeviceGetMemoryInfo(handle).total) for handle in handles), default=None)
+    except nvml.NVMLError:
+        return None
+
+
 def _library() -> Any:
     """Return pynvml with the driver's library loaded.
 

@@ -134,7 +134,7 @@ def test_bad_input_is_refused() -> None:
     with pytest.raises(InputError, match="found 3 ids for 50 scores"):
         evaljobs.detect_anomalies(scores, anomalous, ids=[1, 2, 3])
     for groups in (1, -2, 2.5, "20"):
-        with pytest.raises(UsageError, match="found groups="):
+        with pytest.raises(InputError, match="found groups="):
             evaljobs.detect_anomalies(scores, anomalous, groups=groups)  # type: ignore[arg-type]  # what people give
     with pytest.raises(UsageError, match="fpr: 2 is not a false-positive rate"):
         evaljobs.detect_anomalies(scores, anomalous, ("2",))

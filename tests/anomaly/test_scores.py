@@ -114,7 +114,7 @@ def test_bad_scores_are_refused() -> None:
         evaljobs.rotation_anomaly(np.zeros((4, 5, 3)), scores_are="logits")
     with pytest.raises(InputError, match=r"shape \(5, 3\); expected \[K, n, K\]"):
         evaljobs.rotation_anomaly(np.zeros((5, 3)), scores_are="logits")
-    with pytest.raises(InputError, match="found scores of several shapes"):
+    with pytest.raises(InputError, match="scores are not one array"):
         evaljobs.rotation_anomaly([np.zeros((5, 2)), np.zeros((4, 2))], scores_are="logits")
     with pytest.raises(UsageError, match="found scores_are='softmax'"):
         evaljobs.rotation_anomaly(logits(), scores_are="softmax")

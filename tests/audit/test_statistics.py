@@ -66,12 +66,18 @@ def test_bytes_inside_containers_are_known():
     assert [one.name for one in fields_of(samples)] == ["size", "bytes_per_pixel"]
 
 
-def test_statistics_are_those_of_scipy():
-    """Pearson's chi-squared and Kruskal and Wallis' H, up to a constant and a factor, in every order."""
+@pytest.mark.parametrize("n_labels", [4, 60])
+def test_statistics_are_those_of_scipy(n_labels):
+    """Pearson's chi-squared and Kruskal and Wallis' H, up to a constant and a factor, in every order.
+
+    Of few labels, and of so many that nearly every cell of a field against labels is empty.
+    """
     samples = table(80, 1)
     fields = fields_of(samples)
     rng = np.random.default_rng(2)
-    labels = rng.integers(0, 4, 80)
+    labels = np.unique(rng.integers(0, n_labels, 80), return_inverse=True)[1]
+    n_labels = labels.max() + 1
+    assert (len(labels) < min(one.n_codes for one in fields) * n_labels) == (n_labels > 4)
     family = _Family(fields, np.bincount(labels))
     orders = [rng.permutation(labels) for _ in range(5)]
     ours = np.array([family.statistics(order) for order in orders])
@@ -83,7 +89,7 @@ def test_statistics_are_those_of_scipy():
         ]
         assert np.allclose(np.diff(ours[:, number]), np.diff(chi))
     for number, one in enumerate([one for one in fields if one.ranks is not None], start=len(fields)):
-        h = [stats.kruskal(*(one.ranks[order == label] for label in range(4))).statistic for order in orders]
+        h = [stats.kruskal(*(one.ranks[order == label] for label in range(n_labels))).statistic for order in orders]
         factor = np.ptp(ours[:, number]) / np.ptp(h)
         assert np.allclose(np.diff(ours[:, number]), factor * np.diff(h))
 

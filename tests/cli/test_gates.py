@@ -58,7 +58,7 @@ def test_numbers_stand_beside_the_verdict(command, save):
     assert (row["job"], row["set"]) == ("verification", "main")
     done = command("compare", base, poor, "--gate", GATE, "--out", base / "found.md")
     for text in (" ".join(done.out.split()), (base / "found.md").read_text()):
-        assert "failed: 1 (the whole 95% interval lies below the bound)" in text
+        assert "failed: 1 (the whole 95% interval lies on the wrong side of the bound)" in text
         assert "Gates" in text
 
 

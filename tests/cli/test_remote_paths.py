@@ -26,11 +26,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         ("run", "s3://bucket/c.yaml"),
         ("plan", "s3://bucket/c.yaml"),
         ("demo", "--out", "s3://bucket/demo"),
-        ("score", "s3://bucket/table.parquet"),
-        ("score", "table.parquet", "--pairs", "s3://bucket/pairs.csv"),
         ("store", "ls", "--config", "s3://bucket/c.yaml"),
-        ("export", "s3://bucket/a.pth", "--arch", "timm:x"),
-        ("export", "a.pth", "--arch", "timm:x", "--out", "s3://bucket/a.onnx"),
         ("export", "a.pth", "--arch", "timm:x", "--images", "s3://bucket/images"),
         ("export", "a.pth", "--arch", "timm:x", "--preprocessing", "s3://bucket/p.yaml"),
     ],
@@ -40,11 +36,26 @@ def test_what_must_be_local_is_refused(command: Command, arguments: tuple[str, .
     command(*arguments).refused("s3://bucket/", "is on S3; expected a path on this machine")
 
 
+@pytest.mark.parametrize("arguments", [("score",), ("export", "a.pth", "--arch", "timm:x", "--out")])
+def test_uri_that_lost_a_slash_is_no_folder_here(command: Command, arguments: tuple[str, ...]) -> None:
+    """Where S3 will do, too."""
+    command(*arguments, "s3:/bucket/x").refused("found s3:/bucket/x; expected s3://bucket/key")
+
+
 def test_results_in_a_bucket_that_is_not_there(command: Command, s3: S3Server) -> None:
     """Before anything is started."""
     assert s3.endpoint
     done = command("run", "c.yaml", "--out", "s3://nowhere-at-all/x")
     done.refused("cannot write to the output folder s3://nowhere-at-all/x", "there is no bucket 'nowhere-at-all'")
+
+
+def test_tables_and_pairs_that_are_not_there(command: Command, s3: S3Server) -> None:
+    """Said as for files, by their uri."""
+    location = s3.bucket()
+    command("score", f"{location}/a.parquet").refused(f"no file {location}/a.parquet")
+    command("score", f"{location}/a.parquet", "--pairs", f"{location}/p.csv").refused(
+        f"no file of pairs {location}/p.csv"
+    )
 
 
 def test_runs_that_are_not_there(command: Command, s3: S3Server) -> None:

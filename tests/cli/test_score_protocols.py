@@ -9,10 +9,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.feather
 import pyarrow.parquet as pq
 import pytest
 
 import evaljobs
+from evaljobs.remote import objects
+from tests.s3_server import S3Server
 
 Command = Callable[..., Any]
 
@@ -97,6 +100,26 @@ def test_listed_pairs(command: Command, rows: np.ndarray, tmp_path: Path) -> Non
     truth = evaljobs.verify_pairs(rows, PAIRS, LABELS, TARGETS, by_label=True)
     found = check(done, truth)
     assert (found["protocol"], found["notes"], found["hardest"]) == ("pairs", [*truth.notes], [])
+
+
+@pytest.mark.parametrize("kind", ["parquet", "arrow", "npz"])
+def test_tables_and_pairs_on_s3(command: Command, rows: np.ndarray, tmp_path: Path, s3: S3Server, kind: str) -> None:
+    """They say what the same files say here; a gallery is the table itself under any way to write its place."""
+    table, pairs, bucket = tmp_path / f"a.{kind}", save_pairs(tmp_path / "p.csv", IDS), s3.bucket()
+    if kind == "npz":
+        np.savez(table, embedding=rows, label=LABELS, id=IDS)
+    else:
+        save(tmp_path / "a.parquet", rows)
+        if kind == "arrow":
+            pa.feather.write_feather(pq.read_table(tmp_path / "a.parquet"), table)
+    there = [f"{bucket}/{path.name}" for path in (table, pairs)]
+    for uri, path in zip(there, (table, pairs), strict=True):
+        objects.replace(uri, path.read_bytes())
+    here = command("score", table, "--pairs", pairs, "--json", *OPTIONS)
+    done = command("score", there[0], "--pairs", there[1], "--json", *OPTIONS)
+    assert (here.code, done.code) == (0, 0), here.err + done.err
+    assert done.out == here.out
+    command("score", there[0], "--gallery", f"{bucket}//a.{kind}").refused("is the table itself")
 
 
 def test_listed_pairs_of_a_table_without_labels_and_ids(command: Command, rows: np.ndarray, tmp_path: Path) -> None:

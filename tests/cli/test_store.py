@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 
 import onnx
@@ -14,7 +15,7 @@ from evaljobs.store.usage import usage_of
 from evaljobs.store.uses import Uses
 from tests.cli.conftest import Command
 from tests.s3_server import S3Server
-from tests.store.filled import ROWS, fill, fill_table, model_digest, model_key
+from tests.store.filled import ROWS, days_ago, fill, fill_table, model_digest, model_key
 
 _MODEL = """
 <ir_version: 8, opset_import: ["" : 17]>
@@ -98,6 +99,21 @@ def test_trimming_says_what_goes_and_what_stays(command: Command, store: Store) 
     assert done["left"] <= 1000
 
 
+def test_trimming_of_submissions_is_asked_for(command: Command, store: Store) -> None:
+    """It is said what goes of them; and that what was sent stays while somebody is at work."""
+    for name in ("uploads/images/a", "runs/night-0123/night-1/results.json"):
+        store.folder.replace(name, b"data")
+        os.utime(Path(store.location) / name, (days_ago(100),) * 2)
+    options = ("store", "gc", store.location, "--older-than", "30d", "--submitted", "--dry-run")
+    with Uses(store.folder, "a submission").marked([], [], print):
+        said = command(*options).out
+        assert "0 upload(s) and the results of 1 run(s)" in said
+        assert "kept what was sent for submissions, since these are at work:\n  a submission" in said
+    assert "would free 8 B of submissions: 1 upload(s) and the results of 1 run(s)" in command(*options).out
+    assert "of submissions" not in command(*options[:-2]).out
+    assert (Path(store.location) / "uploads/images/a").exists()
+
+
 def test_ages_and_sizes_are_read(command: Command, store: Store) -> None:
     """What was written just now is younger than an hour, and smaller than a gigabyte."""
     for option in (
@@ -113,6 +129,7 @@ def test_ages_and_sizes_are_read(command: Command, store: Store) -> None:
     ("options", "expected"),
     [
         ((), "found 0 of --keep-bytes"),
+        (("--keep-bytes", "1GB", "--submitted"), "found --submitted without --older-than"),
         (("--keep-bytes", "1GB", "--older-than", "1d"), "found 2 of --keep-bytes"),
         (("--keep-bytes", "much"), "expected a number with a unit such as 50GB"),
         (("--older-than", "30"), "expected a number with a unit such as 12h"),

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
 import pytest
 from onnx import TensorProto, helper
 
@@ -123,6 +125,26 @@ def test_bad_images_are_excluded_for_every_model_alike(bench: Any) -> None:
     bench.run()
     assert bench.computed() == (0, 0, 0)
     assert bench.excluded() == found
+
+
+def test_an_audit_of_images_alone_names_bad_ones_however_many(bench: Any) -> None:
+    """They are what it is asked for: no limit ends it. Files that cannot be read at all do."""
+    bench.images(labels=3, each=4)
+    bench.config |= {"jobs": [{"name": "audit", "kind": "audit"}], "max_failed_images": "0.1"}
+    del bench.config["models"]
+    bad = [bench.folder / "images" / f"label{label}" / "000.png" for label in range(3)]
+    for path in bad:
+        path.write_bytes(path.read_bytes()[:60])
+    assert bench.run().exit_code == ExitCode.OK
+    (evaluation,) = bench.results()["evaluations"]
+    (named,) = [name for name in evaluation["tables"] if name.endswith("damaged.parquet")]
+    table = pa.parquet.read_table(bench.out / named)
+    assert table["id"].to_pylist() == [f"label{label}/000.png" for label in range(3)]
+    for path in bad:
+        path.unlink()
+        path.symlink_to(bench.folder / "nowhere")
+    with pytest.raises(RunFailedError, match=r"3 of 12 images .* more than the 10.00% allowed"):
+        bench.run()
 
 
 def test_too_many_bad_images_end_the_run_and_keep_what_was_computed(bench: Any) -> None:

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
+import os
+import signal
 from typing import Any
 
 import numpy as np
 import pytest
 from onnx import helper, numpy_helper
+
+from evaljobs.config import load
+from evaljobs.engine.embedding import ModelLoad, build_embedder
+from evaljobs.engine.forecast import forecast
+from evaljobs.progress import Quiet
+from evaljobs.run import setup
+from evaljobs.run.memory import memory_of
+from raycluster.connection.connect import Cluster
+from raycluster.pool.crew import Crew
+from raycluster.sensors.capacity import memory_bytes
 
 # Elements of the scratch tensor for a batch of n: n ** 20 * 2 ** 18, so 1 MiB for one image, 1 TiB for two.
 _POWER, _ELEMENTS = 20, 2**18
@@ -62,6 +75,61 @@ def test_what_did_not_fit_is_not_tried_again(greedy: Any, without_execution: Any
     greedy.run()
     assert greedy.computed() == (0, 0, 0)
     assert without_execution(greedy.results()) == first
+
+
+def test_batch_that_did_not_fit_is_tried_again_where_there_is_more(
+    greedy: Any, without_execution: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a machine with no more memory it is not tried; on a larger one once, and where it fits it is used."""
+    found: list[Any] = []
+    for memory, tried in [(8, True), (8, False), (4, False), (16, True), (12, False), (None, False)]:
+        monkeypatch.setattr("evaljobs.run.memory.memory_bytes", lambda _, memory=memory: memory and memory * 2**30)
+        assert greedy.run().exit_code == 0
+        assert (greedy.computed()[0] > 0) == tried, memory
+        found.append(without_execution(greedy.results()))
+    assert all(one == found[0] for one in found)
+    assert greedy.model_entry("greedy")["batch_size"] == 1
+    path = greedy.write()
+    for memory, embeddings in [(16, 0), (17, 30)]:
+        assert forecast(load(path), path, Quiet(), lambda _, memory=memory: memory * 2**30).embeddings == embeddings  # type: ignore[misc]
+
+
+def test_memory_of_a_cluster_is_that_of_its_machines(cluster: Cluster) -> None:
+    """Those are asked that do such work; where there is none yet, nobody knows."""
+    joined = dataclasses.replace(cluster, embedded=False)
+    assert memory_of(joined)("cpu") == memory_of(None)("cpu") == memory_bytes("cpu")
+    assert memory_of(joined)("cuda") is None
+
+
+def test_memory_is_asked_for_until_it_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cluster that starts its nodes by itself has none at first; what is known stays. Actors share their GPU's."""
+    answers = iter([None, 8, 6, 5])
+    monkeypatch.setattr("evaljobs.run.memory._least", lambda *_: next(answers))
+    memory = memory_of(None, gpu_actors=2)
+    assert [memory(device) for device in ("cpu", "cpu", "cpu", "cuda", "cpu", "cuda")] == [None, 8, 8, 3, 8, 3]
+
+
+def test_batch_that_a_process_dies_of_for_its_memory_is_halved(greedy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the kernel of its machine has ended processes meanwhile; it is no crash."""
+
+    def build(*arguments: Any) -> Any:
+        embedder = build_embedder(*arguments)
+
+        def process(request: ModelLoad, block: Any) -> Any:
+            if request.model.name == "greedy" and request.model.batch_size > 2:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return embedder(request, block)
+
+        return process
+
+    monkeypatch.setattr(setup, "build_embedder", build)
+    monkeypatch.setattr(Crew, "died_of_memory", lambda *_: True)
+    greedy.model("greedy", seed=2)
+    assert greedy.run().exit_code == 0
+    entry = greedy.model_entry("greedy")
+    assert (entry["status"], entry["batch_size"]) == ("ok", 2)
+    assert greedy.model_entry("modest")["batch_size"] == 4
+    assert greedy.computed()[1:] == (60, 2)
 
 
 def test_model_that_fits_with_no_batch_is_lost_alone(greedy: Any) -> None:

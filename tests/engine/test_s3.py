@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 import yaml
 
 from evaljobs.config import load
+from evaljobs.errors import UsageError
 from evaljobs.progress import Quiet
 from evaljobs.remote import objects
 from evaljobs.run import Options, run
@@ -75,6 +77,44 @@ def test_run_on_s3_equals_a_run_on_files(bench: Any, s3: S3Server) -> None:
     computed = there.results()["execution"]["computed"]
     assert (computed["images_decoded"], computed["rows_embedded"], computed["evaluations"]) == (0, 0, 0)
     assert before.items() <= {found.uri: found.etag for found in objects.find(f"{there.bucket}/store")}.items()
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "jobs", "model"),
+    [
+        (
+            "pairs.csv",
+            "id_a,id_b\n" + "".join(f"label{n}/000.png,label{m}/001.png\n" for n in range(4) for m in range(4)),
+            lambda place: [{"name": "listed", "pairs": place}],
+            lambda _: {},
+        ),
+        (
+            "names.txt",
+            "label0\nlabel1\nlabel2\nlabel3\n",
+            lambda _: [{"name": "judged", "kind": "classification"}],
+            lambda place: {"classes": place},
+        ),
+    ],
+)
+def test_lists_on_s3_say_what_they_say_here(
+    bench: Any, s3: S3Server, name: str, text: str, jobs: Callable[[str], Any], model: Callable[[str], Any]
+) -> None:
+    """Pairs, and names of classes; what is not there is said by its uri, before anything is started."""
+    bench.images(labels=4, each=3).model("a")
+    there = f"{s3.bucket()}/{name}"
+    (bench.folder / name).write_text(text)
+    objects.replace(there, text.encode())
+
+    def evaluated(place: str) -> Any:
+        bench.config["jobs"], bench.config["models"] = jobs(place), [{"path": "models/*.onnx", **model(place)}]
+        assert bench.run(overwrite=True).exit_code == 0
+        return bench.results()["evaluations"]
+
+    assert evaluated(there) == evaluated(name)
+    assert bench.computed() == (0, 0, 0)
+    objects.delete(there)
+    with pytest.raises(UsageError, match=there):
+        evaluated(there)
 
 
 def test_credentials_reach_no_file(bench: Any, s3: S3Server) -> None:

@@ -22,8 +22,9 @@ def process() -> int:
 
 
 def test_every_node_is_asked_once(cluster: Cluster) -> None:
-    """Each answers from a process of its own."""
-    answers = on_every_node(process)
+    """Each answers from a process of its own; or those alone that have something."""
+    assert on_every_node(process, having="GPU") == {}
+    answers = on_every_node(process, having="CPU")
     assert len(answers) == cluster.nodes == 1
     assert os.getpid() not in answers.values()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -250,6 +251,28 @@ def test_what_cannot_be_explained(networks: Networks, tmp_path: Path) -> None:
         explain_onnx(path, [tmp_path / "missing.png"])
     with pytest.raises(ModelError, match="there is no tensor 'body'"):
         explain_onnx(path, [image], layer="body")
+
+
+def test_files_are_named_as_people_do(networks: Networks) -> None:
+    """As text too; what is no file, a file where a list is meant, and a bare class are said, and nothing is run."""
+    path, image = networks.write(), networks.image("red", red=(1, 1))
+    (wanted,), (found,) = explain_onnx(path, [image]), explain_onnx(str(path), iter([str(image)]))
+    assert (found.target, found.score) == (wanted.target, wanted.score)
+    (alike,) = explain_onnx(path, [image], Towards(like=str(image)))  # type: ignore[arg-type]  # what people give
+    assert alike.score == pytest.approx(1)
+    (second,) = explain_onnx(path, [image], Towards(1))  # type: ignore[arg-type]  # what people give
+    assert second.target == "red.png: 1"
+    wrong: list[tuple[Any, Any, Any, str]] = [
+        (path.read_bytes(), [image], Towards(), "found the model of type bytes; expected the path"),
+        (path, image, Towards(), "expected a list of files"),
+        (path, str(image), Towards(), "found images of type str; expected a list of files"),
+        (path, None, Towards(), "found images of type NoneType"),
+        (path, [image.read_bytes()], Towards(), "found an image of type bytes"),
+        (path, [image], "red", "found towards of type str; expected Towards"),
+    ]
+    for *given, said in wrong:
+        with pytest.raises(UsageError, match=said):
+            explain_onnx(*given)
 
 
 def test_cam_has_what_it_is_made_of(networks: Networks) -> None:

@@ -18,8 +18,10 @@ import evaljobs
 from evaljobs import config
 from evaljobs.models.inspect import inspect
 from evaljobs.models.resolve import resolve
+from evaljobs.remote import objects
 from tests.cli.conftest import Command
 from tests.export.conftest import SIZE, Place, by_torch
+from tests.s3_server import S3Server
 
 
 def test_file_says_where_it_comes_from(place: Place) -> None:
@@ -185,6 +187,28 @@ def test_several_go_to_a_folder(place: Place) -> None:
     again = place.save(place.net().state_dict(), "other/1.pth")
     place.export(paths[0], again, options="--out x").refused("both be written to")
     assert place.files() == []
+
+
+def test_checkpoints_and_models_on_s3(place: Place, s3: S3Server) -> None:
+    """The same model as from a file, beside its checkpoint or where it is asked for; nothing there is replaced."""
+    path, bucket = place.save(place.net().state_dict()), s3.bucket()
+    objects.replace(f"{bucket}/ckpt/net.pth", path.read_bytes())
+    assert place.export(path).code == 0
+    expected = (place.folder / "net.onnx").read_bytes()
+    done = place.export(f"{bucket}/ckpt/net.pth")
+    assert (done.code, objects.read(f"{bucket}/ckpt/net.onnx")) == (0, expected)
+    assert f"evaljobs inspect {bucket}/ckpt/net.onnx" in done.out
+    place.export(f"{bucket}/ckpt/net.pth").refused(f"{bucket}/ckpt/net.onnx is there already")
+    assert place.export(f"{bucket}/ckpt/net.pth", options="--overwrite").code == 0
+    assert place.export(path, options=f"--out {bucket}/models").code == 0
+    assert place.export(f"{bucket}/ckpt/net.pth", options=f"--out {bucket}//one.onnx/").code == 0
+    assert place.export(f"{bucket}/ckpt/net.pth", options="--out here").code == 0
+    assert objects.read(f"{bucket}/models/net.onnx") == objects.read(f"{bucket}/one.onnx") == expected
+    assert (place.folder / "here" / "net.onnx").read_bytes() == expected
+    place.export(f"{bucket}/none.pth").refused("there is no such object", "nothing was started")
+    objects.replace(f"{bucket}/bad.pth", b"")
+    assert place.export(f"{bucket}/bad.pth").code == 4
+    assert objects.read(f"{bucket}/bad.onnx") is None
 
 
 @pytest.mark.parametrize(

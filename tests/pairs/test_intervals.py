@@ -124,6 +124,29 @@ def test_no_interval_where_nothing_can_be_said(estimate: float | None, replicate
     assert interval(estimate, replicates) is None
 
 
+def difference_by_hand(a: float, b: float, of_a: Sequence[float], of_b: Sequence[float]) -> tuple[float, float]:
+    """Write level and distance of the logits down, and move either to its ends."""
+    moves = [[min(1, max(-1, logit(r) - logit(p))) for r in of_p] for p, of_p in ((a, of_a), (b, of_b))]
+    levels, apart = (
+        [scale * (x + sign * y) for x, y in zip(*moves, strict=True)] for scale, sign in ((0.5, 1), (1, -1))
+    )
+    level, distance = (logit(a) + logit(b)) / 2, logit(a) - logit(b)
+    together = float(np.corrcoef(levels, apart)[0, 1])
+    ends = []
+    for way in (-1, 1):
+        at = [share_difference(level + side * width_by_hand(levels), distance) - (a - b) for side in (-1, 1)]
+        x = max(0.0, *(way * move for move in at))
+        y = way * (share_difference(level, distance + way * width_by_hand(apart)) - (a - b))
+        rises = 1 if way * at[1] > way * at[0] else -1  # whether the level rises on this way
+        ends.append(a - b + way * math.sqrt(x**2 + y**2 + 2 * together * rises * way * x * y))
+    return ends[0], ends[1]
+
+
+def share_difference(level: float, distance: float) -> float:
+    high, low = (1 / (1 + math.exp(-level - side * distance / 2)) for side in (1, -1))
+    return high - low
+
+
 def test_difference_is_that_of_paired_replicates() -> None:
     """What both models share cancels out: the interval is far narrower than each model's own."""
     common = [0.02 * math.sin(group) for group in range(20)]
@@ -132,10 +155,73 @@ def test_difference_is_that_of_paired_replicates() -> None:
     found = difference(0.8, 0.7, of_a, of_b)
     assert found is not None
     assert found.value == pytest.approx(0.1)
-    half = width_by_hand([a - b for a, b in zip(of_a, of_b, strict=True)])
-    assert (found.low, found.high) == pytest.approx((0.1 - half, 0.1 + half))
-    assert half < 0.02
+    assert (found.low, found.high) == pytest.approx(difference_by_hand(0.8, 0.7, of_a, of_b))
+    assert found.high - found.low < 0.04
     assert found.zero_inside is False
+
+
+@given(st.lists(st.lists(st.floats(0.001, 0.999), min_size=4, max_size=25), min_size=2, max_size=2))
+def test_difference_is_put_together_from_level_and_distance(replicates: list[list[float]]) -> None:
+    """Both ends, for any two models, against the formula written down step by step."""
+    groups = min(map(len, replicates))
+    (a, *of_a), (b, *of_b) = (row[:groups] for row in replicates)
+    moves = [[logit(r) - logit(p) for r in of_p] for p, of_p in ((a, of_a), (b, of_b))]
+    if min(float(np.ptp(np.clip(x, -1, 1) + sign * np.clip(y, -1, 1))) for x, y in [moves] for sign in (-1, 1)) < 1e-6:
+        return  # a correlation with what does not vary, which np.corrcoef does not know
+    found = difference(a, b, of_a, of_b)
+    assert found is not None
+    assert found.low is not None
+    low, high = (min(1.0, max(-1.0, end)) for end in difference_by_hand(a, b, of_a, of_b))
+    assert (found.low, found.high) == pytest.approx((low, high), rel=1e-6, abs=1e-9)
+
+
+def test_difference_of_little_moved_shares_is_linear() -> None:
+    """Where groups hardly matter, all scales are the same: it is the textbook's paired interval."""
+    waves = 2 * math.pi * np.arange(20) / 20  # whose sums have no heavy tails: all degrees of freedom are G - 1
+    for phase in np.linspace(0, 2 * math.pi, 7):
+        of_a, of_b = 0.9 + 1e-5 * np.sin(waves), 0.7 + 2e-5 * np.sin(waves + phase)
+        found, half = difference(0.9, 0.7, of_a.tolist(), of_b.tolist()), width_by_hand((of_a - of_b).tolist())
+        assert found is not None
+        assert (found.low, found.high) == pytest.approx((0.2 - half, 0.2 + half), abs=1e-3 * half)
+
+
+def test_difference_at_the_end_of_the_scale_is_linear() -> None:
+    """A share of 1 has no logit: the interval is that of the differences of the replicates, cut off."""
+    of_a, of_b = [1.0] * 18 + [0.99, 0.98], [0.9 + 0.001 * math.sin(group) for group in range(20)]
+    half = width_by_hand([a - b for a, b in zip(of_a, of_b, strict=True)])
+    assert difference(1.0, 0.9, of_a, of_b) == Difference(
+        pytest.approx(0.1), pytest.approx(0.1 - half), pytest.approx(0.1 + half)
+    )
+
+
+def test_differences_hold_the_truth_where_few_identities_decide() -> None:
+    """One model makes two thirds of the other's errors, most on few identities: near 95%, and no fewer are real."""
+    rng = np.random.default_rng(3)
+    repetitions, identities, pairs, groups = 1000, 60, 100, 20
+    truth = float(chances(rng, 10**6).mean()) / 3
+    held, held_linear, real, real_linear = 0, 0, 0, 0
+    for _ in range(repetitions):
+        hard = chances(rng, identities)
+        errors = [rng.binomial(pairs, part * hard).reshape(groups, -1).sum(1) for part in (2 / 3, 1)]
+        a, b = (1 - float(e.sum()) / (identities * pairs) for e in errors)
+        of_a, of_b = (1 - (e.sum() - e) / (identities * pairs - identities * pairs // groups) for e in errors)
+        found, half = difference(a, b, of_a.tolist(), of_b.tolist()), half_width(of_a - of_b)
+        assert found is not None
+        assert found.low is not None
+        assert found.high is not None
+        assert half is not None
+        held += found.low <= truth <= found.high
+        held_linear += abs(a - b - truth) <= half
+        real += found.low > 0
+        real_linear += a - b > half
+    assert 0.92 <= held / repetitions <= 0.98
+    assert held > held_linear
+    assert real > real_linear
+
+
+def chances(rng: np.random.Generator, identities: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    """Draw how often a model errs on each identity: 2%, most of them hardly ever."""
+    return np.minimum(rng.lognormal(math.log(0.02) - 1.5**2 / 2, 1.5, identities), 0.9)
 
 
 @given(st.integers(2, 25).flatmap(lambda n: st.lists(st.lists(shares, min_size=n, max_size=n), min_size=2, max_size=2)))

@@ -7,10 +7,13 @@ import os
 import subprocess
 import sys
 import time
+from importlib import metadata
+from pathlib import Path
 
 import pytest
 
 from raycluster.connection import auth
+from raycluster.connection import connect as connecting
 from raycluster.connection.connect import Cluster, connect
 from raycluster.errors import ClusterError
 
@@ -81,3 +84,15 @@ def test_token_is_set_before_ray_is_imported(mode: str | None) -> None:
     found = subprocess.run([sys.executable, "-c", code], env=environment, check=True, capture_output=True, text=True)
     assert found.stdout.split() == (["disabled", "0", "False"] if mode else ["token", "64", "False"])
     assert found.stderr == ""
+
+
+def test_settings_of_the_embedded_ray_are_known_to_ray() -> None:
+    """A name that this Ray does not know would be ignored without a word."""
+    own = [file for file in metadata.files("ray") or () if {"_private", "_common"} & set(file.parts)]
+    library = [file for file in metadata.files("ray") or () if file.name == "_raylet.so"]
+    texts = [Path(str(file.locate())).read_bytes() for file in library + own if file.suffix in {".py", ".so"}]
+    assert len(library) == 1
+    assert len(texts) > 100
+    assert connecting._EMBEDDED
+    unknown = {name for name in connecting._EMBEDDED if not any(name.encode() in text for text in texts)}
+    assert unknown == set()

@@ -11,7 +11,8 @@ from ray.exceptions import ActorUnavailableError, OutOfMemoryError, RayActorErro
 from raycluster.errors import ClusterError
 from raycluster.pool import crew as crew_module
 from raycluster.pool.crew import Crew
-from raycluster.pool.work import Actors
+from raycluster.pool.work import Actors, Ready
+from raycluster.sensors.cgroups import oom_kills
 
 pytestmark = pytest.mark.usefixtures("cluster")
 
@@ -50,6 +51,14 @@ def test_actors_that_die_by_themselves_are_given_up(crew: Crew, error: RayActorE
     """Three of them in a row, also where Ray ends them for their memory: with none left that is the end."""
     with pytest.raises(ClusterError, match=f"no actor comes up, 3 died at once: {error}"):
         fail_starts(crew, error, 4)
+
+
+def test_kills_of_the_kernel_since_an_actor_came_up_are_held_against_memory(crew: Crew) -> None:
+    """Those before are not, nor is anything known of a node that is gone, or of an actor that never came up."""
+    (node,) = crew._alive
+    for worker, ready in enumerate([Ready(node, oom_kills() - 1), Ready(node, oom_kills()), Ready("gone", -1)]):
+        crew._ready[worker] = ready
+    assert [crew.died_of_memory(worker) for worker in range(4)] == [True, False, False, False]
 
 
 HEAD, GPU_NODE = {"CPU": 0.0}, {"CPU": 8.0, "GPU": 1.0}

@@ -16,7 +16,7 @@ from rich.console import Console
 import evaljobs
 from evaljobs.pairs.intervals import difference
 from evaljobs.report.comparing.differences import Verdict
-from evaljobs.report.comparing.measures import ACCURACY, BALANCED, Measure, class_rows, classification_differences
+from evaljobs.report.comparing.measures import ACCURACY, BALANCED, Measure, all_measure_differences, class_rows
 from evaljobs.report.kinds import KINDS
 from evaljobs.report.kinds.classification import classification_section
 from evaljobs.report.kinds.classification_findings import model_findings, section_findings
@@ -161,7 +161,7 @@ def test_without_a_result_there_is_a_section_all_the_same(tmp_path: Path) -> Non
 def test_differences_are_those_of_the_replicates(tmp_path: Path) -> None:
     """Every model against the first, in every measure, with the interval of the statistics of intervals."""
     found = found_of(tmp_path, {name: SKILLS[name] for name in ("good", "weak", "twin")})
-    rows = classification_differences(found.results)
+    rows = all_measure_differences(found.results)
     assert [(row["model"], row["metric"]) for row in rows] == [
         (name, metric) for name in ("weak", "twin") for metric in ("accuracy", "balanced_accuracy", "macro_f1", "top_3")
     ]
@@ -183,7 +183,7 @@ def test_models_on_other_images_are_not_compared(tmp_path: Path) -> None:
     """A model that knows fewer labels leaves images out, and was judged on others: unknown, and why."""
     found = found_of(tmp_path, {"good": 2.0, "twin": 1.9})
     results_of(found)["twin"]["excluded"] = {"n_samples": 3, "n_labels": 1, "digest": "ab"}
-    rows = classification_differences(found.results)
+    rows = all_measure_differences(found.results)
     assert {(row["verdict"], row["reason"]) for row in rows} == {(Verdict.UNKNOWN, "judged on other images")}
 
 

@@ -85,7 +85,7 @@ REFUSED = [
     ("auroc >= 0.9", "speaks of verifications, and none is compared"),
     ("top_5 >= 0.9", "has no top_5; add it to `top_k`"),
     ("top_0 >= 0.9", "cannot be read"),
-    ("acc >= 0.9", "accuracy, balanced_accuracy, macro_f1 or top_K"),
+    ("acc >= 0.9", "accuracy, balanced_accuracy, macro_f1, top_K, foreign_auroc or aurc"),
     ("accuracy >= 90", "is more than 1"),
 ]
 

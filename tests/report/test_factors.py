@@ -344,7 +344,7 @@ def test_the_mean_over_blocks_has_the_interval_of_its_own_replicates() -> None:
 
 def test_noise_is_not_called_real() -> None:
     """Where replicates scatter more than models differ, neither a pair nor the mean is certain."""
-    effects = texts(named(factor_tables(grid(noise(0.2)), TprQuality(TARGET)), "effects"))
+    effects = texts(named(factor_tables(grid(noise(0.05)), TprQuality(TARGET)), "effects"))
     assert {row["tpr_verdict"] for row in effects} == {"not certain"}
     assert next(row for row in effects if row["factor"] == "loss")["n_real"] == "0 of 3"
 

@@ -15,6 +15,7 @@ import onnx
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
+import yaml
 from onnx.external_data_helper import convert_model_to_external_data
 
 from evaljobs.config import load
@@ -24,13 +25,14 @@ from evaljobs.images.looking import look
 from evaljobs.images.own_columns import own_names
 from evaljobs.models.files import find_models
 from evaljobs.models.resolve import resolve
-from evaljobs.remote import is_remote
+from evaljobs.remote import is_remote, objects
 from evaljobs.shipping.packing import pack
 from evaljobs.shipping.program import PROGRAM
 from evaljobs.shipping.sending import send
 from raycluster.errors import ClusterError, UnreachableError
 from raycluster.program import Asked, Parcel
 from tests.engine.conftest import Bench
+from tests.s3_server import S3Server
 
 
 def quiet(_: str) -> None:
@@ -201,6 +203,19 @@ def test_pairs_travel_in_the_working_folder(local: Bench, tmp_path: Path) -> Non
     (name,) = [name for name in parcel.files if name != "benchmark.yaml"]
     assert load(there).jobs[0].parameters()["pairs"] == name
     assert parcel.files[name] == (local.folder / "pairs.csv").read_bytes()
+
+
+def test_lists_on_s3_stay_there(local: Bench, s3: S3Server) -> None:
+    """They are checked here and read where the run is; nothing of them travels."""
+    bucket = s3.bucket()
+    objects.replace(f"{bucket}/pairs.csv", b"id_a,id_b\nlabel0/000.png,label0/001.png\n")
+    local.config["jobs"] = [{"name": "listed", "pairs": f"{bucket}/pairs.csv"}]
+    parcel = pack(local.write(), Asked())
+    assert set(parcel.files) == {"benchmark.yaml"}
+    assert yaml.safe_load(parcel.files["benchmark.yaml"])["jobs"][0]["pairs"] == f"{bucket}/pairs.csv"
+    objects.replace(f"{bucket}/pairs.csv", b"id_a,id_b\nlabel0/000.png,nobody\n")
+    with pytest.raises(UsageError, match=f"{bucket}/pairs.csv: 1 id"):
+        pack(local.write(), Asked())
 
 
 def test_results_bear_the_digest_of_the_configuration_as_it_was_written(local: Bench, tmp_path: Path) -> None:

@@ -8,15 +8,19 @@ from typing import Any
 
 import pytest
 
+from evaljobs.config import load
 from evaljobs.errors import RemoteError
 from evaljobs.remote import objects, sending
 from evaljobs.remote.connection import connection
 from evaljobs.remote.sending import send_file
 from evaljobs.remote.uri import split
+from evaljobs.run.main import sent_into
 from evaljobs.shipping import sending as shipping
 from evaljobs.shipping.inputs import sha256
 from evaljobs.shipping.packing import pack
 from evaljobs.shipping.program import PROGRAM
+from evaljobs.store import Store
+from evaljobs.store.uses import records
 from raycluster.errors import ClusterError
 from raycluster.program import Asked, Upload
 from tests.engine.conftest import Bench
@@ -47,6 +51,22 @@ def test_what_is_there_is_not_sent_again(local: Bench, monkeypatch: pytest.Monke
     path = local.image(1, 99)
     PROGRAM.upload(pack(local.write(), Asked()), quiet)
     assert [upload.path for upload in sent] == [path, None]  # the image, and then the table that names it
+
+
+def test_what_was_sent_is_remembered(local: Bench) -> None:
+    """Whoever trims the store knows sets and models as used now, with each submission; and a run says the same."""
+    parcel = pack(local.write(), Asked())
+    PROGRAM.upload(parcel, quiet)
+    folder = Store(local.config["store"]).folder
+    (record,) = records(folder, folder.walk())
+    assert len(record.uploads) == 3
+    assert {name.split("/")[1] for name in record.uploads} == {"sets", "models"}
+    PROGRAM.upload(pack(local.write(), Asked()), quiet)
+    (again,) = records(folder, folder.walk())
+    assert again.used >= record.used
+    path = local.folder / "there.yaml"
+    path.write_bytes(parcel.files["benchmark.yaml"])
+    assert sent_into(load(path), local.config["store"]) == record.uploads
 
 
 def test_half_sent_is_sent_again(local: Bench) -> None:

@@ -94,6 +94,20 @@ def test_table_says_what_it_belongs_to(store: Store) -> None:
     assert json.loads(content(store, part.rpartition("/")[0] + "/key.json")) == KEY
 
 
+def test_rows_are_known_by_the_run_that_committed_them(store: Store) -> None:
+    """Each row once, though two parts of a run hold it; a part that another has committed before stays that one's."""
+    table = store.table(KEY)
+    assert table.rows_of_run("one") == 0
+    assert table.commit(digests(3), {"embedding": matrix(3)}, "one")
+    assert table.commit(digests(3, start=2), {"embedding": matrix(3)}, "one")
+    assert not table.commit(digests(3), {"embedding": matrix(3)}, "two")
+    assert table.commit(digests(2, start=9), {"embedding": matrix(2)}, "two")
+    assert [table.rows_of_run(run) for run in ("one", "two", "three")] == [5, 2, 0]
+    for part in parts(store):
+        store.folder.replace(part, content(store, part)[:100])
+    assert [table.rows_of_run(run) for run in ("one", "two")] == [0, 0]
+
+
 def test_missing_rows_are_an_error_not_zeros(store: Store) -> None:
     """A row that vanished is said, with the number of rows."""
     store.table(KEY).commit(digests(3), {"embedding": matrix(3)})

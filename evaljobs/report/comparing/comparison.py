@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from evaljobs.errors import UsageError
-from evaljobs.report.comparing.differences import grouping, pair_rows, targets_of
+from evaljobs.report.comparing.differences import pair_rows, targets_of
 from evaljobs.report.comparing.gate import Gate, judge
 from evaljobs.report.comparing.matching import (
     Pair,
@@ -18,12 +18,10 @@ from evaljobs.report.comparing.matching import (
     refuse_other_images,
     where,
 )
-from evaljobs.report.comparing.measures import measure_difference, measures_of, value_of
-from evaljobs.report.results import CLASSIFICATION, Document, Group, kind_of, result_of
+from evaljobs.report.comparing.measures import measure_difference, measures_of, to_have, value_of
+from evaljobs.report.comparing.questions import refuse_other_groups, refuse_other_question
+from evaljobs.report.results import ANOMALY, CLASSIFICATION, UNCERTAINTY, Document, Group, kind_of, result_of
 from evaljobs.report.tables.numbers import rate_text
-
-# What two results of the same pairs have in common.
-_COUNTS = ("protocol", "n_samples", "n_genuine", "n_impostor")
 
 
 @dataclass(frozen=True)
@@ -51,7 +49,7 @@ def compare(a: Document, b: Document, wanted: Wanted, gates: Sequence[Gate] = ()
     ------
     UsageError
         If something wanted is not there, nothing is common to both, the images differ, or the replicates do not
-        belong together.
+        belong together; with gates, in jobs that one of them speaks of.
     """
     pairs, notes = match_models(a, b, wanted)
     groups, left_out = match_groups(a, b, wanted)
@@ -59,18 +57,46 @@ def compare(a: Document, b: Document, wanted: Wanted, gates: Sequence[Gate] = ()
     rows: list[dict[str, Any]] = []
     judged: list[dict[str, Any]] = []
     _refuse_idle(gates, [kind_of(first) for first, _ in groups])
-    for first, second in groups:
-        refuse_other_images(a, b, first, second)
-        own = [gate for gate in gates if gate.kind == kind_of(first)]
-        for pair in [best_pair(a, b, first, second, _ranked_at(wanted, own))] if wanted.best else pairs:
-            found, left_out = _of_pair(first, second, pair, wanted)
-            rows += found
-            notes += left_out
-            judged += _judge(own, (a, b), (first, second), pair)
+    for both in groups:
+        own = [gate for gate in gates if gate.kind == kind_of(both[0])]
+        try:
+            found = _of_groups((a, b), both, pairs, wanted, own)
+        except UsageError as error:
+            if own or not gates:
+                raise
+            # What no gate speaks of must not keep any from being judged.
+            notes.append(f"{where(both[0])} is not compared: {error}")
+            continue
+        rows += found.rows
+        notes += found.notes
+        judged += found.gates
     # A model that failed in B has no rows; the gates on it are judged, and say so.
     if not rows and not judged:
         raise UsageError(f"nothing can be compared: {'; '.join(notes)}")
     return Comparison(rows, list(dict.fromkeys(notes)), judged)
+
+
+def _of_groups(
+    runs: tuple[Document, Document],
+    groups: tuple[Group, Group],
+    pairs: Sequence[Pair],
+    wanted: Wanted,
+    gates: Sequence[Gate],
+) -> Comparison:
+    """Compare the models of one job, and judge the gates that speak of its kind."""
+    refuse_other_images(*runs, *groups)
+    if wanted.best:
+        pairs = [best_pair(*runs, *groups, _ranked_at(wanted, gates))]
+    whole = Comparison([], [])
+    for pair in pairs:
+        rows, notes = _of_pair(*groups, pair, wanted)
+        whole.rows.extend(rows)
+        whole.notes.extend(notes)
+        whole.gates.extend(_judge(gates, runs, groups, pair))
+    return whole
+
+
+_PLURALS = {ANOMALY: "anomaly jobs", UNCERTAINTY: "uncertainty jobs"}
 
 
 def _refuse_idle(gates: Sequence[Gate], kinds: Sequence[str]) -> None:
@@ -78,8 +104,8 @@ def _refuse_idle(gates: Sequence[Gate], kinds: Sequence[str]) -> None:
     for gate in gates:
         if gate.kind not in kinds:
             raise UsageError(
-                f"the gate {gate.text!r} speaks of {gate.kind}s, and none is compared; choose others with --job and "
-                "--set, or leave it out"
+                f"the gate {gate.text!r} speaks of {_PLURALS.get(gate.kind) or f'{gate.kind}s'}, and none is compared; "
+                "choose others with --job and --set, or leave it out"
             )
 
 
@@ -110,8 +136,8 @@ def _refuse_unanswerable(gate: Gate, group: Group, results: Sequence[Document | 
     if gate.measure is not None:
         if any(value_of(result, gate.measure) is None for result in there):
             raise UsageError(
-                f"the gate {gate.text!r}: a result of {where(group)} has no {gate.measure}; add it to `top_k` of the "
-                "job and run it again: nothing is embedded twice"
+                f"the gate {gate.text!r}: a result of {where(group)} has no {gate.measure}; {to_have(gate.measure)} "
+                "and run it again: nothing is embedded twice"
             )
         return
     targets = [] if gate.target is None else [gate.target]
@@ -125,11 +151,11 @@ def _of_pair(first: Group, second: Group, pair: Pair, wanted: Wanted) -> tuple[l
     if a is None or b is None:
         sides = zip("AB", pair, (a, b), strict=True)
         return [], [f"model {name!r} of {side} has no result of {where(first)}" for side, name, r in sides if r is None]
-    if kind_of(first) == CLASSIFICATION:
-        _refuse_other_question(first, pair, a, b)
-        return _classified(second, pair, a, b), []
-    _refuse_other_pairs(first, pair, a, b)
-    _refuse_other_groups(first, a, b)
+    refuse_other_question(first, pair, a, b)
+    refuse_other_groups(first, a, b)
+    if kind_of(first) in {CLASSIFICATION, UNCERTAINTY}:
+        rows = _measured(second, pair, a, b)
+        return rows, [] if rows else [f"models {pair[0]!r} and {pair[1]!r} have no number in common in {where(first)}"]
     in_a, in_b = targets_of(a), targets_of(b)
     _refuse_absent(first, wanted.targets, in_a, in_b)
     if wanted.targets:
@@ -139,9 +165,8 @@ def _of_pair(first: Group, second: Group, pair: Pair, wanted: Wanted) -> tuple[l
     return pair_rows(first, second, *pair), notes
 
 
-def _classified(group: Group, pair: Pair, a: Document, b: Document) -> list[dict[str, Any]]:
-    """Return the rows of one pair of classifications, in each measure that both have."""
-    _refuse_other_groups(group, a, b)
+def _measured(group: Group, pair: Pair, a: Document, b: Document) -> list[dict[str, Any]]:
+    """Return the rows of one pair of models, in each measure that both have."""
     names = {"job": group.job, "set": group.set, "reference": pair[0], "model": pair[1]}
     both = [m.name for m in measures_of(group) if None not in (value_of(a, m.name), value_of(b, m.name))]
     return [{**names, **measure_difference(a, b, name)} for name in both]
@@ -154,53 +179,10 @@ def _refuse_absent(group: Group, wanted: Sequence[float], in_a: Sequence[float],
         if absent:
             raise UsageError(
                 f"run {side} has no point at FPR {_rates(absent)} in {where(group)}; it has {_rates(targets)}. "
-                "Add the target to `fpr` of its configuration and run it again: nothing is embedded twice"
+                "Add the target to `fpr` of its configuration and run it again: nothing is embedded twice; or choose "
+                "another job with --job"
             )
 
 
 def _rates(targets: Sequence[float]) -> str:
     return ", ".join(map(rate_text, targets)) or "none"
-
-
-def _refuse_other_pairs(group: Group, pair: Pair, a: Document, b: Document) -> None:
-    """Refuse results that compared other pairs of the same images."""
-    found = [", ".join(f"{key} {result[key]}" for key in _COUNTS) + _listed(result) for result in (a, b)]
-    if found[0] != found[1]:
-        raise UsageError(
-            f"{where(group)} compares other pairs in A ({pair[0]!r}: {found[0]}) than in B ({pair[1]!r}: {found[1]}); "
-            "expected the same. Evaluate both with one configuration of the job"
-        )
-
-
-def _refuse_other_question(group: Group, pair: Pair, a: Document, b: Document) -> None:
-    """Refuse classifications whose labels mean other classes."""
-    found = [result.get("asked") for result in (a, b)]
-    if found[0] != found[1]:
-        said = [_question(asked) for asked in found]
-        raise UsageError(
-            f"the labels of {where(group)} mean other classes in A ({pair[0]!r}: {said[0]}) than in B ({pair[1]!r}: "
-            f"{said[1]}); expected equal `label_map` and `missing`. Evaluate both with one configuration of the job"
-        )
-
-
-def _question(asked: Document | None) -> str:
-    if asked is None:
-        return "nothing is said about it, by an older version"
-    return f"{asked['n_mapped']} labels mapped, missing: {asked['missing']}, digest {asked['digest'][:12]}..."
-
-
-def _listed(result: Document) -> str:
-    """Return what tells listed pairs from others; nothing where none are listed."""
-    listed = result.get("listed")
-    return f", listed pairs of digest {listed['digest'][:12]}..." if listed else ""
-
-
-def _refuse_other_groups(group: Group, a: Document, b: Document) -> None:
-    """Refuse replicates that left out other groups; results without replicates are compared without an interval."""
-    groups = [grouping(result) for result in (a, b)]
-    if groups[0] != groups[1] and None not in (groups[0]["unit"], groups[1]["unit"]):
-        found = [f"{one['groups']} groups of {one['unit']}s" for one in groups]
-        raise UsageError(
-            f"the intervals of {where(group)} come from {found[0]} in A and from {found[1]} in B: their replicates do "
-            "not belong together. Run both configurations again, with equal `groups` and one version of evaljobs"
-        )

@@ -1,7 +1,7 @@
 """Whether one model is better than another: paired differences with their 95% intervals, from two results.
 
 The results hold replicates: the same numbers with one group of identities left out in turn. Two models on the same
-images leave out the same groups, so the differences of their replicates say how far the difference itself is certain.
+images leave out the same groups, so their replicates together say how far the difference itself is certain.
 """
 
 from __future__ import annotations

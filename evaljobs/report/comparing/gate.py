@@ -1,7 +1,8 @@
 """Gates: conditions that a candidate must meet, judged by the 95% interval of what they speak of.
 
-``METRIC >= BOUND``, where the metric is ``tpr@RATE``, ``auroc``, or a measure of classifications, and the bound a
-number, or ``baseline`` with a margin: ``tpr@1e-4 >= baseline - 0.005``, ``auroc >= 0.99``, ``accuracy >= 0.9``.
+``METRIC >= BOUND``, where the metric is ``tpr@RATE`` or ``auroc`` of verifications, the same of anomaly jobs
+(``anomaly_auroc``), or a measure of classifications or uncertainty, and the bound a number, or ``baseline`` with a
+margin: ``tpr@1e-4 >= baseline - 0.005``, ``auroc >= 0.99``, ``accuracy >= 0.9``. Where less is better, ``<=``.
 """
 
 from __future__ import annotations
@@ -14,8 +15,16 @@ from typing import Any
 
 from evaljobs.errors import ExitCode, UsageError
 from evaljobs.report.comparing.differences import Metric, differences
-from evaljobs.report.comparing.measures import NAMES, interval_of, measure_difference, same_replicates, value_of
-from evaljobs.report.results import CLASSIFICATION, VERIFICATION, Document
+from evaljobs.report.comparing.measures import (
+    AURC,
+    NAMES,
+    OF_UNCERTAINTY,
+    interval_of,
+    measure_difference,
+    same_replicates,
+    value_of,
+)
+from evaljobs.report.results import ANOMALY, CLASSIFICATION, UNCERTAINTY, VERIFICATION, Document
 from evaljobs.report.tables.flags import flags
 from evaljobs.report.tables.leaderboard import find_point
 from evaljobs.report.tables.numbers import rate_text
@@ -24,9 +33,11 @@ EXAMPLE = "tpr@1e-4 >= baseline - 0.005"
 _SAME_FILE = "the same model file"
 
 _NUMBER = r"(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
-_MEASURES = r"accuracy|balanced_accuracy|macro_f1|top_[1-9]\d{0,5}"
+_OF_UNCERTAINTY = frozenset(measure.name for measure in OF_UNCERTAINTY)
+_MEASURES = rf"accuracy|balanced_accuracy|macro_f1|top_[1-9]\d{{0,5}}|{'|'.join(sorted(_OF_UNCERTAINTY))}"
+_POINTS = rf"(?P<anomaly>anomaly_)?(?:tpr\s*@\s*(?P<rate>{_NUMBER})|auroc)"
 _GATE = re.compile(
-    rf"\s*(?:tpr\s*@\s*(?P<rate>{_NUMBER})|(?P<auroc>auroc)|(?P<measure>{_MEASURES}))\s*>=\s*"
+    rf"\s*(?:{_POINTS}|(?P<measure>{_MEASURES}))\s*(?P<order>[<>]=)\s*"
     rf"(?:(?P<number>{_NUMBER})|baseline\s*(?:(?P<sign>[+-])\s*(?P<margin>{_NUMBER}))?)\s*",
     re.IGNORECASE | re.ASCII,
 )
@@ -54,20 +65,23 @@ class Gate:
         The least that is allowed: of the metric itself, or of its difference to the baseline.
     relative
         Whether it speaks of the difference to the baseline.
+    kind
+        The kind of job that it speaks of.
     measure
-        Of classifications, as `evaljobs.report.comparing.measures` names it; None for TPR and AUROC of verifications.
+        As `evaljobs.report.comparing.measures` names it; None for TPR and AUROC of operating points.
     """
 
     text: str
     target: float | None
     bound: float
     relative: bool
+    kind: str = VERIFICATION
     measure: str | None = None
 
     @property
-    def kind(self) -> str:
-        """The kind of job that it speaks of."""
-        return VERIFICATION if self.measure is None else CLASSIFICATION
+    def at_most(self) -> bool:
+        """Whether the bound is the most that is allowed, since less is better."""
+        return self.measure == AURC.name
 
 
 def parse_gate(text: str, parse_rate: Callable[[str], float]) -> Gate:
@@ -86,10 +100,12 @@ def parse_gate(text: str, parse_rate: Callable[[str], float]) -> Gate:
         If it is none.
     """
     found = _GATE.fullmatch(text)
-    if found is None:
+    measure = found and found["measure"] and found["measure"].lower()
+    if found is None or (found["order"] == "<=") != (measure == AURC.name):
         raise UsageError(
-            f"the gate {text!r} cannot be read; expected tpr@RATE, auroc, {', '.join(NAMES[:-1])} or {NAMES[-1]}, then "
-            f">=, then a number or baseline with a margin, such as '{EXAMPLE}' or 'auroc >= 0.99'"
+            f"the gate {text!r} cannot be read; expected tpr@RATE, auroc, anomaly_tpr@RATE, anomaly_auroc, "
+            f"{', '.join(NAMES[:-1])} or {NAMES[-1]}, then >= (of {AURC.name}, where less is better, <=), then a "
+            f"number or baseline with a margin, such as '{EXAMPLE}' or 'auroc >= 0.99'"
         )
     try:
         target = parse_rate(found["rate"]) if found["rate"] else None
@@ -101,24 +117,29 @@ def parse_gate(text: str, parse_rate: Callable[[str], float]) -> Gate:
             f"the gate {text!r}: {size:g} is more than 1, and what gates speak of are shares; write 0.9 for 90%"
         )
     bound = -size if found["sign"] == "-" else size
-    measure = found["measure"] and found["measure"].lower()
-    return Gate(text.strip(), target, bound, relative=found["number"] is None, measure=measure)
+    kind = _kind(measure) if measure else ANOMALY if found["anomaly"] else VERIFICATION
+    return Gate(text.strip(), target, bound, found["number"] is None, kind, measure or None)
+
+
+def _kind(measure: str) -> str:
+    return UNCERTAINTY if measure in _OF_UNCERTAINTY else CLASSIFICATION
 
 
 def judge(gate: Gate, baseline: Document | None, candidate: Document | None, *, same_file: bool) -> dict[str, Any]:
     """Judge a gate for one model.
 
     It fails where the whole interval lies below the bound, and passes where none of it does; the lower end may equal
-    the bound. Where the interval straddles the bound, or there is none, it is inconclusive; so it is at a target that
-    the data do not resolve, unless both are one model file with equal replicates.
+    the bound. Where less is better, it is the other way round. Where the interval straddles the bound, or there is
+    none, it is inconclusive; so it is at a target that the data do not resolve, unless both are one model file with
+    equal replicates.
 
     Parameters
     ----------
     gate
         The condition.
     baseline, candidate
-        Results of the gate's kind of job on the same images, of verifications with a point at its target; None where
-        one has failed.
+        Results of the gate's kind of job on the same images, with a point at its target if it has one; None where one
+        has failed.
     same_file
         Whether both are one model file. With equal replicates its difference is 0 for certain, not unknown.
 
@@ -190,8 +211,8 @@ def _absolute(gate: Gate, candidate: Document) -> dict[str, Any]:
     if gate.measure is not None:
         ends = interval_of(candidate, gate.measure)
     elif gate.target is None:
-        ends, bounds = candidate.get("auroc_ci"), candidate["auroc_bounds"]
-        if ends is not None and not candidate["auroc_exact"]:
+        ends, bounds = candidate.get("auroc_ci"), candidate.get("auroc_bounds")
+        if ends is not None and bounds is not None and not candidate["auroc_exact"]:
             # As in differences: wider by what the certified bounds leave open.
             error = (bounds[1] - bounds[0]) / 2
             ends = [max(0.0, ends[0] - error), min(1.0, ends[1] + error)]
@@ -224,17 +245,18 @@ def _judged(gate: Gate, value: float | None, ends: Any, reason: str) -> dict[str
     return {
         "judged": value,
         "ci": None if ends is None else [float(end) for end in ends],
-        "judgement": str(_judgement(gate.bound, ends)),
+        "judgement": str(_judgement(gate, ends)),
         "reason": reason,
     }
 
 
-def _judgement(bound: float, ends: Any) -> Judgement:
+def _judgement(gate: Gate, ends: Any) -> Judgement:
     if ends is None:
         return Judgement.INCONCLUSIVE
-    if ends[1] < bound:
+    low, high, bound = (-ends[1], -ends[0], -gate.bound) if gate.at_most else (*ends, gate.bound)
+    if high < bound:
         return Judgement.FAILED
-    return Judgement.PASSED if ends[0] >= bound else Judgement.INCONCLUSIVE
+    return Judgement.PASSED if low >= bound else Judgement.INCONCLUSIVE
 
 
 def exit_code(judged: list[dict[str, Any]], *, strict: bool) -> ExitCode:

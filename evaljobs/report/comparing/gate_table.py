@@ -10,9 +10,9 @@ from evaljobs.report.tables.columns import Column, Kind, Row
 from evaljobs.report.tables.numbers import interval_text
 
 _MEANING = {
-    Judgement.FAILED: "the whole 95% interval lies below the bound",
+    Judgement.FAILED: "the whole 95% interval lies on the wrong side of the bound",
     Judgement.INCONCLUSIVE: "the interval reaches to both sides of the bound, or there is none that counts",
-    Judgement.PASSED: "no part of the 95% interval lies below the bound",
+    Judgement.PASSED: "no part of the 95% interval lies on the wrong side of the bound",
 }
 
 

@@ -1,4 +1,4 @@
-"""Which models and which verifications of two runs belong together; what does not is refused or said."""
+"""Which models and which jobs of two runs belong together; what does not is refused or said."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from evaljobs.errors import UsageError
+from evaljobs.report.comparing.anomalies import anomaly_rows
 from evaljobs.report.comparing.measures import class_rows
-from evaljobs.report.results import CLASSIFICATION, VERIFICATION, Document, Group, groups_of, kind_of
+from evaljobs.report.comparing.uncertainties import measures_of, uncertainty_rows
+from evaljobs.report.results import ANOMALY, CLASSIFICATION, RANKED, UNCERTAINTY, Document, Group, groups_of, kind_of
 from evaljobs.report.tables.escape import visible
 from evaljobs.report.tables.leaderboard import chosen_fpr, leaderboard_rows
 
@@ -103,7 +105,8 @@ def best_pair(a: Document, b: Document, first: Group, second: Group, target: flo
     a, b, first, second
         The runs, and the groups in them.
     target
-        The FPR at which verifications are ranked; where it is None, that of the leaderboard of each run.
+        The FPR at which verifications and anomalies are ranked; where it is None, those by that of the leaderboard of
+        each run, these by AUROC.
     """
     names: list[str] = []
     for side, document, group in (("A", a, first), ("B", b, second)):
@@ -119,8 +122,14 @@ def best_pair(a: Document, b: Document, first: Group, second: Group, target: flo
 
 def _ranked(document: Document, group: Group, target: float | None) -> tuple[list[dict[str, Any]], str]:
     """Return the rows of a group's leaderboard, and what its models are ranked by."""
-    if kind_of(group) == CLASSIFICATION:
+    kind = kind_of(group)
+    if kind == CLASSIFICATION:
         return class_rows(document, group), "an accuracy"
+    if kind == UNCERTAINTY:
+        leading = measures_of(group)[:1]
+        return [row for name in leading for row in uncertainty_rows(document, group, name)], "a number"
+    if kind == ANOMALY and target is None:
+        return anomaly_rows(document, group), "an AUROC"
     fpr = chosen_fpr(group) if target is None else target
     return [] if fpr is None else leaderboard_rows(document, group, fpr), f"a TPR at FPR {fpr}"
 
@@ -167,8 +176,8 @@ def match_groups(a: Document, b: Document, wanted: Wanted) -> tuple[list[tuple[G
     if not both:
         listed = ["; ".join(map(where, groups)) or "none" for groups in chosen]
         raise UsageError(
-            f"the runs have no verification or classification of the same job and set: A has {listed[0]}; B has "
-            f"{listed[1]}. Give jobs and sets that belong together the same name in both configurations"
+            f"the runs have no job in common, on one set, that ranks models: A has {listed[0]}; B has {listed[1]}. "
+            "Give jobs and sets that belong together the same name in both configurations"
         )
     common = {(group.job, group.set) for group, _ in both}
     notes = [
@@ -181,13 +190,13 @@ def match_groups(a: Document, b: Document, wanted: Wanted) -> tuple[list[tuple[G
 
 
 def _chosen(side: str, document: Document, wanted: Wanted) -> list[Group]:
-    groups = groups_of(document, VERIFICATION, CLASSIFICATION)
+    groups = groups_of(document, *RANKED)
     chosen = [g for g in groups if wanted.job in {None, g.job} and wanted.set in {None, g.set}]
     if chosen or (wanted.job is None and wanted.set is None):
         return chosen
     sought = " on ".join(filter(None, [wanted.job and f"job {wanted.job!r}", wanted.set and f"set {wanted.set!r}"]))
-    listed = "; ".join(map(where, groups)) or "no verification"
-    raise UsageError(f"run {side} has no verification with {sought}; it has {listed}")
+    listed = "; ".join(map(where, groups)) or "none that ranks models"
+    raise UsageError(f"run {side} has nothing to compare of {sought}; it has {listed}")
 
 
 def _sets(document: Document, group: Group) -> list[Document]:

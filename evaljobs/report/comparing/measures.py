@@ -1,4 +1,8 @@
-"""By what classifications are ranked: accuracy, balanced accuracy, macro F1, top-k; and how two models differ in it."""
+"""By what models are ranked where no pairs are compared, and how two of them differ in it.
+
+Of classifications accuracy, balanced accuracy, macro F1 and top-k; of uncertainty the mean AUROC of foreign images, and
+the area under risk and coverage, of which less is better.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +10,25 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
+from evaljobs.report.comparing import uncertainties
 from evaljobs.report.comparing.differences import Side, difference_row, first_model, grouping
-from evaljobs.report.results import CLASSIFICATION, OK, Document, Group, group_rows, groups_of, result_of
+from evaljobs.report.comparing.uncertainties import Number
+from evaljobs.report.results import (
+    CLASSIFICATION,
+    OK,
+    UNCERTAINTY,
+    Document,
+    Group,
+    group_rows,
+    groups_of,
+    kind_of,
+    result_of,
+)
 from evaljobs.report.tables.columns import Row
 
 _TOP = "top_"
 # How they are written, for people who write conditions.
-NAMES = ("accuracy", "balanced_accuracy", "macro_f1", f"{_TOP}K")
+NAMES = ("accuracy", "balanced_accuracy", "macro_f1", f"{_TOP}K", "foreign_auroc", "aurc")
 
 
 class Measure(NamedTuple):
@@ -26,47 +42,62 @@ ACCURACY = Measure("accuracy", "accuracy")
 BALANCED = Measure("balanced_accuracy", "balanced accuracy")
 MACRO_F1 = Measure("macro_f1", "macro F1")
 _ALWAYS = (ACCURACY, BALANCED, MACRO_F1)
+FOREIGN_AUROC = Measure("foreign_auroc", "AUROC of foreign images")
+AURC = Measure("aurc", "AURC")
+OF_UNCERTAINTY = (FOREIGN_AUROC, AURC)
 
 
 def measures_of(group: Group) -> list[Measure]:
     """Return what the models of a group can be ranked by: top-k for every k that one of them was asked for."""
     results = [entry["result"] for entry in group.evaluations.values() if entry["status"] == OK]
+    if kind_of(group) == UNCERTAINTY:
+        return [m for m in OF_UNCERTAINTY if any(value_of(result, m.name) is not None for result in results)]
     several = sorted({top["k"] for result in results for top in result["top_k"] if top["k"] > 1})
     return [*_ALWAYS, *(measure_of(f"{_TOP}{k}") for k in several)]
 
 
 def measure_of(name: str) -> Measure:
     """Return a measure by its name; ``top_5`` and the like included."""
-    named = {measure.name: measure for measure in _ALWAYS}
+    named = {measure.name: measure for measure in (*_ALWAYS, *OF_UNCERTAINTY)}
     return named.get(name) or Measure(name, f"top-{name.removeprefix(_TOP)} accuracy")
+
+
+def to_have(name: str) -> str:
+    """Say what to do so that results have a measure which they lack."""
+    if name.startswith(_TOP):
+        return f"add it to `{_TOP}k` of the job"
+    return "give the job sets of `foreign` images" if name == FOREIGN_AUROC.name else "let the job judge class scores"
 
 
 def value_of(result: Document | None, name: str) -> float | None:
     """Return a measure of a result; None where it is undefined, or not there."""
-    value = _entry(result, name)[0]
+    value = _number(result, name).value
     return None if value is None else float(value)
 
 
 def interval_of(result: Document | None, name: str) -> list[float] | None:
     """Return the 95% interval of a measure; None where there is none."""
-    ends = _entry(result, name)[1]
+    ends = _number(result, name).interval
     return None if ends is None else [float(end) for end in ends]
 
 
-def _entry(result: Document | None, name: str) -> tuple[Any, Any, Any]:
-    """Return value, interval and replicates of a measure."""
+def _number(result: Document | None, name: str) -> Number:
     if result is None:
-        return None, None, None
+        return Number()
+    if name == FOREIGN_AUROC.name:
+        return uncertainties.foreign_number(uncertainties.leading(result))
+    if name == AURC.name:
+        return uncertainties.aurc_number(uncertainties.leading(result))
     replicates = (result.get("intervals") or {}).get("replicates") or {}
     if name.startswith(_TOP):
         k = int(name.removeprefix(_TOP))
         place = next((place for place, top in enumerate(result["top_k"]) if top["k"] == k), None)
         if place is None:
-            return None, None, None
+            return Number()
         top = result["top_k"][place]
-        return top["accuracy"], top["accuracy_ci"], replicates["top_k"][place] if replicates else None
+        return Number(top["accuracy"], top["accuracy_ci"], replicates["top_k"][place] if replicates else None)
     value = result["macro"]["f1"] if name == MACRO_F1.name else result[name]
-    return value, result[f"{name}_ci"], replicates.get(name)
+    return Number(value, result[f"{name}_ci"], replicates.get(name))
 
 
 def class_rows(results: Document, group: Group, measure: Measure = ACCURACY) -> list[dict[str, Any]]:
@@ -115,24 +146,27 @@ def measure_difference(reference: Document, model: Document, name: str) -> dict[
 
 def same_replicates(a: Document, b: Document, name: str) -> bool:
     """Return whether two results have the same replicates of a measure."""
-    of_a, of_b = _entry(a, name)[2], _entry(b, name)[2]
+    of_a, of_b = _number(a, name).replicates, _number(b, name).replicates
     return of_a is not None and bool(of_a == of_b)
 
 
 def side_of(result: Document, name: str) -> Side:
     """Return a measure of a result with its replicates, to be compared with another one's."""
-    value, _, replicates = _entry(result, name)
+    number = _number(result, name)
+    if name in {measure.name for measure in OF_UNCERTAINTY}:
+        return uncertainties.side_of(result, number)
     # Models that know different labels, with `missing: exclude`, are judged on different images.
-    return Side(value, grouping(result), replicates, images=result["excluded"]["digest"])
+    return Side(number.value, grouping(result), number.replicates, images=result["excluded"]["digest"])
 
 
-def classification_differences(results: Document) -> list[dict[str, Any]]:
-    """Return every classification against that of the first model of its group, in each measure."""
-    return [row for group in groups_of(results, CLASSIFICATION) for row in group_differences(results, group)]
+def all_measure_differences(results: Document) -> list[dict[str, Any]]:
+    """Return every classification and uncertainty against that of the first model of its group, in each measure."""
+    groups = groups_of(results, CLASSIFICATION, UNCERTAINTY)
+    return [row for group in groups for row in group_differences(results, group)]
 
 
 def group_differences(results: Document, group: Group) -> list[dict[str, Any]]:
-    """Return every classification of a group against that of its first model, in each measure."""
+    """Return every model of a group against its first one, in each measure."""
     return list(_against_first(results, group))
 
 

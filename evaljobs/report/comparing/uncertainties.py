@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
+from evaljobs.report.comparing.differences import Side
 from evaljobs.report.results import OK, UNCERTAINTY, Document, Group, group_rows, groups_of
 
 # As `evaljobs.uncertainty.measures` has them, which no report imports; a test compares them.
@@ -55,6 +56,41 @@ def aurc_of(found: Document | None) -> float | None:
     """Return the area under the risk-coverage curve of the in-distribution images; None where nobody is right."""
     coverage = None if found is None else found["sets"][KNOWN]["coverage"]
     return None if coverage is None else float(coverage["aurc"])
+
+
+class Number(NamedTuple):
+    """A number of a model, its 95% interval, and the number without each group; None where there is none."""
+
+    value: float | None = None
+    interval: Sequence[float] | None = None
+    replicates: Sequence[float | None] | None = None
+
+
+def leading(result: Document) -> Document | None:
+    """Return what the leading measure of a result found."""
+    found: Document | None = result["measures"].get(result["measure"])
+    return found
+
+
+def foreign_number(found: Document | None) -> Number:
+    """Return the mean AUROC over the foreign sets; of a mean over several there is no interval."""
+    detections = [] if found is None else [one["detection"] for one in foreign_of(found).values()]
+    one = detections[0] if len(detections) == 1 else {}
+    return Number(foreign_auroc(found), one.get("auroc_ci"), one.get("replicates"))
+
+
+def aurc_number(found: Document | None) -> Number:
+    """Return the area under the risk-coverage curve of the in-distribution images."""
+    coverage = (None if found is None else found["sets"][KNOWN]["coverage"]) or {}
+    return Number(aurc_of(found), coverage.get("aurc_ci"), coverage.get("replicates"))
+
+
+def side_of(result: Document, number: Number) -> Side:
+    """Return a number of a result, to be compared with another one's."""
+    # Of other labels that are left out, other images are judged.
+    images = f"{result['n_samples']} {result.get('excluded')}"
+    grouping = {"unit": "image", "groups": len(number.replicates or ())}
+    return Side(number.value, grouping, number.replicates or None, images=images)
 
 
 def uncertainty_rows(results: Document, group: Group, measure: str) -> list[dict[str, Any]]:

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Any
 
-import pyarrow as pa
 from matplotlib.axes import Axes
 
-from evaljobs.report.figures.canvas import new_figure, own_settings, save
-from evaljobs.report.figures.contact_sheet import THUMB, draw_thumbnail, short_label
 from evaljobs.report.figures.found import picture_stem
+from evaljobs.report.figures.sheet import (
+    THUMB,
+    WRONG,
+    any_picture,
+    draw_thumbnail,
+    short_label,
+    with_pictures,
+    write_sheet,
+)
 from evaljobs.report.figures.thumbnails import BANDS, IN_A_BAND, Band, Thumbnails, extreme
 from evaljobs.report.section import Found, Picture
 from evaljobs.report.tables.naming import file_name
 
 # In inches.
 _WIDTH, _HEIGHT, _TITLE = 1.3, 1.62, 0.36
-_DPI = 150
-_WRONG: Final = "#D55E00"
 
 
 def anomaly_sheet(found: Found, model: str, threshold: float | None) -> Picture | None:
@@ -38,20 +42,17 @@ def anomaly_sheet(found: Found, model: str, threshold: float | None) -> Picture 
     if table is None or "image_digest" not in table.column_names:
         return None
     thumbnails = Thumbnails.load(found.folder)
-    bands = {band: list(_rows(extreme(table, band), thumbnails)) for band in BANDS}
-    if not any(row["picture"] for rows in bands.values() for row in rows):
+    bands = {band: with_pictures(extreme(table, band), thumbnails) for band in BANDS}
+    if not any(map(any_picture, bands.values())):
         return None
     name = f"images-{file_name(model)}"
-    with own_settings():
-        width, height = IN_A_BAND * _WIDTH, len(bands) * (_TITLE + _HEIGHT)
-        figure = new_figure(width, height)
-        figure.set_dpi(_DPI)
-        axes = figure.add_subplot()
-        axes.set_axis_off()
+    width, height = IN_A_BAND * _WIDTH, len(bands) * (_TITLE + _HEIGHT)
+
+    def draw(axes: Axes) -> None:
         for number, (band, rows) in enumerate(bands.items()):
             _draw_band(axes, band, rows, threshold, height - number * (_TITLE + _HEIGHT))
-        axes.set(xlim=(0, width), ylim=(0, height), aspect="equal")
-        files = save(figure, picture_stem(found, name), "Best and worst images")
+
+    files = write_sheet((width, height), draw, picture_stem(found, name), "Best and worst images")
     return Picture(
         name=name,
         title=f"Best and worst images: {model}",
@@ -62,11 +63,6 @@ def anomaly_sheet(found: Found, model: str, threshold: float | None) -> Picture 
     )
 
 
-def _rows(table: pa.Table, thumbnails: Thumbnails) -> Iterator[dict[str, Any]]:
-    for row in table.to_pylist():
-        yield {**row, "picture": thumbnails.get(row["image_digest"])}
-
-
 def _draw_band(axes: Axes, band: Band, rows: Sequence[dict[str, Any]], threshold: float | None, top: float) -> None:
     axes.text(0.08, top - 0.24, band.title, fontsize=8.5, fontweight="bold")
     for number, row in enumerate(rows):
@@ -75,5 +71,5 @@ def _draw_band(axes: Axes, band: Band, rows: Sequence[dict[str, Any]], threshold
         bottom = above - 0.2 - THUMB
         draw_thumbnail(axes, row["picture"], left, bottom)
         flagged = threshold is not None and row["score"] >= threshold
-        color = _WRONG if flagged != band.anomalous else "black"
+        color = WRONG if flagged != band.anomalous else "black"
         axes.text(left, bottom - 0.16, f"{row['score']:.4g}", fontsize=7.5, fontweight="bold", color=color)

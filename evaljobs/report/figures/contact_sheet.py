@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from matplotlib.axes import Axes
-from matplotlib.patches import Rectangle
 
-from evaljobs.report.figures.canvas import FOLDER, new_figure, own_settings, save, short_name
-from evaljobs.report.figures.thumbnails import LISTED, ON_A_SHEET, Thumbnails, pixels_of
+from evaljobs.report.figures.canvas import FOLDER
+from evaljobs.report.figures.sheet import WRONG, draw_thumbnail, short_label, write_sheet
+from evaljobs.report.figures.thumbnails import LISTED, ON_A_SHEET, Thumbnails
 from evaljobs.report.section import Found, Picture
 from evaljobs.report.tables.naming import file_name
 
@@ -18,12 +18,9 @@ _TITLES = {
     "genuine": "Genuine pairs with the lowest scores (cosine): one label, and the model sees two",
 }
 _SAME_IMAGE = "same image"
-# In inches: of one image alone; of two beside each other, about as large as their pixels.
-THUMB = 1.0
+# In inches; two pictures beside each other are about as large as their pixels.
 _SMALL, _GAP, _ACROSS, _CELL_WIDTH, _CELL_HEIGHT, _TITLE = 0.74, 0.05, 4, 1.86, 1.16, 0.4
-_DPI = 150
-_LONGEST_LABEL, _LONGEST_BESIDE = 17, 13
-_MARK = "#D55E00"
+_LONGEST_BESIDE = 13
 
 
 class _Side(NamedTuple):
@@ -82,18 +79,15 @@ def hardest_sheet(found: Found, model: str, thumbnails: Thumbnails | None = None
         return None
     bands = [[row for row in rows if row["genuine"] == genuine] for genuine in (False, True)]
     stem = found.folder / FOLDER / f"{found.prefix}hardest-{file_name(model)}"
-    with own_settings():
-        height = sum(_band_height(band) for band in bands)
-        figure = new_figure(_ACROSS * _CELL_WIDTH, height)
-        figure.set_dpi(_DPI)
-        axes = figure.add_subplot()
-        axes.set_axis_off()
+    height = sum(map(_band_height, bands))
+
+    def draw(axes: Axes) -> None:
         top = height
-        for kind, band in zip(_TITLES, bands, strict=True):
-            _draw_band(axes, _TITLES[kind], band, top)
+        for title, band in zip(_TITLES.values(), bands, strict=True):
+            _draw_band(axes, title, band, top)
             top -= _band_height(band)
-        axes.set(xlim=(0, _ACROSS * _CELL_WIDTH), ylim=(0, height), aspect="equal")
-        files = save(figure, stem, "Hardest pairs")
+
+    files = write_sheet((_ACROSS * _CELL_WIDTH, height), draw, stem, "Hardest pairs")
     same = sum(row["same_image"] for row in rows)
     return Picture(
         name=f"hardest-{file_name(model)}",
@@ -120,7 +114,7 @@ def _draw_band(axes: Axes, title: str, band: Sequence[dict[str, Any]], top: floa
 
 def _draw_pair(axes: Axes, row: dict[str, Any], left: float, top: float) -> None:
     same = f"   {_SAME_IMAGE}" if row["same_image"] else ""
-    axes.text(left, top - 0.1, f"{row['score']:.4f}{same}", fontsize=7, color=_MARK if same else "black")
+    axes.text(left, top - 0.1, f"{row['score']:.4f}{same}", fontsize=7, color=WRONG if same else "black")
     bottom = top - 0.15 - _SMALL
     for number, side in enumerate(_sides(row)):
         x = left + number * (_SMALL + _GAP)
@@ -133,23 +127,3 @@ def _sides(row: dict[str, Any]) -> Iterator[_Side]:
     one = row["label_a"] == row["label_b"]
     yield _Side(row["thumb_a"], short_label(str(row["label_a"]), (2 if one else 1) * _LONGEST_BESIDE))
     yield _Side(row["thumb_b"], "" if one else short_label(str(row["label_b"]), _LONGEST_BESIDE))
-
-
-def draw_thumbnail(axes: Axes, picture: bytes | None, left: float, bottom: float, side: float = THUMB) -> None:
-    """Draw a picture in the middle of its square, whose side is in inches; an empty box where there is none."""
-    pixels = pixels_of(picture)
-    style: dict[str, Any] = {"edgecolor": "#B0B0B0", "linewidth": 0.6, "zorder": 3}
-    if pixels is None:
-        axes.add_patch(Rectangle((left, bottom), side, side, facecolor="#F0F0F0", hatch="///", **style))
-        return
-    height, width = pixels.shape[:2]
-    across, up = side * width / max(height, width), side * height / max(height, width)
-    x, y = left + (side - across) / 2, bottom + (side - up) / 2
-    axes.imshow(pixels, extent=(x, x + across, y, y + up), interpolation="antialiased", zorder=2)
-    axes.add_patch(Rectangle((left, bottom), side, side, facecolor="none", **style))
-
-
-def short_label(label: str, longest: int = _LONGEST_LABEL) -> str:
-    """Return a label that fits below its picture."""
-    shown = short_name(label)
-    return shown if len(shown) <= longest else f"{shown[: longest - 1]}…"

@@ -8,12 +8,12 @@ from typing import NamedTuple
 
 from matplotlib.axes import Axes
 
-from evaljobs.report.figures.canvas import Written, new_figure, own_settings, save
-from evaljobs.report.figures.contact_sheet import draw_thumbnail, short_label
+from evaljobs.report.figures.canvas import Written
+from evaljobs.report.figures.sheet import Cells, draw_thumbnail, short_label, write_cells
 
 # In inches.
-_ACROSS, _WIDTH, _HEIGHT, _SIDE, _GAP = 4, 1.95, 1.3, 0.8, 0.05
-_DPI = 150
+_CELLS = Cells(4, 1.95, 1.3, 0.08)
+_SIDE, _GAP = 0.8, 0.05
 _LONGEST = 14
 
 
@@ -42,17 +42,7 @@ def pair_sheet(pairs: Sequence[Beside], path_stem: Path, title: str) -> Written:
     RunFailedError
         If a file cannot be written.
     """
-    with own_settings():
-        height = -(-len(pairs) // _ACROSS) * _HEIGHT
-        figure = new_figure(_ACROSS * _WIDTH, height)
-        figure.set_dpi(_DPI)
-        axes = figure.add_subplot()
-        axes.set_axis_off()
-        for number, pair in enumerate(pairs):
-            down, across = divmod(number, _ACROSS)
-            _draw(axes, pair, across * _WIDTH + 0.08, height - down * _HEIGHT)
-        axes.set(xlim=(0, _ACROSS * _WIDTH), ylim=(0, height), aspect="equal")
-        return save(figure, path_stem, title)
+    return write_cells(pairs, _CELLS, _draw, path_stem, title)
 
 
 def _draw(axes: Axes, pair: Beside, left: float, top: float) -> None:

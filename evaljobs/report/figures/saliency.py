@@ -16,7 +16,7 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from evaljobs.report.figures.canvas import Written, new_figure, own_settings, save
-from evaljobs.report.figures.contact_sheet import short_label
+from evaljobs.report.figures.sheet import short_label
 from evaljobs.report.figures.thumbnails import pixels_of
 
 Style = Literal["smooth", "blocks"]

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-from evaljobs.report.figures.canvas import FOLDER, new_figure, own_settings, save
-from evaljobs.report.figures.contact_sheet import THUMB, draw_thumbnail, short_label
+from evaljobs.report.figures.canvas import FOLDER
+from evaljobs.report.figures.sheet import THUMB, Cells, draw_thumbnail, short_label, write_cells
 from evaljobs.report.figures.thumbnails import Thumbnails
 from evaljobs.report.section import Picture
 from evaljobs.report.tables.naming import file_name
 from evaljobs.report.tables.views import view_text
 
 # In inches: of one image above the other, with its id below.
-_ACROSS, _WIDTH, _HEIGHT, _GAP = 6, 1.3, 2.4, 0.06
-_DPI = 150
+_CELLS, _GAP = Cells(6, 1.3, 2.4), 0.06
 
 
 class _Shown(NamedTuple):
@@ -54,8 +52,8 @@ def view_sheet(image_set: Mapping[str, Any], folder: Path, prefix: str) -> Pictu
     if not any(row.after for row in rows):
         return None
     name = str(image_set["name"])
-    with own_settings():
-        files = save(_figure(rows), folder / FOLDER / f"{prefix}view-{file_name(name)}", f"The view {name}")
+    stem = folder / FOLDER / f"{prefix}view-{file_name(name)}"
+    files = write_cells(rows, _CELLS, _draw, stem, f"The view {name}")
     return Picture(
         name=f"view-{file_name(name)}",
         title=f"Images of {name}",
@@ -64,19 +62,6 @@ def view_sheet(image_set: Mapping[str, Any], folder: Path, prefix: str) -> Pictu
         caption=f"{view_text(image_set)}. Above what the file shows, below what models get. What acts at the input of "
         "a model is drawn at the size of these pictures.",
     )
-
-
-def _figure(rows: Sequence[_Shown]) -> Figure:
-    width, height = _ACROSS * _WIDTH, -(-len(rows) // _ACROSS) * _HEIGHT
-    figure = new_figure(width, height)
-    figure.set_dpi(_DPI)
-    axes = figure.add_subplot()
-    axes.set_axis_off()
-    for number, row in enumerate(rows):
-        down, across = divmod(number, _ACROSS)
-        _draw(axes, row, across * _WIDTH + 0.1, height - down * _HEIGHT)
-    axes.set(xlim=(0, width), ylim=(0, height), aspect="equal")
-    return figure
 
 
 def _draw(axes: Axes, row: _Shown, left: float, top: float) -> None:

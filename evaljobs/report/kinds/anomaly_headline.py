@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
 from evaljobs.report.comparing.anomalies import anomaly_rows
-from evaljobs.report.comparing.difference_tables import difference_text
 from evaljobs.report.comparing.differences import Verdict, differences
-from evaljobs.report.kinds.verification_headline import certainty, verdict_of
+from evaljobs.report.kinds.leading import lead_sentence, verdict_of
 from evaljobs.report.results import OK
 from evaljobs.report.section import Fact, Found, Headline
 from evaljobs.report.tables.anomaly import threshold_words
@@ -33,7 +29,10 @@ def headline(found: Found, fpr: float | None) -> Headline:
     unresolved = fpr is not None and "unresolved" in flags(best["point"])
     if unresolved and verdict == Verdict.REAL:
         verdict = Verdict.UNKNOWN
-    sentence = f"{_lead(best, fpr, len(rows), unresolved=unresolved)} {_rest(others, against, unresolved=unresolved)}"
+    hangs_on = "the one normal image with the highest score" if unresolved else ""
+    what = "AUROC" if fpr is None else "TPR"
+    lead = lead_sentence(others, against, what, hangs_on)
+    sentence = f"{_lead(best, fpr, len(rows), unresolved=unresolved)} {lead}"
     return Headline(best["model"]["name"], sentence, verdict, _facts(best))
 
 
@@ -50,20 +49,6 @@ def _lead(best: Row, fpr: float | None, n_models: int, *, unresolved: bool) -> s
     if unresolved:
         return f"At no false alarm (FPR {rate_text(fpr)} is not resolved by {images}) it has {of}."
     return f"At FPR {rate_text(fpr)} it has {of}, on {images}."
-
-
-def _rest(others: Sequence[Row], against: Sequence[Mapping[str, Any]], *, unresolved: bool) -> str:
-    if not against:
-        return "There is no other model to compare it with."
-    second = others[0]["model"]["name"]
-    if against[0]["difference"] == 0:
-        by = f"{second} has the same."
-    else:
-        interval = ", the 95% interval in brackets" if against[0]["ci"] else ""
-        by = f"Against {second}, the second, that is {difference_text(against[0])}{interval}."
-    if unresolved and verdict_of(against) == Verdict.REAL:
-        return f"{by} Whether that is certain is unknown: it hangs on the one normal image with the highest score."
-    return f"{by} {certainty(others, against)}"
 
 
 def _facts(best: Row) -> list[Fact]:

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
-from evaljobs.report.comparing.difference_tables import difference_text
 from evaljobs.report.comparing.differences import Verdict
 from evaljobs.report.comparing.measures import Measure, class_rows, measure_difference, measures_of, value_of
-from evaljobs.report.kinds.verification_headline import certainty, verdict_of
+from evaljobs.report.kinds.leading import lead_sentence, verdict_of
 from evaljobs.report.section import Fact, Found, Headline
 from evaljobs.report.tables.class_boards import measure_text
 from evaljobs.report.tables.columns import Row
@@ -27,7 +23,8 @@ def headline_by(found: Found, measure: Measure) -> Headline:
     best = fine[0]
     against = [measure_difference(other["result"], best["result"], measure.name) for other in fine[1:]]
     others = sum(bool(row["unranked"]) for row in rows)
-    sentence = f"{_lead(best, measure, len(fine))} {_rest(fine, measure, against)}{_not_ranked(others)}"
+    lead = lead_sentence(fine[1:], against, measure.title)
+    sentence = f"{_lead(best, measure, len(fine))} {lead}{_not_ranked(others)}"
     return Headline(best["model"]["name"], sentence, verdict_of(against), _facts(found, best))
 
 
@@ -41,18 +38,6 @@ def _lead(best: Row, measure: Measure, n_models: int) -> str:
     of = f"the best {measure.title} of {n_models:,} models" if n_models > 1 else str(measure.title)
     separator = ":" if n_models > 1 else " of"
     return f"It has {of}{separator} {measure_text(measure, best)}."
-
-
-def _rest(fine: Sequence[Row], measure: Measure, against: Sequence[Mapping[str, Any]]) -> str:
-    if not against:
-        return "There is no other model to compare it with."
-    second = fine[1]["model"]["name"]
-    if against[0]["difference"] == 0:
-        by = f"{second} has the same {measure.title}."
-    else:
-        interval = " [95% interval]" if against[0]["ci"] else ""
-        by = f"That is {difference_text(against[0])}{interval} against {second}, the second."
-    return f"{by} {certainty(fine[1:], against)}"
 
 
 def _facts(found: Found, best: Row) -> list[Fact]:

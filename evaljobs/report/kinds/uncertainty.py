@@ -14,8 +14,8 @@ from evaljobs.report.comparing.uncertainties import (
     title_of,
     uncertainty_rows,
 )
+from evaljobs.report.kinds.leading import certainty, verdict_of
 from evaljobs.report.kinds.uncertainty_pictures import pictures
-from evaljobs.report.kinds.verification_headline import certainty, verdict_of
 from evaljobs.report.kinds.weighing import Weighing
 from evaljobs.report.results import OK, UNCERTAINTY
 from evaljobs.report.section import Fact, Finding, Found, Headline, Level, Part, Section, Table, worst_first

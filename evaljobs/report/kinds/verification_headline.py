@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from evaljobs.report.comparing.difference_tables import difference_text
 from evaljobs.report.comparing.differences import Verdict, pair_rows
+from evaljobs.report.kinds.leading import lead_sentence, verdict_of
 from evaljobs.report.results import OK
 from evaljobs.report.section import Fact, Found, Headline
 from evaljobs.report.tables.columns import Row
@@ -34,7 +34,8 @@ def headline_at(found: Found, fpr: float) -> Headline:
     verdict = verdict_of(against)
     if verdict == Verdict.REAL and _unresolved(best):
         verdict = Verdict.UNKNOWN
-    sentence = f"{_lead(best, fpr, len(fine))} {_rest(fine, against)}".strip()
+    hangs_on = "the one impostor pair with the highest score" if _unresolved(best) else ""
+    sentence = f"{_lead(best, fpr, len(fine))} {lead_sentence(fine[1:], against, 'TPR', hangs_on)}"
     return Headline(best["model"]["name"], sentence, verdict, _facts(best))
 
 
@@ -50,15 +51,6 @@ def _against(found: Found, best: Row, other: Row, fpr: float) -> Mapping[str, An
     return pair_rows(found.group, found.group, *names, targets=[fpr])[0]
 
 
-def verdict_of(against: Sequence[Mapping[str, Any]]) -> Verdict:
-    """Return whether the best differs for certain from each of the others."""
-    found = {row["verdict"] for row in against}
-    for verdict in (Verdict.NOT_CERTAIN, Verdict.UNKNOWN):
-        if verdict in found:
-            return verdict
-    return Verdict.REAL if found else Verdict.UNKNOWN
-
-
 def _lead(best: Row, fpr: float, n_models: int) -> str:
     tpr = interval_text(best["point"]["tpr"], best["point"].get("tpr_ci"))
     of = f"the best TPR of {n_models:,} models" if n_models > 1 else "TPR"
@@ -69,39 +61,6 @@ def _lead(best: Row, fpr: float, n_models: int) -> str:
 
 def _unresolved(row: Row) -> bool:
     return "unresolved" in flags(row["point"])
-
-
-def _rest(fine: Sequence[Row], against: Sequence[Mapping[str, Any]]) -> str:
-    if not against:
-        return "There is no other model to compare it with."
-    second = fine[1]["model"]["name"]
-    lead = against[0]["difference"]
-    if lead == 0:
-        by = f"{second} has the same TPR."
-    else:
-        interval = ", the 95% interval in brackets" if against[0]["ci"] else ""
-        by = f"Against {second}, the second, that is {difference_text(against[0])}{interval}."
-    if _unresolved(fine[0]) and verdict_of(against) == Verdict.REAL:
-        return f"{by} Whether that is certain is unknown: it hangs on the one impostor pair with the highest score."
-    return f"{by} {certainty(fine[1:], against)}"
-
-
-def certainty(others: Sequence[Row], against: Sequence[Mapping[str, Any]]) -> str:
-    """Say which models cannot be told from the best."""
-    alike = [
-        o["model"]["name"] for o, row in zip(others, against, strict=True) if row["verdict"] == Verdict.NOT_CERTAIN
-    ]
-    unknown = Counter(row["reason"] for row in against if row["verdict"] == Verdict.UNKNOWN)
-    said = []
-    if alike:
-        named = ", ".join(alike[:_NAMED]) + (f" and {len(alike) - _NAMED:,} more" if len(alike) > _NAMED else "")
-        said.append(f"{len(alike):,} of {len(others):,} others cannot be told from it on these images: {named}.")
-    if unknown:
-        why = ", ".join(reason for reason, _ in unknown.most_common(_NAMED))
-        said.append(f"Whether {unknown.total():,} of {len(others):,} differ is unknown: {why}.")
-    if not said:
-        said.append("It is better than every other model for certain: each difference has zero outside its interval.")
-    return " ".join(said)
 
 
 def _facts(best: Row) -> list[Fact]:

@@ -7,10 +7,11 @@ from typing import Any
 
 from evaljobs.report.comparing.differences import Side, difference_row, mean_sides
 from evaljobs.report.comparing.uncertainties import (
-    KNOWN,
-    aurc_of,
+    Number,
+    aurc_number,
     foreign_auroc,
-    foreign_of,
+    foreign_number,
+    side_of,
     title_of,
     uncertainty_rows,
 )
@@ -44,7 +45,7 @@ class UncertaintyQuality(Quality):
     def rows(self, found: Found) -> list[dict[str, Any]]:
         """Return the leaderboard by the measure, with the interval of its number."""
         rows = uncertainty_rows(found.results, found.group, self._measure)
-        return [{**row, "quality_ci": self._entry(row["result"])[1]} for row in rows]
+        return [{**row, "quality_ci": self._number(row["result"]).interval} for row in rows]
 
     def number(self, row: Row) -> float | None:
         """Return the mean AUROC over foreign sets, or the area."""
@@ -64,7 +65,7 @@ class UncertaintyQuality(Quality):
 
     def known(self, result: Document | None) -> bool:
         """Return whether the number is defined."""
-        return self._entry(result)[0] is not None
+        return self._number(result).value is not None
 
     def difference(self, reference: Document, model: Document) -> dict[str, Any]:
         """Return the difference in the number."""
@@ -80,20 +81,9 @@ class UncertaintyQuality(Quality):
     def _found(self, result: Document | None) -> Document | None:
         return None if result is None else result["measures"].get(self._measure)
 
-    def _entry(self, result: Document | None) -> tuple[float | None, Any, Any]:
-        """Return number, interval and replicates."""
+    def _number(self, result: Document | None) -> Number:
         found = self._found(result)
-        if found is None:
-            return None, None, None
-        if self.less_is_better:
-            area = found["sets"][KNOWN]["coverage"]
-            return aurc_of(found), (area or {}).get("aurc_ci"), (area or {}).get("replicates")
-        detections = [one["detection"] for one in foreign_of(found).values()]
-        one = detections[0] if len(detections) == 1 else {}
-        return foreign_auroc(found), one.get("auroc_ci"), one.get("replicates")
+        return aurc_number(found) if self.less_is_better else foreign_number(found)
 
     def _side(self, result: Document) -> Side:
-        value, _, replicates = self._entry(result)
-        # Of other labels that are left out, other images are judged.
-        images = f"{result['n_samples']} {result.get('excluded')}"
-        return Side(value, {"unit": "image", "groups": len(replicates or ())}, replicates or None, images=images)
+        return side_of(result, self._number(result))

@@ -44,7 +44,8 @@ def _point(row: Row, key: str) -> Any:
     return (row.get("point") or {}).get(key)
 
 
-def _half_threshold(row: Row) -> float | None:
+def half_threshold(row: Row) -> float | None:
+    """Return the threshold of a row's point on the scale (cosine + 1) / 2."""
     return _half_scale(_point(row, "threshold"))
 
 
@@ -210,7 +211,7 @@ THRESHOLD_COLUMNS = [
     Column("fpr", "FPR", "point.fpr", Kind.NUMBER, format=_fpr_text, reason=why_no_rate),
     _tpr_column("TPR"),
     Column("threshold", "threshold (cosine)", "point.threshold", Kind.NUMBER, "", _threshold_text, why_no_rate),
-    Column("threshold_half", "threshold ((cosine + 1) / 2)", _half_threshold, Kind.NUMBER, "", _half_threshold_text),
+    Column("threshold_half", "threshold ((cosine + 1) / 2)", half_threshold, Kind.NUMBER, "", _half_threshold_text),
     Column("next_impostor_score", "next impostor", "point.next_impostor_score", Kind.NUMBER, format=_next_text),
     Column("allowed", "allowed", "point.allowed", Kind.INTEGER, format=",d"),
     _share_column("false_positives", "n_impostor", "false positives / impostor pairs"),
@@ -240,43 +241,6 @@ SCORE_COLUMNS = [
 def threshold_columns(tags: Sequence[str]) -> list[Column]:
     """Return the columns of the thresholds of several models: a row per model and operating point."""
     return [_MODEL, *tag_columns(tags, TAG), *THRESHOLD_COLUMNS]
-
-
-def point_columns(tags: Sequence[str]) -> list[Column]:
-    """Return the columns of ``results.csv`` and ``results.parquet``: a row per verification and operating point."""
-    number, integer, text = Kind.NUMBER, Kind.INTEGER, Kind.TEXT
-    return [
-        Column("job", "job", "job", text),
-        Column("set", "set", "set", text),
-        Column("model", "model", "model.name", text),
-        *tag_columns(tags, TAG),
-        Column("status", "status", "status", text),
-        Column("error", "error", "error.kind", text),
-        Column("protocol", "protocol", "result.protocol", text),
-        Column("n_samples", "samples", "result.n_samples", integer),
-        Column("n_genuine", "genuine pairs", "result.n_genuine", integer),
-        Column("n_impostor", "impostor pairs", "result.n_impostor", integer),
-        Column("target", "target FPR", "point.target", number),
-        Column("allowed", "allowed false positives", "point.allowed", integer),
-        Column("false_positives", "false positives", "point.false_positives", integer),
-        Column("fpr", "FPR", "point.fpr", number),
-        Column("true_positives", "true positives", "point.true_positives", integer),
-        Column("tpr", "TPR", "point.tpr", number),
-        *_ends("tpr_ci", ("point", "tpr_ci")),
-        Column("tpr_balanced", "TPR, labels alike", "point.tpr_balanced", number),
-        Column("threshold", "threshold (cosine)", "point.threshold", number),
-        Column("threshold_half", "threshold ((cosine + 1) / 2)", _half_threshold, number),
-        Column("next_impostor_score", "next impostor score (cosine)", "point.next_impostor_score", number),
-        Column("flags", "flags", flags_text, text),
-        Column("auroc", "AUROC", "result.auroc", number),
-        Column("auroc_exact", "AUROC is exact", "result.auroc_exact", Kind.BOOLEAN),
-        *_ends("auroc_bounds", ("result", "auroc_bounds")),
-        *_ends("auroc_ci", ("result", "auroc_ci")),
-        Column("size_mb", "size", "model.cost.size_mb", number, "MB"),
-        Column("params", "parameters", "model.cost.params", integer),
-        Column("gmacs", "GMACs", "model.cost.gmacs", number),
-        Column("gflops", "GFLOPs", "model.cost.gflops", number),
-    ]
 
 
 def _counts(key: str, row: Row) -> str | None:

@@ -106,8 +106,14 @@ def trimmed_lines(found: Mapping[str, Any]) -> list[str]:
         if dry
         else f"freed {freed}: {what} ({left} stay in {found['store']})"
     ]
+    if found["uploads"] or found["runs"]:
+        said = f"{found['uploads']:,} upload(s) and the results of {found['runs']:,} run(s)"
+        lines.append(f"{'would free' if dry else 'freed'} {size_text(found['submitted'])} of submissions: {said}")
     if found["spared"]:
         lines.append(f"kept {found['spared']:,} more that these use:")
+    if found["held"]:
+        lines.append("kept what was sent for submissions, since these are at work:")
+    if found["spared"] or found["held"]:
         lines += [f"  {holder}" for holder in found["holders"]]
     return [visible(line) for line in lines]
 

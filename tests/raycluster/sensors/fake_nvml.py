@@ -19,6 +19,7 @@ class Card:
     uuid: str
     name: str = "NVIDIA H100"
     free: int = 50_000
+    total: int = 80_000
     busy: int | None = 0
     temperature: int | None = 40
     # Compute processes: MiB by process id, None where it does not tell; percent of the last second by process id.
@@ -81,7 +82,7 @@ class FakeNvml:
         return card.name
 
     def nvmlDeviceGetMemoryInfo(self, card: Card) -> Any:
-        return SimpleNamespace(free=card.free * MIB)
+        return SimpleNamespace(free=card.free * MIB, total=card.total * MIB)
 
     def nvmlDeviceGetTemperature(self, card: Card, sensor: int) -> int:
         assert sensor == self.NVML_TEMPERATURE_GPU

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from raycluster.sensors.nvml import NvmlSensor
+from raycluster.sensors.nvml import NvmlSensor, smallest_memory
 from raycluster.sensors.own import Own
 from raycluster.sensors.readings import Limits, Quantity, Readings, blind
-from tests.raycluster.sensors.fake_nvml import Card, FakeNvml
+from tests.raycluster.sensors.fake_nvml import MIB, Card, FakeNvml
 
 STRANGER = 999_999_999
 
@@ -84,6 +84,20 @@ def test_index_among_unlike_gpus_is_certain_in_bus_order_alone(sensor: Any, monk
     assert sensor(FakeNvml(ONE, unlike), OTHER.uuid).read(worked=False).free_memory_mb == 2
     monkeypatch.setenv("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
     assert sensor(FakeNvml(ONE, unlike), "1").read(worked=False).free_memory_mb == 2
+
+
+@pytest.mark.parametrize(
+    ("visible", "expected"),
+    [(None, 40), ("", 40), ("0", 80), ("1", 40), ("0,1", 40), ("MIG-1", 10), ("-1", None), ("7", None)],
+)
+def test_smallest_memory_is_that_of_the_gpus_one_may_use(
+    monkeypatch: pytest.MonkeyPatch, visible: str | None, expected: int | None
+) -> None:
+    """Whatever of it is free. Ray hides all GPUs from tasks that ask for none: these tell of all that are there."""
+    large, small, lost = Card("GPU-1", total=80, free=7), Card("GPU-2", total=40), Card("GPU-3", total=20, lost=True)
+    instance = Card("MIG-1", total=10, parent=large)
+    monkeypatch.setitem(sys.modules, "pynvml", FakeNvml(large, small, lost, instances=(instance,)))
+    assert smallest_memory(visible) == (None if expected is None else expected * MIB)
 
 
 def test_own_use_counts_as_free(sensor: Any) -> None:
