@@ -8,7 +8,7 @@ from evaljobs.config import DEFAULT_TARGETS
 from evaljobs.pairs.cross import prepare_cross
 from evaljobs.pairs.given import integer
 from evaljobs.pairs.listed import listed_rounds, prepare_listed
-from evaljobs.pairs.rounds import DEFAULT_TILE, Limits, rounds
+from evaljobs.pairs.rounds import Limits, rounds
 from evaljobs.pairs.threads import Progress, run_rounds
 from evaljobs.pairs.verification import (
     GROUPS,
@@ -57,7 +57,7 @@ def verify_cross(  # noqa: PLR0913 - the public signature
     """
     targets = targets_of(fpr)
     threads = checked_threads(threads)
-    limits = Limits(tile=DEFAULT_TILE if tile is None else integer(tile, "tile", 1))
+    limits = Limits(tile=None if tile is None else integer(tile, "tile", 1))
     groups, wanted = checked_groups(groups), checked_wanted(hardest, by_label=by_label)
     samples = prepare_cross(probes, probe_labels, gallery, gallery_labels, probe_ids, gallery_ids, n_groups=groups)
     return conclude(samples, run_rounds(rounds(samples, targets, limits, wanted), samples, threads, progress))

@@ -31,7 +31,9 @@ from evaljobs.pairs.scan import Flags, Scan, Scanned
 from evaljobs.pairs.tiles import Tiles
 from evaljobs.pairs.work import Rounds, total_of
 
-DEFAULT_TILE = 896
+_TILE = 896
+_WIDE_TILE = 1280  # for rows of many dimensions, whose products take so long that larger tiles pay
+_WIDE = 384
 _COLLECT_TILE = 256  # its scores, in float64, fit the cache
 _REFINE_TILE = 256  # all its pairs may have to be scored
 _PROBE_SHARE = 256  # one pair in so many is probed; fewer of very large sets
@@ -46,16 +48,22 @@ class Limits:
     Attributes
     ----------
     tile
-        Positions a tile is wide and high.
+        Positions a tile is wide and high; None for what is fastest.
     collected
         Most pairs whose scores are all held, 8 bytes each; sets with more are scanned.
     kept
         Most pairs that a scan keeps, 12 bytes each.
     """
 
-    tile: int = DEFAULT_TILE
+    tile: int | None = None
     collected: int = 10_000_000
     kept: int = 2**22
+
+    def tile_of(self, samples: Samples) -> int:
+        """Return the tile for some samples."""
+        if self.tile is not None:
+            return self.tile
+        return _WIDE_TILE if samples.rows.shape[1] >= _WIDE else _TILE
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,7 +123,7 @@ def _points(samples: Samples, targets: tuple[float, ...], found: dict[int, Found
 def _collected(
     samples: Samples, targets: tuple[float, ...], limits: Limits, wanted: Wanted, bins: Bins
 ) -> Rounds[Outcome]:
-    tiles = samples.tiles(min(limits.tile, _COLLECT_TILE))
+    tiles = samples.tiles(min(limits.tile_of(samples), _COLLECT_TILE))
     impostor, genuine = (yield from total_of(Collect(tiles))).sorted()
     allowed = {allowed_at(target, len(impostor)) for target in targets}
     points = _points(samples, targets, {a: find_sorted(impostor, genuine, a) for a in allowed})
@@ -130,7 +138,7 @@ def _collected(
         float(genuine[tails[1] - 1]) if tails[1] else None,
         margin=bins.reach + 2,  # the scan knows scores by their bins
     )
-    scan = Scan(samples.tiles(limits.tile), bins, flags, limits.kept, samples.n_groups)
+    scan = Scan(samples.tiles(limits.tile_of(samples)), bins, flags, limits.kept, samples.n_groups)
     scanned = yield from total_of(scan)
     return (yield from _completed(samples, scan, scanned, scanned.pool(samples, bins), outcome, wanted))
 
@@ -141,10 +149,8 @@ def _scanned(  # noqa: PLR0913, PLR0917 - as `rounds`
     n_impostor = samples.n_impostor
     allowed = tuple(sorted({allowed_at(target, n_impostor) for target in targets}))
     sampled = yield from total_of(_probe(samples, bins))
-    scan = Scan(
-        samples.tiles(limits.tile), bins, _guess(samples, bins, sampled, allowed, limits, wanted), limits.kept,
-        samples.n_groups,
-    )  # fmt: skip
+    flags = _guess(samples, bins, sampled, allowed, limits, wanted)
+    scan = Scan(samples.tiles(limits.tile_of(samples)), bins, flags, limits.kept, samples.n_groups)
     scanned = yield from total_of(scan)
     pool = scanned.pool(samples, bins)
     found, pending = _decide(bins, scanned.counts, pool, allowed)
@@ -152,7 +158,7 @@ def _scanned(  # noqa: PLR0913, PLR0917 - as `rounds`
     if pending and int(scanned.counts.all[flags == 1].sum()) <= limits.kept:
         more, pending = yield from _scanned_again(samples, scan, flags, tuple(p.allowed for p in pending))
         found |= more
-    found |= yield from _refined(samples.tiles(min(limits.tile, _REFINE_TILE)), fine, pending)
+    found |= yield from _refined(samples.tiles(min(limits.tile_of(samples), _REFINE_TILE)), fine, pending)
     points = _points(samples, targets, found)
     drawn = curve.from_counts(scanned.counts, bins, points), histogram.from_counts(scanned.counts, bins)
     outcome = Outcome(points, auroc.from_counts(scanned.counts, bins.reach), *drawn, curve_error=bins.error)

@@ -21,7 +21,7 @@ from evaljobs.pairs.gpu.execute import verify_on
 from evaljobs.pairs.histogram import EMPTY, Histogram
 from evaljobs.pairs.intervals import interval
 from evaljobs.pairs.points import Flag, Point
-from evaljobs.pairs.rounds import DEFAULT_TILE, Limits, Outcome, rounds
+from evaljobs.pairs.rounds import Limits, Outcome, rounds
 from evaljobs.pairs.samples import Samples, prepare, with_filter
 from evaljobs.pairs.threads import Progress, run_rounds
 
@@ -215,7 +215,7 @@ def verify(  # noqa: PLR0913 - the public signature
     targets = targets_of(fpr)
     opened = None if device is None else open_device(device)
     tile = None if tile is None else integer(tile, "tile", 1)
-    limits = Limits(tile=DEFAULT_TILE if tile is None else tile)
+    limits = Limits(tile=tile)
     threads = checked_threads(threads)
     groups, wanted = checked_groups(groups), checked_wanted(hardest, by_label=by_label)
     if opened is not None:
