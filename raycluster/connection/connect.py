@@ -35,6 +35,8 @@ _EMBEDDED = {
     # Ray ends a worker that had nothing to do for a second, and starts one for the next task: two seconds of a core
     # each time, a quarter of a sweep of small models. All end with this process.
     "RAY_idle_worker_killing_time_threshold_ms": "600000",
+}
+_UNREAD = {
     # What takes a quarter of what Ray's processes do beside the work, for readers that are not there: states of tasks
     # and statistics of loops for its dashboard, and logs, looked through ten times a second, for the driver's terminal.
     "RAY_task_events_report_interval_ms": "0",
@@ -186,14 +188,20 @@ def _start(cpus: int | None, object_store_mb: int | None) -> None:
 
     for name, value in _EMBEDDED.items():
         os.environ.setdefault(name, value)
-    ray.init(
-        address="local",
-        num_cpus=cpus,
-        object_store_memory=object_store_mb * 2**20 if object_store_mb else None,
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-    )
+    unread = {name: value for name, value in _UNREAD.items() if name not in os.environ}
+    os.environ.update(unread)
+    try:
+        ray.init(
+            address="local",
+            num_cpus=cpus,
+            object_store_memory=object_store_mb * 2**20 if object_store_mb else None,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
+    finally:  # a head that this process starts later has readers: of states of tasks, to say what waits
+        for name in unread:
+            del os.environ[name]
 
 
 def describe(address: str, *, embedded: bool) -> Cluster:

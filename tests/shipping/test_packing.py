@@ -28,7 +28,6 @@ from evaljobs.models.resolve import resolve
 from evaljobs.remote import is_remote, objects
 from evaljobs.shipping.packing import pack
 from evaljobs.shipping.program import PROGRAM
-from evaljobs.shipping.sending import send
 from raycluster.errors import ClusterError, UnreachableError
 from raycluster.program import Asked, Parcel
 from tests.engine.conftest import Bench
@@ -62,7 +61,7 @@ def models(path: Path) -> list[tuple[Any, ...]]:
 
 def arrived(parcel: Parcel, folder: Path) -> Path:
     """Send a parcel, and lay its files out as they lie on a cluster; return the configuration."""
-    send(parcel.uploads, quiet)
+    PROGRAM.upload(parcel, quiet)
     folder.mkdir()
     for name, data in parcel.files.items():
         (folder / name).write_bytes(data)
@@ -191,7 +190,7 @@ def test_model_of_several_files_is_sent_as_it_was_packed(local: Bench) -> None:
     parcel = pack(local.write(), Asked())
     weights.write_bytes(data)
     with pytest.raises(RemoteError, match=r"big\.bin has changed"):
-        send(parcel.uploads, quiet)
+        PROGRAM.upload(parcel, quiet)
 
 
 def test_pairs_travel_in_the_working_folder(local: Bench, tmp_path: Path) -> None:

@@ -19,7 +19,6 @@ class Card:
     uuid: str
     name: str = "NVIDIA H100"
     free: int = 50_000
-    total: int = 80_000
     busy: int | None = 0
     temperature: int | None = 40
     # Compute processes: MiB by process id, None where it does not tell; percent of the last second by process id.
@@ -28,6 +27,7 @@ class Card:
     parent: Card | None = None
     # Fell off its bus: it is counted, and answers nothing.
     lost: bool = False
+    total: int = 80_000
 
 
 class FakeNvml:
