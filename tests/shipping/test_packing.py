@@ -19,7 +19,7 @@ import yaml
 from onnx.external_data_helper import convert_model_to_external_data
 
 from evaljobs.config import load
-from evaljobs.errors import RemoteError, UsageError
+from evaljobs.errors import UsageError
 from evaljobs.images.listing import list_images
 from evaljobs.images.looking import look
 from evaljobs.images.own_columns import own_names
@@ -189,7 +189,7 @@ def test_model_of_several_files_is_sent_as_it_was_packed(local: Bench) -> None:
     data[0] ^= 1
     parcel = pack(local.write(), Asked())
     weights.write_bytes(data)
-    with pytest.raises(RemoteError, match=r"big\.bin has changed"):
+    with pytest.raises(ClusterError, match=r"big\.bin has changed"):
         PROGRAM.upload(parcel, quiet)
 
 
