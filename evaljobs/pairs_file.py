@@ -18,7 +18,7 @@ import pyarrow.parquet
 from numpy.typing import NDArray
 
 from evaljobs.errors import UsageError
-from evaljobs.remote import is_remote
+from evaljobs.remote import AnyPath, is_remote
 from evaljobs.remote.whole import read_whole
 
 COLUMNS = ("id_a", "id_b")
@@ -69,21 +69,17 @@ class ListedPairs:
         return digest.hexdigest()
 
 
-# A path on this machine, or ``s3://bucket/key``.
-Place = str | Path
-
-
 @dataclasses.dataclass(frozen=True)
 class PairsFile:
     """A file of pairs: the ids of each, ``[p]`` text, and ``[p]`` whether it is genuine, where the file says so."""
 
-    place: Place
+    place: AnyPath
     id_a: pa.ChunkedArray
     id_b: pa.ChunkedArray
     genuine: NDArray[np.bool_] | None
 
 
-def read_pairs(place: Place) -> PairsFile:
+def read_pairs(place: AnyPath) -> PairsFile:
     """Read a CSV or Parquet file with the columns ``id_a``, ``id_b`` and, if wanted, ``genuine``; others are ignored.
 
     It is on this machine or on S3.
@@ -119,7 +115,7 @@ def read_pairs(place: Place) -> PairsFile:
     return PairsFile(place, id_a, id_b, genuine)
 
 
-def _source(place: Place) -> Callable[[], Any]:
+def _source(place: AnyPath) -> Callable[[], Any]:
     """Return what opens a file, as often as it is read; an object on S3 is fetched once."""
     if is_remote(place):
         data = read_whole(place)
@@ -127,7 +123,7 @@ def _source(place: Place) -> Callable[[], Any]:
     return functools.partial(Path(place).open, "rb")
 
 
-def _read_csv(source: Callable[[], Any], place: Place) -> pa.Table:
+def _read_csv(source: Callable[[], Any], place: AnyPath) -> pa.Table:
     parse = pa.csv.ParseOptions(newlines_in_values=True)
     packed = _PACKED.get(PurePath(place).suffix)
     with (
@@ -143,12 +139,12 @@ def _read_csv(source: Callable[[], Any], place: Place) -> pa.Table:
         return pa.csv.read_csv(text, parse_options=parse, convert_options=convert)
 
 
-def _read_parquet(source: Callable[[], Any], place: Place) -> pa.Table:
+def _read_parquet(source: Callable[[], Any], place: AnyPath) -> pa.Table:
     with source() as opened, pa.parquet.ParquetFile(opened) as file:
         return file.read(columns=_columns(file.schema_arrow.names, place))
 
 
-def _columns(names: Sequence[str], place: Place) -> list[str]:
+def _columns(names: Sequence[str], place: AnyPath) -> list[str]:
     """Return the columns that are read."""
     for column in COLUMNS:
         if column not in names:
@@ -164,7 +160,7 @@ def _columns(names: Sequence[str], place: Place) -> list[str]:
     return columns
 
 
-def _as_text(column: pa.ChunkedArray, name: str, place: Place) -> pa.ChunkedArray:
+def _as_text(column: pa.ChunkedArray, name: str, place: AnyPath) -> pa.ChunkedArray:
     kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
     text = any(test(kind) for test in (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view))
     if not text and not pa.types.is_integer(kind) and not pa.types.is_null(kind):
@@ -174,7 +170,7 @@ def _as_text(column: pa.ChunkedArray, name: str, place: Place) -> pa.ChunkedArra
     return values
 
 
-def _as_booleans(column: pa.ChunkedArray, place: Place) -> NDArray[np.bool_]:
+def _as_booleans(column: pa.ChunkedArray, place: AnyPath) -> NDArray[np.bool_]:
     """Return a column of booleans, of 1 and 0, or of words that mean them."""
     if not (pa.types.is_boolean(column.type) or pa.types.is_integer(column.type)):
         column = pc.cast(column, pa.string()) if not pa.types.is_string(column.type) else column
@@ -190,7 +186,7 @@ def _as_booleans(column: pa.ChunkedArray, place: Place) -> NDArray[np.bool_]:
     return genuine
 
 
-def _refuse_rows(bad: pa.ChunkedArray, what: str, place: Place) -> None:
+def _refuse_rows(bad: pa.ChunkedArray, what: str, place: AnyPath) -> None:
     """Refuse a file of which some rows are bad, ``[p]`` bool."""
     if count := pc.sum(bad).as_py():
         rows = ", ".join(str(row + 1) for row in pc.indices_nonzero(bad).slice(0, _NAMED).to_pylist())
@@ -226,7 +222,7 @@ def find_rows(pairs: PairsFile, ids: Sequence[str] | pa.ChunkedArray, of: str) -
     return ListedPairs(rows, pairs.genuine)
 
 
-def _unknown(place: Place, unknown: Sequence[pa.ChunkedArray], values: pa.Array, of: str) -> str:
+def _unknown(place: AnyPath, unknown: Sequence[pa.ChunkedArray], values: pa.Array, of: str) -> str:
     names = pc.unique(pa.chunked_array([chunk for column in unknown for chunk in column.chunks], pa.string()))
     first = ", ".join(repr(name) for name in names.slice(0, _NAMED).to_pylist())
     known = ", ".join(repr(name) for name in values.slice(0, _NAMED).to_pylist())

@@ -14,8 +14,8 @@ from evaljobs.jobs.beside import check_itself, notes_of
 from evaljobs.pairs.protocols import verify_cross, verify_pairs
 from evaljobs.pairs.verification import Verification, targets_of, verify
 from evaljobs.pairs_file import find_rows, read_pairs
-from evaljobs.remote import is_remote, locate
-from evaljobs.vectors import Columns, Place, Vectors, read_vectors
+from evaljobs.remote import AnyPath, is_remote, locate
+from evaljobs.vectors import Columns, Vectors, read_vectors
 
 _NAMED = 3
 
@@ -42,9 +42,9 @@ class Asked:
         On how many samples the fast way is checked against scikit-learn; 0 for none.
     """
 
-    table: Place
-    gallery: Place | None
-    pairs: Place | None
+    table: AnyPath
+    gallery: AnyPath | None
+    pairs: AnyPath | None
     columns: Columns
     fpr: Sequence[str | float]
     groups: int
@@ -122,7 +122,7 @@ def _checked(asked: Asked, embeddings: object, labels: object) -> dict[str, Any]
     return check_itself(embeddings, labels, targets_of(asked.fpr), asked.self_check) if asked.self_check else None
 
 
-def _cross(asked: Asked, gallery: Place, how: dict[str, Any]) -> Scored:
+def _cross(asked: Asked, gallery: AnyPath, how: dict[str, Any]) -> Scored:
     probes, others = (read_vectors(path, asked.columns) for path in (asked.table, gallery))
     if _are_same(gallery, asked.table):
         raise UsageError(f"{gallery} is the table itself; for all its pairs, each once, leave --gallery out")
@@ -142,13 +142,13 @@ def _cross(asked: Asked, gallery: Place, how: dict[str, Any]) -> Scored:
     return Scored(found, probes.ids, others.ids, notes, checked)
 
 
-def _are_same(a: Place, b: Place) -> bool:
+def _are_same(a: AnyPath, b: AnyPath) -> bool:
     if is_remote(a) and is_remote(b):
         return locate(a, Path()) == locate(b, Path())
     return not is_remote(a) and not is_remote(b) and Path(a).samefile(b)
 
 
-def _listed(asked: Asked, place: Place, how: dict[str, Any]) -> Scored:
+def _listed(asked: Asked, place: AnyPath, how: dict[str, Any]) -> Scored:
     pairs = read_pairs(place)
     vectors = read_vectors(asked.table, asked.columns, labelled=pairs.genuine is None)
     notes = []

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from evaljobs.errors import InputError
-from evaljobs.remote import is_remote
+from evaljobs.remote import AnyPath, is_remote
 from evaljobs.remote.whole import read_whole
 
 FORMATS = "Arrow (.arrow, .feather), Parquet (.parquet) or NumPy (.npz)"
@@ -25,10 +25,6 @@ FORMATS = "Arrow (.arrow, .feather), Parquet (.parquet) or NumPy (.npz)"
 _UNREADABLE = (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error, pa.ArrowException)
 # The end of an Arrow stream. Readers do without it, and so take a stream that was cut between two batches for whole.
 _END_OF_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"
-
-
-# A path on this machine, or ``s3://bucket/key``.
-Place = str | Path
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +45,7 @@ class Columns:
     id: str = "id"
 
 
-def read_vectors(place: Place, columns: Columns, *, labelled: bool = True) -> Vectors:
+def read_vectors(place: AnyPath, columns: Columns, *, labelled: bool = True) -> Vectors:
     """Read a table of vectors.
 
     Parameters
@@ -81,12 +77,12 @@ def read_vectors(place: Place, columns: Columns, *, labelled: bool = True) -> Ve
     raise InputError(f"{place}: no format is known by the ending {suffix!r}; expected {FORMATS}")
 
 
-def _source(place: Place) -> Any:
+def _source(place: AnyPath) -> Any:
     """Return what pyarrow reads: a path, or the bytes of an object."""
     return pa.BufferReader(read_whole(place)) if is_remote(place) else str(place)
 
 
-def _read_arrow(place: Place) -> pa.Table:
+def _read_arrow(place: AnyPath) -> pa.Table:
     with pa.BufferReader(read_whole(place)) if is_remote(place) else pa.OSFile(str(place)) as source:
         try:
             return pa.ipc.open_file(source).read_all()
@@ -99,7 +95,7 @@ def _read_arrow(place: Place) -> pa.Table:
             return table
 
 
-def _from_npz(place: Place, columns: Columns, *, labelled: bool) -> Vectors:
+def _from_npz(place: AnyPath, columns: Columns, *, labelled: bool) -> Vectors:
     # Opened here: numpy leaves a file open that turns out to be no archive, and reads one that is a single array.
     with io.BytesIO(read_whole(place)) if is_remote(place) else Path(place).open("rb") as file:
         if not zipfile.is_zipfile(file):
@@ -108,7 +104,7 @@ def _from_npz(place: Place, columns: Columns, *, labelled: bool) -> Vectors:
         return _from_archive(file, place, columns, labelled=labelled)
 
 
-def _from_archive(file: BinaryIO, place: Place, columns: Columns, *, labelled: bool) -> Vectors:
+def _from_archive(file: BinaryIO, place: AnyPath, columns: Columns, *, labelled: bool) -> Vectors:
     with np.load(file, allow_pickle=False) as arrays:
         _need(place, list(arrays), columns, labelled=labelled)
         for name in {columns.label, columns.id} & set(arrays):
@@ -121,7 +117,7 @@ def _from_archive(file: BinaryIO, place: Place, columns: Columns, *, labelled: b
         return Vectors(arrays[columns.embedding], labels, ids)
 
 
-def _from_table(table: pa.Table, place: Place, columns: Columns, *, labelled: bool) -> Vectors:
+def _from_table(table: pa.Table, place: AnyPath, columns: Columns, *, labelled: bool) -> Vectors:
     _need(place, table.column_names, columns, labelled=labelled)
     ids, labels = (
         _values(table[name], what, place) if name in table.column_names else None
@@ -130,14 +126,14 @@ def _from_table(table: pa.Table, place: Place, columns: Columns, *, labelled: bo
     return Vectors(_matrix(table[columns.embedding], place), labels, None if ids is None else [str(i) for i in ids])
 
 
-def _values(column: pa.ChunkedArray, what: str, place: Place) -> list[object]:
+def _values(column: pa.ChunkedArray, what: str, place: AnyPath) -> list[object]:
     if column.null_count:
         raise InputError(f"{place}: {column.null_count:,} {what}s are null; give every row its {what}, or drop it")
     values: list[object] = column.to_pylist()
     return values
 
 
-def _matrix(column: pa.ChunkedArray, place: Place) -> np.ndarray[tuple[int, int], np.dtype[Any]]:
+def _matrix(column: pa.ChunkedArray, place: AnyPath) -> np.ndarray[tuple[int, int], np.dtype[Any]]:
     kind = column.type
     if not (pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)):
         raise InputError(f"{place}: the embeddings are {kind}; expected a list of floating-point numbers in every row")
@@ -155,7 +151,7 @@ def _matrix(column: pa.ChunkedArray, place: Place) -> np.ndarray[tuple[int, int]
     return matrix
 
 
-def _need(place: Place, found: list[str], columns: Columns, *, labelled: bool) -> None:
+def _need(place: AnyPath, found: list[str], columns: Columns, *, labelled: bool) -> None:
     for option, name, needed in (("--embedding", columns.embedding, True), ("--label", columns.label, labelled)):
         if needed and name not in found:
             near = difflib.get_close_matches(name, found, n=1)

@@ -20,7 +20,7 @@ from evaljobs.errors import InputError
 from evaljobs.pairs import auroc, curve, given
 from evaljobs.pairs.intervals import interval
 from evaljobs.pairs.points import Point, allowed_at, find_sorted, to_point
-from evaljobs.pairs.verification import GROUPS, Intervals, checked_groups, targets_of
+from evaljobs.pairs.verification import GROUPS, Intervals, targets_of
 from evaljobs.uncertainty.blocks import checked
 
 Float64 = NDArray[np.float64]
@@ -115,7 +115,7 @@ def detect_anomalies(
     named = range(len(values)) if ids is None else given.values(ids, "ids")
     if len(named) != len(values):
         raise InputError(f"found {len(named):,} ids for {len(values):,} scores; expected one for each")
-    groups = checked_groups(groups)
+    groups = given.checked_groups(groups)
     return detect(values, kinds, targets_of(fpr), both_kinds(keys_of_ids(named), kinds, groups))
 
 

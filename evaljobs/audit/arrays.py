@@ -12,10 +12,10 @@ from evaljobs.audit.models import EVENED, Asked, Recoding, rounds
 from evaljobs.audit.several import several_of
 from evaljobs.audit.told import SET, Told
 from evaljobs.errors import InputError
-from evaljobs.pairs.given import values
+from evaljobs.pairs.given import checked_groups, values
 from evaljobs.pairs.samples import as_rows, expect_lengths
 from evaljobs.pairs.threads import run_rounds
-from evaljobs.pairs.verification import GROUPS, checked_groups, checked_threads, checked_wanted, targets_of
+from evaljobs.pairs.verification import GROUPS, checked_threads, checked_wanted, targets_of
 
 _FPR = ("1e-4", "1e-3", "1e-2", "1e-1")
 

@@ -66,14 +66,7 @@ def check_metadata(  # noqa: PLR0913 - what people may choose has a name
         If there are not as many of each, a label or a digest is missing, or an own column is not there or holds neither
         numbers nor texts.
     """
-    if not isinstance(samples, pa.Table):
-        raise InputError(f"found samples of type {type(samples).__name__}; expected a table of Arrow (pyarrow.Table)")
-    if not isinstance(digests, pa.Array | pa.ChunkedArray):
-        raise InputError(f"found digests of type {type(digests).__name__}; expected an array of Arrow (pyarrow.array)")
-    if digests.null_count:
-        raise InputError(
-            f"found {digests.null_count:,} digests that are null; expected the digest of each image's file"
-        )
+    _refuse_unusable(samples, digests)
     codes, names = factorise(labels)
     labels, own = [str(names[code]) for code in codes], values(own, "own", "a list of names of columns")
     permutations = integer(permutations, "permutations", 1, MOST_PERMUTATIONS)
@@ -106,3 +99,14 @@ def check_metadata(  # noqa: PLR0913 - what people may choose has a name
     significance = permutation_test(fields, units.labels, len(units.names), permutations=permutations, seed=seed)
     told = [tell(field, units, significance.p[field.name]) for field in fields]
     return Checked(findings_of(told, units, looked, seed), {"fields": table_of(told, units.names)})
+
+
+def _refuse_unusable(samples: object, digests: object) -> None:
+    if not isinstance(samples, pa.Table):
+        raise InputError(f"found samples of type {type(samples).__name__}; expected a table of Arrow (pyarrow.Table)")
+    if not isinstance(digests, pa.Array | pa.ChunkedArray):
+        raise InputError(f"found digests of type {type(digests).__name__}; expected an array of Arrow (pyarrow.array)")
+    if digests.null_count:
+        raise InputError(
+            f"found {digests.null_count:,} digests that are null; expected the digest of each image's file"
+        )

@@ -19,7 +19,7 @@ from evaljobs.classification.metrics import Average, PerClass, balanced_accuracy
 from evaljobs.classification.replicates import Intervals, replicate
 from evaljobs.classification.samples import Samples, Setting, prepare
 from evaljobs.errors import InputError, UsageError
-from evaljobs.pairs.given import integer, values
+from evaljobs.pairs.given import checked_groups, integer, values
 from evaljobs.pairs.intervals import interval
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ __all__ = ["Average", "Calibration", "Classification", "Intervals", "PerClass", 
 GROUPS = 20
 BINS = 15  # Guo et al. (2017)
 TOP_K = (1, 5)
-MAX_GROUPS, MAX_BINS, MAX_MISTAKES = 200, 1000, 10_000
+MAX_BINS, MAX_MISTAKES = 1000, 10_000
 
 Interval = tuple[float, float] | None
 
@@ -212,7 +212,7 @@ def classify(  # noqa: PLR0913 - the public signature
     """
     if not isinstance(missing, str) or missing not in {"refuse", "exclude"}:
         raise UsageError(f"found missing={missing!r}; expected 'refuse' or 'exclude'")
-    groups = integer(groups, "groups", 2, MAX_GROUPS, zero="no intervals")
+    groups = checked_groups(groups)
     bins, mistakes = integer(bins, "bins", 1, MAX_BINS), integer(mistakes, "mistakes", 0, MAX_MISTAKES)
     setting = Setting(classes, _map(label_map), missing == "exclude", _scale(scores_are), groups)
     named = range(_length(labels)) if ids is None else values(ids, "ids")

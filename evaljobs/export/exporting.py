@@ -17,7 +17,7 @@ from evaljobs.export.checkpoint import read_checkpoint
 from evaljobs.export.dropout import check_dropout, kept_dropout
 from evaljobs.export.head import embedder
 from evaljobs.export.parity import Check, Parity, check_parity
-from evaljobs.export.places import Place, fetched, is_there, model_of, names_file, new_file, require_checkpoint
+from evaljobs.export.places import fetched, is_there, model_of, names_file, new_file, require_checkpoint
 from evaljobs.export.random_graph import check_random, without_dropout
 from evaljobs.export.recipe import Recipe
 from evaljobs.export.signature import Origin, sign
@@ -25,7 +25,7 @@ from evaljobs.export.tracing import trace
 from evaljobs.export.weights import load_weights
 from evaljobs.models.model import Model
 from evaljobs.models.resolve import resolve
-from evaljobs.remote import is_remote, locate
+from evaljobs.remote import AnyPath, is_remote, locate
 
 
 class Exported(NamedTuple):
@@ -45,8 +45,8 @@ class Exported(NamedTuple):
         What was decided on the way, in plain sentences.
     """
 
-    checkpoint: Place
-    path: Place
+    checkpoint: AnyPath
+    path: AnyPath
     shape: tuple[int, int, int]
     dim: int
     size_bytes: int
@@ -58,12 +58,12 @@ class Exported(NamedTuple):
 class Failed(NamedTuple):
     """A checkpoint that was not exported, and why."""
 
-    checkpoint: Place
+    checkpoint: AnyPath
     message: str
 
 
 def export_all(
-    checkpoints: Sequence[Place], recipe: Recipe, out: Place | None, check: Check, *, overwrite: bool = False
+    checkpoints: Sequence[AnyPath], recipe: Recipe, out: AnyPath | None, check: Check, *, overwrite: bool = False
 ) -> Iterator[Exported | Failed]:
     """Export checkpoints one after the other; one that fails does not end the others.
 
@@ -88,7 +88,7 @@ def export_all(
     return (_export_or_fail(checkpoint, recipe, path, check, overwrite) for checkpoint, path in targets.items())
 
 
-def _targets(checkpoints: Sequence[Place], out: Place | None, *, overwrite: bool) -> dict[Place, Place]:
+def _targets(checkpoints: Sequence[AnyPath], out: AnyPath | None, *, overwrite: bool) -> dict[AnyPath, AnyPath]:
     """Return where each checkpoint's model goes."""
     for checkpoint in checkpoints:
         require_checkpoint(checkpoint)
@@ -97,7 +97,7 @@ def _targets(checkpoints: Sequence[Place], out: Place | None, *, overwrite: bool
     if as_file and len(checkpoints) > 1:
         raise UsageError(f"--out {out} is one file for {len(checkpoints)} checkpoints; give a folder")
     targets = {c: out if as_file and out else model_of(c, out) for c in checkpoints}
-    sources: dict[Place, Place] = {}
+    sources: dict[AnyPath, AnyPath] = {}
     for checkpoint, path in targets.items():
         if (other := sources.setdefault(path, checkpoint)) != checkpoint:
             raise UsageError(f"{other} and {checkpoint} would both be written to {path}; export them by themselves")
@@ -106,7 +106,9 @@ def _targets(checkpoints: Sequence[Place], out: Place | None, *, overwrite: bool
     return targets
 
 
-def _export_or_fail(checkpoint: Place, recipe: Recipe, path: Place, check: Check, overwrite: bool) -> Exported | Failed:
+def _export_or_fail(
+    checkpoint: AnyPath, recipe: Recipe, path: AnyPath, check: Check, overwrite: bool
+) -> Exported | Failed:
     try:
         return export(checkpoint, recipe, path, check, overwrite=overwrite)
     except UsageError:
@@ -115,7 +117,7 @@ def _export_or_fail(checkpoint: Place, recipe: Recipe, path: Place, check: Check
         return Failed(checkpoint, str(error))
 
 
-def export(checkpoint: Place, recipe: Recipe, path: Place, check: Check, *, overwrite: bool = False) -> Exported:
+def export(checkpoint: AnyPath, recipe: Recipe, path: AnyPath, check: Check, *, overwrite: bool = False) -> Exported:
     """Export one checkpoint, and compare the file with PyTorch before it gets its name.
 
     Raises

@@ -9,16 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from evaljobs.errors import ExportError, UsageError
-from evaljobs.remote import is_remote, locate
-
-# A path on this machine, or ``s3://bucket/key``.
-Place = Path | str
+from evaljobs.remote import AnyPath, is_remote, locate
 
 SUFFIX = ".onnx"
 _PREFIX = ".evaljobs-export-"
 
 
-def require_checkpoint(place: Place) -> None:
+def require_checkpoint(place: AnyPath) -> None:
     """Refuse what is no file.
 
     Raises
@@ -36,7 +33,7 @@ def require_checkpoint(place: Place) -> None:
     raise UsageError(f"{place}: {what}, expected a checkpoint{hint}; nothing was started")
 
 
-def is_there(place: Place) -> bool:
+def is_there(place: AnyPath) -> bool:
     """Say whether there is something of that name."""
     if is_remote(place):
         from evaljobs.remote import objects
@@ -45,13 +42,13 @@ def is_there(place: Place) -> bool:
     return Path(place).exists()
 
 
-def names_file(out: Place) -> bool:
+def names_file(out: AnyPath) -> bool:
     """Say whether an output is the name of a file, and not of a folder."""
     ends = PurePosixPath(out).suffix.lower() == SUFFIX
     return ends and (is_remote(out) or not Path(out).is_dir())
 
 
-def model_of(checkpoint: Place, out: Place | None) -> Place:
+def model_of(checkpoint: AnyPath, out: AnyPath | None) -> AnyPath:
     """Return where the model of a checkpoint goes: into a folder, by default that of the checkpoint, by its name."""
     name = f"{PurePosixPath(checkpoint).stem}{SUFFIX}"
     if is_remote(checkpoint) and out is None:
@@ -61,7 +58,7 @@ def model_of(checkpoint: Place, out: Place | None) -> Place:
 
 
 @contextlib.contextmanager
-def fetched(checkpoint: Place) -> Iterator[Path]:
+def fetched(checkpoint: AnyPath) -> Iterator[Path]:
     """Give a checkpoint as a file on this machine, for as long as it is read.
 
     Raises
@@ -84,7 +81,7 @@ def fetched(checkpoint: Place) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def new_file(place: Place, *, overwrite: bool) -> Iterator[Path]:
+def new_file(place: AnyPath, *, overwrite: bool) -> Iterator[Path]:
     """Give a file to write to, and bring it to its place if all went well.
 
     Raises
@@ -105,7 +102,7 @@ def new_file(place: Place, *, overwrite: bool) -> Iterator[Path]:
         raise ExportError(f"{place} cannot be written: {error.strerror or error}") from None
 
 
-def _publish(file: Path, place: Place, *, overwrite: bool) -> bool:
+def _publish(file: Path, place: AnyPath, *, overwrite: bool) -> bool:
     """Bring a file to its place; False where there is one that is not to be replaced."""
     if is_remote(place):
         from evaljobs.remote import objects

@@ -13,6 +13,8 @@ import numpy.typing as npt
 
 from evaljobs.errors import InputError
 
+MAX_GROUPS = 200
+
 
 def integer(given: Any, name: str, least: int, most: int | None = None, *, zero: str = "") -> int:
     """Return an integer.
@@ -44,6 +46,11 @@ def integer(given: Any, name: str, least: int, most: int | None = None, *, zero:
     if not (zero and found == 0) and not (least <= found and (most is None or found <= most)):
         raise InputError(f"found {name}={found}; expected {allowed}")
     return found
+
+
+def checked_groups(groups: int) -> int:
+    """Return of how many groups one is left out at a time for intervals, 0 for none; refuse what is not usable."""
+    return integer(groups, "groups", 2, MAX_GROUPS, zero="no intervals")
 
 
 def real(given: Any, name: str, expected: str) -> float:

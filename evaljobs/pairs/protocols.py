@@ -6,14 +6,13 @@ from collections.abc import Sequence
 
 from evaljobs.config import DEFAULT_TARGETS
 from evaljobs.pairs.cross import prepare_cross
-from evaljobs.pairs.given import integer
+from evaljobs.pairs.given import checked_groups, integer
 from evaljobs.pairs.listed import listed_rounds, prepare_listed
 from evaljobs.pairs.rounds import Limits, rounds
 from evaljobs.pairs.threads import Progress, run_rounds
 from evaljobs.pairs.verification import (
     GROUPS,
     Verification,
-    checked_groups,
     checked_threads,
     checked_wanted,
     conclude,

@@ -15,7 +15,7 @@ from evaljobs.errors import UsageError
 from evaljobs.pairs.closer import Wanted
 from evaljobs.pairs.curve import Curve
 from evaljobs.pairs.findings import Findings, Pair, findings_of
-from evaljobs.pairs.given import array, boolean, integer
+from evaljobs.pairs.given import array, boolean, checked_groups, integer
 from evaljobs.pairs.gpu.device import open_device
 from evaljobs.pairs.gpu.execute import verify_on
 from evaljobs.pairs.histogram import EMPTY, Histogram
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 __all__ = ["Curve", "Findings", "Flag", "Intervals", "Pair", "Point", "Verification", "verify"]
 
 GROUPS = 20  # as many as the coverage of the intervals was measured with
-MAX_GROUPS = 200
 MAX_HARDEST = 10_000
 MAX_THREADS = 1024
 
@@ -270,11 +269,6 @@ def _intervals(
 def checked_wanted(hardest: int, *, by_label: bool) -> Wanted:
     """Return what is wanted beside the points; refuse what is not usable."""
     return Wanted(integer(hardest, "hardest", 0, MAX_HARDEST), boolean(by_label, "by_label"))
-
-
-def checked_groups(groups: int) -> int:
-    """Return of how many groups one is left out at a time, 0 for no intervals; refuse what is not usable."""
-    return integer(groups, "groups", 2, MAX_GROUPS, zero="no intervals")
 
 
 def checked_threads(threads: int | None) -> int:

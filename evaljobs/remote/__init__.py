@@ -5,6 +5,6 @@ from the environment or from roles alone, as every AWS tool finds them (AWS_ACCE
 AWS_ENDPOINT_URL, ...).
 """
 
-from evaljobs.remote.uri import is_remote, locate
+from evaljobs.remote.uri import AnyPath, is_remote, locate
 
-__all__ = ["is_remote", "locate"]
+__all__ = ["AnyPath", "is_remote", "locate"]

@@ -10,6 +10,9 @@ from evaljobs.errors import UsageError
 
 _SCHEME = "s3://"
 
+# A path on this machine, or ``s3://bucket/key``.
+AnyPath = str | Path
+
 
 class Place(NamedTuple):
     """A bucket and a key in it; the key of a whole bucket is empty."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from evaljobs.classification.groups import Groups, Keys, grouped, keys_of_ids
 from evaljobs.errors import InputError
-from evaljobs.pairs.given import array, integer, real
+from evaljobs.pairs.given import array, checked_groups, real
 from evaljobs.uncertainty.blocks import Float64, checked
 from evaljobs.uncertainty.coverage import Coverage, risk_coverage
 from evaljobs.uncertainty.detection import Detection, Sides, detect
@@ -20,7 +20,7 @@ from evaljobs.uncertainty.sets import KNOWN
 from evaljobs.uncertainty.threshold import Split, Threshold, at_share, given, split
 
 SHARE = 0.1
-GROUPS, MAX_GROUPS = 20, 200
+GROUPS = 20
 _KEYS = "uint64 [n, 4]"
 Bools = NDArray[np.bool_]
 
@@ -149,7 +149,7 @@ def assess_uncertainty(  # noqa: PLR0913 - the public signature
     share = real(share, "share", "a number above 0 and below 1")
     if not 0 < share < 1:
         raise InputError(f"found a share of {share}; expected one above 0 and below 1")
-    groups = integer(groups, "groups", 2, MAX_GROUPS, zero="no intervals")
+    groups = checked_groups(groups)
     base = _Checked.of(known, "in-distribution images", groups)
     cut = at_share(base.values, Fraction(repr(share))) if threshold is None else given(threshold)
     return Uncertainty(

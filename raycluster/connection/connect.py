@@ -27,7 +27,8 @@ _LOOK_S = 0.5
 
 _log = logging.getLogger(__name__)
 
-# Of the embedded Ray; what the environment says goes before.
+# Of the embedded Ray, for its start alone: a head that this process starts later has other readers. What the
+# environment says goes before.
 _EMBEDDED = {
     "RAY_USAGE_STATS_ENABLED": "0",
     # What a later Ray does anyway, and this one warns about: leave CUDA_VISIBLE_DEVICES of CPU workers alone.
@@ -35,8 +36,6 @@ _EMBEDDED = {
     # Ray ends a worker that had nothing to do for a second, and starts one for the next task: two seconds of a core
     # each time, a quarter of a sweep of small models. All end with this process.
     "RAY_idle_worker_killing_time_threshold_ms": "600000",
-}
-_UNREAD = {
     # What takes a quarter of what Ray's processes do beside the work, for readers that are not there: states of tasks
     # and statistics of loops for its dashboard, and logs, looked through ten times a second, for the driver's terminal.
     "RAY_task_events_report_interval_ms": "0",
@@ -186,10 +185,8 @@ def _own_sigterm() -> Iterator[None]:
 def _start(cpus: int | None, object_store_mb: int | None) -> None:
     import ray
 
-    for name, value in _EMBEDDED.items():
-        os.environ.setdefault(name, value)
-    unread = {name: value for name, value in _UNREAD.items() if name not in os.environ}
-    os.environ.update(unread)
+    own = {name: value for name, value in _EMBEDDED.items() if name not in os.environ}
+    os.environ.update(own)
     try:
         ray.init(
             address="local",
@@ -199,8 +196,8 @@ def _start(cpus: int | None, object_store_mb: int | None) -> None:
             log_to_driver=False,
             logging_level=logging.ERROR,
         )
-    finally:  # a head that this process starts later has readers: of states of tasks, to say what waits
-        for name in unread:
+    finally:
+        for name in own:
             del os.environ[name]
 
 
