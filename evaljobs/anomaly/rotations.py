@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from evaljobs.anomaly.probability import wrong_share
 from evaljobs.classification.measure import Scale
 from evaljobs.classification.samples import as_scores
-from evaljobs.classification.scale import known_scale, refuse_non_finite
-from evaljobs.errors import InputError, UsageError
+from evaljobs.classification.scale import known_scale, refuse_non_finite, scale_of
+from evaljobs.errors import InputError
 from evaljobs.pairs.given import array
 from evaljobs.uncertainty.placed import EachImage, Placed
 
@@ -167,10 +167,9 @@ def rotation_anomaly(scores: object, *, scores_are: str) -> Float64:
     InputError, NonFiniteError, UsageError
         If they are not that.
     """
-    if not isinstance(scores_are, str) or scores_are not in {*Scale}:
-        raise UsageError(f"found scores_are={scores_are!r}; expected 'logits' or 'probabilities'")
+    scale = scale_of(scores_are)
     given = array(scores, "scores", "one array [K, n, K], the same images in each rotation")
     if given.ndim != 3 or len(given) < 2:
         raise InputError(f"found scores of shape {given.shape}; expected [K, n, K] of at least two rotations")
-    samples = prepare(list(given), scores_are, range(len(given)), told=True)
+    samples = prepare(list(given), scale, range(len(given)), told=True)
     return judge(samples, range(samples.scores.shape[1])).score

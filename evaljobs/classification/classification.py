@@ -14,10 +14,10 @@ from evaljobs.classification.asked import Asked, digest_of
 from evaljobs.classification.calibration import Calibration, calibration_of
 from evaljobs.classification.count import Cells, Counting, Counts, Mistakes
 from evaljobs.classification.groups import keys_of_ids
-from evaljobs.classification.measure import Scale
 from evaljobs.classification.metrics import Average, PerClass, balanced_accuracy, macro, micro, weighted
 from evaljobs.classification.replicates import Intervals, replicate
 from evaljobs.classification.samples import Samples, Setting, prepare
+from evaljobs.classification.scale import scale_of
 from evaljobs.errors import InputError, UsageError
 from evaljobs.pairs.given import checked_groups, integer, values
 from evaljobs.pairs.intervals import interval
@@ -214,7 +214,9 @@ def classify(  # noqa: PLR0913 - the public signature
         raise UsageError(f"found missing={missing!r}; expected 'refuse' or 'exclude'")
     groups = checked_groups(groups)
     bins, mistakes = integer(bins, "bins", 1, MAX_BINS), integer(mistakes, "mistakes", 0, MAX_MISTAKES)
-    setting = Setting(classes, _map(label_map), missing == "exclude", _scale(scores_are), groups)
+    setting = Setting(
+        classes, _map(label_map), missing == "exclude", None if scores_are is None else scale_of(scores_are), groups
+    )
     named = range(_length(labels)) if ids is None else values(ids, "ids")
     samples = prepare(scores, labels, keys_of_ids(named), setting)
     work = counting(samples, top_k, bins, mistakes)
@@ -264,12 +266,6 @@ def conclude(samples: Samples, work: Counting, counts: Counts) -> Classification
 def _top(ks: tuple[int, ...], correct: list[int], n: int, found: Intervals) -> tuple[TopK, ...]:
     cis = [interval(c / n, found.top_k[place]) for place, c in enumerate(correct)]
     return tuple(TopK(k, c, c / n, ci) for k, c, ci in zip(ks, correct, cis, strict=True))
-
-
-def _scale(text: str | None) -> Scale | None:
-    if text is not None and (not isinstance(text, str) or text not in {*Scale}):
-        raise UsageError(f"found scores_are={text!r}; expected 'logits' or 'probabilities'")
-    return None if text is None else Scale(text)
 
 
 def _length(labels: object) -> int:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaljobs.classification.measure import Float64, Scale, Scores, rows_a_block
-from evaljobs.errors import InputError, NonFiniteError
+from evaljobs.errors import InputError, NonFiniteError, UsageError
 
 # Probabilities of half precision add up to 1 within 2^-11 of it; those of float32 may exceed 1 by a rounding.
 SUM_TOLERANCE, ABOVE_ONE = 1e-3, 1e-6
@@ -16,6 +16,19 @@ _NAMED = 5
 _OTHERWISE = "if the model gives logits, write `scores_are: logits`; else its output is not that of a softmax"
 _NO_CALIBRATION = "there is no calibration; say `scores_are`"
 UNKNOWN = f"it is not known whether the scores are logits or probabilities: {_NO_CALIBRATION}"
+
+
+def scale_of(text: str) -> Scale:
+    """Return what class scores are, of the word for it.
+
+    Raises
+    ------
+    UsageError
+        If it is none of the words.
+    """
+    if not isinstance(text, str) or text not in {*Scale}:
+        raise UsageError(f"found scores_are={text!r}; expected 'logits' or 'probabilities'")
+    return Scale(text)
 
 
 def settled(scores: Scores, guess: Scale | None) -> tuple[Scale | None, tuple[str, ...]]:

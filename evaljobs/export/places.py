@@ -105,10 +105,10 @@ def new_file(place: AnyPath, *, overwrite: bool) -> Iterator[Path]:
 def _publish(file: Path, place: AnyPath, *, overwrite: bool) -> bool:
     """Bring a file to its place; False where there is one that is not to be replaced."""
     if is_remote(place):
-        from evaljobs.remote import objects
+        from evaljobs.remote import objects, sending
 
         if overwrite:
-            objects.replace(place, file.read_bytes())
+            sending.send_file(file, place)
             return True
         return objects.create(place, file.read_bytes())
     if overwrite:

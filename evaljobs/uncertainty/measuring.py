@@ -5,10 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from evaljobs.classification.measure import Scale
 from evaljobs.classification.samples import as_scores
-from evaljobs.classification.scale import refuse_non_finite, refuse_other_than
-from evaljobs.errors import UsageError
+from evaljobs.classification.scale import refuse_non_finite, refuse_other_than, scale_of
 from evaljobs.uncertainty.passes import as_passes, summarise
 from evaljobs.uncertainty.softmax import judge
 
@@ -62,16 +60,3 @@ def dropout_uncertainty(passes: object, *, scores_are: str) -> dict[str, Float64
         **{str(measure): values for measure, values in found.of.items()},
         "predicted": found.predicted.astype(float),
     }
-
-
-def scale_of(text: str) -> Scale:
-    """Return what class scores are.
-
-    Raises
-    ------
-    UsageError
-        If it is none of the words.
-    """
-    if not isinstance(text, str) or text not in {*Scale}:
-        raise UsageError(f"found scores_are={text!r}; expected 'logits' or 'probabilities'")
-    return Scale(text)
