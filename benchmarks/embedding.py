@@ -17,21 +17,25 @@ import json
 import os
 import platform
 import shutil
-import statistics
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import embedding_data
+from embedding_loop import loop
+from embedding_parts import evaluation_s, median, parts, streaming, table, working
 from embedding_rivals import Task
-from embedding_run import run_evaljobs, write_config
+from embedding_run import command_of, run_evaljobs, write_config
+from embedding_turns import Command, Share, take_turns
 from embedding_watch import Watched, watch
 
 _SIDE = 640
 _RIVALS = Path(__file__).with_name("embedding_rivals.py")
 _PACKAGES = ("ray", "onnxruntime-gpu", "onnxruntime", "numpy", "pillow")
 _MIB = 2**20
+# Of the images, in turns: some are decoded before both run, and neither may come to its end.
+_COMPARED = 0.6
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +47,7 @@ class Sizes:
     images
         Rendered; each section takes the first of them.
     loop
-        Images of the small and of the large run.
+        Images of a run.
     twenty, many, workers
         Images and models.
     large
@@ -52,14 +56,14 @@ class Sizes:
 
     images: int = 10_240
 
-    loop: tuple[int, int] = (2_048, 10_240)
+    loop: int = 10_240
     twenty: tuple[int, int] = (10_000, 20)
     many: tuple[int, int] = (2_000, 200)
     large: tuple[int, int] = (7_150, 256)
     workers: tuple[int, int] = (8_192, 10)
 
 
-_QUICK = Sizes(images=2_240, loop=(512, 1_024), twenty=(512, 3), many=(512, 12), large=(2_240, 80), workers=(512, 4))
+_QUICK = Sizes(images=2_240, loop=2_240, twenty=(512, 3), many=(512, 12), large=(2_240, 80), workers=(512, 4))
 
 
 class Bench:
@@ -113,6 +117,21 @@ class Bench:
         finally:
             shutil.rmtree(config.parent)
 
+    def beside(self, architecture: str, n_images: int) -> list[Share]:
+        """Return what a run with one model and a bare loop do in turns of a second, once both run."""
+        ours, bare = (self.config(architecture, n_images, slice(0, 1)) for _ in range(2))
+        commands = [
+            Command(command_of(ours), ours.parent),
+            Command([sys.executable, str(_RIVALS), "stream", str(bare.with_name("task.json"))], bare.parent),
+        ]
+        try:
+            shares = take_turns(commands, self._images(n_images), int(_COMPARED * n_images))
+            print(f"  {shares[0].rate:.1f} against {shares[1].rate:.1f} images/s", file=sys.stderr, flush=True)
+            return shares
+        finally:
+            for command in commands:
+                shutil.rmtree(command.folder)
+
     def in_turns(self, *contenders: Callable[[], Any]) -> list[list[Any]]:
         """Return what each contender measures at each repeat."""
         rounds = [[self._timed(contender) for contender in contenders] for _ in range(self.repeats)]
@@ -131,97 +150,7 @@ class Bench:
 _IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 
 
-def median(values: Iterator[float] | Sequence[float]) -> float:
-    """Return the median."""
-    return statistics.median(values)
-
-
-def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a Markdown table."""
-    lines = [columns, ["---"] * len(columns), *rows]
-    print("\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n", flush=True)
-
-
-# What a run consists of
-
-
-@dataclasses.dataclass(frozen=True)
-class Part:
-    """A part of a run: seconds on the wall, and of CPU."""
-
-    wall: float
-    cpu: float
-
-    def __str__(self) -> str:
-        return f"{self.wall:.1f} ({self.cpu:.1f})"
-
-
-def parts(run: Watched) -> dict[str, Part]:
-    """Return the parts of a run of evaljobs, one after the other; from its stages."""
-    marks = run.answer["marks"]
-    read, shards, rows = marks["reading"], marks["decoding"], marks["embedding"]
-    moments = {
-        "before images are read": (run.began, read[0]),
-        "listing, digests, headers": (read[0], read[-1]),
-        "start of Ray": (read[-1], shards[0]),
-        "to the first block": (shards[0], shards[1]),
-        "decoding and embedding": (shards[1], rows[-1]),
-        "evaluating, writing, ending": (rows[-1], run.ended),
-    }
-    return {name: Part(stop - start, run.cpu_between(start, stop)) for name, (start, stop) in moments.items()}
-
-
-def streaming(run: Watched) -> Part:
-    """Return the part of a run from the first decode task to the last committed row."""
-    marks = run.answer["marks"]
-    start, stop = marks["decoding"][0], marks["embedding"][-1]
-    return Part(stop - start, run.cpu_between(start, stop))
-
-
-def working(run: Watched) -> Part:
-    """Return the part of a rival's run after its start-up."""
-    start, stop = run.answer["working"]
-    return Part(stop - start, run.cpu_between(start, stop))
-
-
-def evaluation_s(run: Watched) -> float:
-    """Return the CPU seconds of a run's evaluations."""
-    return float(run.answer["execution"]["computed"]["evaluation_seconds"])
-
-
 # The sections
-
-
-def loop(bench: Bench) -> None:
-    """Embed with one model: images a second once running is what more images take more; start-up is the rest."""
-    for architecture in embedding_data.ARCHITECTURES:
-        few, many = bench.sizes.loop
-
-        def ours(n: int, architecture: str = architecture) -> Watched:
-            return bench.ours(bench.config(architecture, n, slice(0, 1)))
-
-        def bare(n: int, architecture: str = architecture) -> Watched:
-            return bench.rival("stream", bench.config(architecture, n, slice(0, 1)))
-
-        found = bench.in_turns(*(lambda f=f, n=n: f(n) for n in (few, many) for f in (ours, bare)))
-        ours_few, bare_few, ours_many, bare_many = found
-        rows = []
-        rates: dict[str, Part] = {}
-        for name, small, big, part in (
-            ("run", ours_few, ours_many, streaming),
-            ("bare loop", bare_few, bare_many, working),
-        ):
-            more = [(part(b).wall - part(s).wall, part(b).cpu - part(s).cpu) for s, b in zip(small, big, strict=True)]
-            wall, cpu = (median([m[i] for m in more]) / (many - few) for i in (0, 1))
-            rates[name] = Part(1 / wall, 1 / cpu)
-            start_up = median([b.seconds for b in big]) - many * wall
-            rows.append([name, f"{1 / wall:.0f}", f"{cpu * 1e3:.2f}", f"{start_up:.1f}", f"{_seconds(big):.1f}"])
-        rows[0].append(f"{rates['run'].wall / rates['bare loop'].wall:.2f}")
-        rows[0].append(f"{rates['run'].cpu / rates['bare loop'].cpu:.2f}")
-        rows[1] += ["", ""]
-        print(f"### {architecture}, {many:,} images less {few:,}\n")
-        table(["what", "images/s once running", "CPU ms an image", "all else, s", "whole, s", "factor", "of CPU"], rows)
-        table(["part of the run", "s (CPU s)"], [[k, str(v)] for k, v in parts(ours_many[-1]).items()])
 
 
 def _seconds(runs: Sequence[Watched]) -> float:

@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from embedding_turns import RUNNING
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -93,6 +94,7 @@ def stream(task: Task) -> dict[str, Any]:
     """Embed with one model, each process its half of the images, batch after batch."""
     with multiprocessing.get_context("spawn").Pool(PROCESSES) as pool:
         ready = pool.map(functools.partial(_stream_part, task, Slice(0, BATCH)), range(PROCESSES), chunksize=1)
+        Path(task.config).with_name(RUNNING).touch()
         start = time.time()
         sums = pool.starmap(_stream_part, [(task, part, 0) for part in halves(len(task.images))], chunksize=1)
         stop = time.time()

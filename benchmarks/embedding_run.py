@@ -2,7 +2,8 @@
 
     python benchmarks/embedding_run.py CONFIG.yaml [--object-store-mb 256] [--cores 1]
 
-Prints a line of JSON: unix seconds of each stage's start, first and last step, and the run's own `execution`.
+Prints a line of JSON: unix seconds of each stage's start, first and last step, and the run's own `execution`. Makes the
+file `running` beside the configuration once all that is needed runs.
 """
 
 from __future__ import annotations
@@ -19,14 +20,22 @@ from pathlib import Path
 from typing import Any
 
 from embedding_data import ARCHITECTURES
+from embedding_turns import RUNNING
 from embedding_watch import Watched, watch
 
 
 class Marks:
-    """Progress that is not shown, but kept: ``times[stage]`` is ``[start, first step, last step]``."""
+    """Progress that is not shown, but kept: ``times[stage]`` is ``[start, first step, last step]``.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    running
+        A file that is made when a second block of embeddings is there: from then on all that is needed runs.
+    """
+
+    def __init__(self, running: Path) -> None:
         self.times: dict[str, list[float]] = {}
+        self._running = running
 
     def start(self, stage: str, total: int) -> None:  # noqa: ARG002 - as Progress has it
         """Keep when a stage began."""
@@ -37,6 +46,8 @@ class Marks:
         began, *done = self.times[stage]
         now = time.time()
         self.times[stage] = [began, done[0] if done else now, now]
+        if stage == "embedding" and done:
+            self._running.touch()
 
     def say(self, text: str) -> None:
         """Pass on what is said."""
@@ -76,9 +87,14 @@ def write_config(
     return path
 
 
+def command_of(config: Path) -> list[str]:
+    """Return the command that carries a configuration out."""
+    return [sys.executable, __file__, str(config)]
+
+
 def run_evaljobs(config: Path, *, object_store_mb: int | None = None, cores: int | None = None) -> Watched:
     """Carry a configuration out in a process of its own; bound to so many cores, where that is said."""
-    command = [sys.executable, __file__, str(config)]
+    command = command_of(config)
     for option, value in (("--object-store-mb", object_store_mb), ("--cores", cores)):
         if value is not None:
             command += [option, str(value)]
@@ -99,7 +115,7 @@ def main() -> None:
     from evaljobs.config import load
     from evaljobs.run import Options, run
 
-    marks = Marks()
+    marks = Marks(options.config.with_name(RUNNING))
     with contextlib.ExitStack() as stack:
         if options.object_store_mb is not None:
             from raycluster.connection.connect import connect

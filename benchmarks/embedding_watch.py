@@ -13,7 +13,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -96,10 +96,52 @@ def watch(command: Sequence[str]) -> Watched:
     return Watched(began, ended, cpu, looks.peak, json.loads(lines[-1]), (*looks.times, ended), (*looks.cpus, cpu))
 
 
-class _Process(NamedTuple):
+class Process(NamedTuple):
+    """A process: the id of its parent, when it started in ticks, and what it has used so far.
+
+    Attributes
+    ----------
+    user, system
+        CPU seconds of all its threads.
+    faults
+        Pages that it was given without reading a disk.
+    """
+
     parent: int
     started: int
-    cpu: float
+    user: float
+    system: float
+    faults: int
+
+    @property
+    def cpu(self) -> float:
+        """CPU seconds."""
+        return self.user + self.system
+
+
+def family(root: int, known: Container[tuple[int, int]]) -> dict[int, Process]:
+    """Return a process and its descendants, by id.
+
+    Parameters
+    ----------
+    root
+        Its id.
+    known
+        Ids and starts of those that belong to it even where their parent has ended.
+    """
+    pids = [path.name for path in Path("/proc").iterdir() if path.name.isdecimal()]
+    everything = {pid: each for pid in map(int, pids) if (each := process_of(pid))}
+    children: dict[int, list[int]] = {}
+    for pid, process in everything.items():
+        children.setdefault(process.parent, []).append(pid)
+    waiting = [root, *(pid for pid, p in everything.items() if (pid, p.started) in known)]
+    found: dict[int, Process] = {}
+    while waiting:
+        pid = waiting.pop()
+        if pid in everything and pid not in found:
+            found[pid] = everything[pid]
+            waiting += children.get(pid, [])
+    return found
 
 
 class _Looks:
@@ -122,38 +164,23 @@ class _Looks:
         for number in itertools.count():
             if self._ended.wait(_EVERY_S):
                 return
-            family = self._family()
-            self._cpu.update({(pid, process.started): process.cpu for pid, process in family.items()})
+            own = family(self._root, self._cpu)
+            self._cpu.update({(pid, process.started): process.cpu for pid, process in own.items()})
             self.times.append(time.time())
             self.cpus.append(sum(self._cpu.values()))
             if number % _MEMORY_EVERY == 0:
-                self.peak = max(self.peak, sum(map(_proportional_bytes, family)))
-
-    def _family(self) -> dict[int, _Process]:
-        pids = [path.name for path in Path("/proc").iterdir() if path.name.isdecimal()]
-        everything = {int(pid): found for pid in pids if (found := _stat(pid))}
-        children: dict[int, list[int]] = {}
-        for pid, process in everything.items():
-            children.setdefault(process.parent, []).append(pid)
-        # Those whose parent has ended belong to it still.
-        waiting = [self._root, *(pid for pid, p in everything.items() if (pid, p.started) in self._cpu)]
-        family: dict[int, _Process] = {}
-        while waiting:
-            pid = waiting.pop()
-            if pid in everything and pid not in family:
-                family[pid] = everything[pid]
-                waiting += children.get(pid, [])
-        return family
+                self.peak = max(self.peak, sum(map(_proportional_bytes, own)))
 
 
-def _stat(pid: str) -> _Process | None:
-    """Read a process' parent, start and CPU time; see proc(5)."""
+def process_of(pid: int) -> Process | None:
+    """Return what /proc says of a process, if there is one with this id; see proc(5)."""
     try:
         # The name stands in brackets, and may hold any character.
         fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
     except OSError:
         return None
-    return _Process(int(fields[1]), int(fields[19]), (int(fields[11]) + int(fields[12])) * _TICK_S)
+    user, system = (int(fields[i]) * _TICK_S for i in (11, 12))
+    return Process(int(fields[1]), int(fields[19]), user, system, int(fields[7]))
 
 
 def _proportional_bytes(pid: int) -> int:
