@@ -20,7 +20,7 @@ from pathlib import Path
 
 import psutil
 
-_START_S = 120.0
+_START_S = 200.0
 _STOP_S = 30.0
 _MEMORY = 80 * 2**20
 _SETTINGS = {
@@ -90,12 +90,11 @@ class RayHead:
         self._end(self._processes(), signal.SIGKILL)
 
     def close(self) -> None:
-        """End it, and delete what it has left."""
-        if self._process is not None:
-            several = self._processes()
-            self._process.terminate()
-            psutil.wait_procs(several, timeout=_STOP_S)
-            self._end(several, signal.SIGKILL)
+        """End it, and delete what it has left.
+
+        By SIGKILL: drivers of jobs do not end with their head, which would be waited for in vain.
+        """
+        self.kill()
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = None

@@ -28,7 +28,7 @@ ACCESS_KEY = "evaljobs-tests-access-key"
 SECRET_KEY = "evaljobs-tests-secret-key-found-nowhere"  # noqa: S105 - of a server that only this machine reaches
 _ACTIONS = ["Admin", "Read", "Write", "List", "Tagging"]
 
-_START_S = 60.0
+_START_S = 180.0
 # gRPC listens 10,000 above each port. All stay below the ports that systems give to clients.
 _PORTS = range(11000, 22000)
 _GRPC = 10000

@@ -231,7 +231,7 @@ def test_readme_example_gives_what_it_says(tmp_path: Path, monkeypatch: pytest.M
     assert printed.getvalue() == texts[1]
     (line,) = [line for line in commands_shown() if line.startswith("evaljobs score digits.npz")]
     done = subprocess.run(
-        [sys.executable, "-m", *line.split()], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-m", *line.split()], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=240
     )
     assert _stripped(done.stdout) == _stripped(texts[2])
 

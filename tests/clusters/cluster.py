@@ -14,7 +14,7 @@ from pathlib import Path
 from tests.clusters.network import Machine
 
 _MEMORY = 80 * 2**20
-_UP_S = 120.0
+_UP_S = 300.0
 _GCS, _DASHBOARD = 6379, 8265
 # Of the session of tests, or of a shell: they would say which cluster and which token.
 _LEFT_OUT = ("RAY_AUTH_TOKEN", "RAY_ADDRESS", "RAY_API_SERVER_ADDRESS", "RAY_JOB_CONFIG_JSON_ENV_VAR")

@@ -26,8 +26,8 @@ Settle = Callable[[dict[str, Any]], dict[str, Any]]
 
 def test_image_that_kills_its_decoder_is_found_and_excluded(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The process that decodes it dies every time: it alone is excluded, and the run ends with results."""
-    bench.images().model("a")
-    victim = str(bench.folder / "images/label1/003.png")
+    bench.images(labels=4, each=2).model("a")  # each halving of the shard costs a process
+    victim = str(bench.folder / "images/label1/001.png")
 
     def deadly(uris: list[str], digests: list[bytes], geometry: Any, changes: Any) -> Any:
         from evaljobs.engine.decoding import decode_shard
@@ -39,12 +39,12 @@ def test_image_that_kills_its_decoder_is_found_and_excluded(bench: Any, monkeypa
     monkeypatch.setattr("evaljobs.run.setup.decode_shard", deadly)
     monkeypatch.setattr("raycluster.pool.pool._ATTEMPTS", 1)  # each further one is a process that starts
     assert bench.run().exit_code == ExitCode.OK
-    assert bench.excluded() == {"label1/003.png": "unreadable"}
-    assert bench.evaluation("a")["result"]["n_samples"] == 29
+    assert bench.excluded() == {"label1/001.png": "unreadable"}
+    assert bench.evaluation("a")["result"]["n_samples"] == 7
     monkeypatch.undo()
     bench.run()
     assert bench.excluded() == {}, "what a process died of may have been other than the bytes"
-    assert bench.evaluation("a")["result"]["n_samples"] == 30
+    assert bench.evaluation("a")["result"]["n_samples"] == 8
 
 
 def test_decoder_that_is_short_of_memory_gets_smaller_shards(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:

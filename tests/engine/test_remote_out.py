@@ -115,7 +115,7 @@ def test_claim_of_a_killed_run_ends(s3: S3Server, monkeypatch: pytest.MonkeyPatc
         claim.__enter__()
         os.kill(os.getpid(), 9)
     """)
-    done = subprocess.run([sys.executable, "-c", program], check=False, timeout=60)
+    done = subprocess.run([sys.executable, "-c", program], check=False, timeout=240)
     assert done.returncode == -signal.SIGKILL
     with pytest.raises(UsageError, match="another run is writing"):
         claimed(location).__enter__()
@@ -160,7 +160,7 @@ def test_claim_is_renewed(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None
     location = s3.bucket()
     with claimed(location):
         objects.delete(f"{location}/{claim.NAME}")
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while names(location) != {claim.NAME}:
             assert time.monotonic() < deadline
             time.sleep(0.02)
@@ -248,7 +248,7 @@ def test_interrupted_run_does_not_wait_for_a_server_that_is_away(
 ) -> None:
     """Ctrl-C ends it in seconds; what was not brought there, and that the claim is left behind, is said."""
     location = s3.bucket()
-    monkeypatch.setenv("EVALJOBS_S3_PATIENCE_S", "6")
+    monkeypatch.setenv("EVALJOBS_S3_PATIENCE_S", "60")
     monkeypatch.setattr(patience, "HURRIED_S", 0.2)
 
     def work() -> None:
@@ -261,7 +261,7 @@ def test_interrupted_run_does_not_wait_for_a_server_that_is_away(
     began = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         work()
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30
     assert "not all of what was found was written" in caplog.text
     assert f"the claim on {location} is left behind" in caplog.text
 

@@ -6,13 +6,14 @@ import json
 import os
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
+import ray
 import yaml
 
 from evaljobs.config import load
@@ -44,9 +45,9 @@ class OnS3:
     def run(self) -> Any:
         return run(load(self.path), self.path, Quiet(), Options())
 
-    def start(self, **environment: str) -> subprocess.Popen[str]:
-        """Start the command as people do, in a process with a Ray of its own."""
-        command = [sys.executable, "-m", "evaljobs", "run", str(self.path)]
+    def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+        """Start the command as people do, in a process of its own."""
+        command = [sys.executable, "-m", "evaljobs", "run", str(self.path), *arguments]
         return subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ, **environment}
         )
@@ -145,7 +146,7 @@ def test_wrong_setup_is_said_before_anything_is_started(
     if store:
         there.path.write_text(yaml.safe_dump({**there.config, "store": store}), encoding="utf-8")
     process = there.start(**environment)
-    output, _ = process.communicate(timeout=120)
+    output, _ = process.communicate(timeout=240)
     assert process.returncode in {2, 4}, output
     assert expected in output
     assert "Traceback" not in output
@@ -160,18 +161,18 @@ def test_server_that_dies_and_comes_back_ends_nothing(bench: Any, s3: S3Server) 
         bench.model(f"m{seed:02d}", seed=seed)
     bench.run()
     there = OnS3(bench, s3.bucket())
-    process = there.start()
-    deadline = time.monotonic() + 90
-    while len(objects.find(f"{there.bucket}/store/tables")) < 4 and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert process.poll() is None, process.communicate()
-    s3.stop()
-    try:
-        threading.Event().wait(4)
-    finally:
+    # The run in the other thread: the kernel ends the server with the thread that has started it.
+    with ThreadPoolExecutor(1) as thread:
+        running = thread.submit(there.run)
+        deadline = time.monotonic() + 180
+        while len(objects.find(f"{there.bucket}/store/tables")) < 4:
+            assert time.monotonic() < deadline, "nothing was written"
+            time.sleep(0.05)
+        assert not running.done(), "it ended before"
+        s3.stop()
+        time.sleep(4)
         s3.start()
-    output, _ = process.communicate(timeout=200)
-    assert process.returncode == 0, output
+        assert running.result(timeout=240).exit_code == 0
     assert json.dumps(measured(there.results())) == json.dumps(measured(bench.results()))
 
 
@@ -185,10 +186,16 @@ def test_two_runs_on_one_s3_store_end_alike(bench: Any, s3: S3Server) -> None:
     there = OnS3(bench, s3.bucket())
     other = bench.folder / "other.yaml"
     other.write_text(yaml.safe_dump({**there.config, "out": f"{there.bucket}/other"}), encoding="utf-8")
-    first = there.start()
+    # Another driver of the same Ray: the run of this process begins when that one has claimed its output, and no work
+    # has been done yet.
+    process = there.start("--address", ray.get_runtime_context().gcs_address)
+    deadline = time.monotonic() + 180
+    while not objects.find(f"{there.bucket}/out"):
+        assert time.monotonic() < deadline, "it claimed nothing"
+        time.sleep(0.05)
     there.path = other
-    second = there.start()
-    outputs = [process.communicate(timeout=200)[0] for process in (first, second)]
-    assert [first.returncode, second.returncode] == [0, 0], outputs
+    assert there.run().exit_code == 0
+    output, _ = process.communicate(timeout=240)
+    assert process.returncode == 0, output
     results = [json.loads(objects.read(f"{there.bucket}/{out}/results.json") or b"") for out in ("out", "other")]
     assert json.dumps(measured(results[0])) == json.dumps(measured(results[1])) == json.dumps(measured(bench.results()))

@@ -13,8 +13,12 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from raycluster.connection.connect import Cluster
+from tests.cli.conftest import Command, command
 from tests.faults.multinode import processes
-from tests.faults.workload import Run, parts, results, write_workload
+from tests.faults.workload import Run, carry_out, parts, results, write_workload
+
+__all__ = ["command"]
 
 Start = Callable[..., Run]
 
@@ -38,12 +42,12 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(fresh: Path, tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
+def undisturbed(cluster: Cluster, fresh: Path, tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
+    assert cluster.cpus == 2
     folder = tmp_path_factory.mktemp("undisturbed") / "workload"
     shutil.copytree(fresh, folder)
     config = folder / "benchmark.yaml"
-    code, output = Run(config).wait()
-    assert code == 0, output
+    carry_out(config)
     assert len(parts(folder / "store")) >= 12, "too few steps: nothing can be stopped between two of them"
     return Undisturbed(results(config), rows_embedded(config), folder / "store")
 
@@ -138,28 +142,28 @@ def small_disk(tmp_path: Path, undisturbed: Undisturbed) -> Iterator[Path]:
 
 @pytest.mark.root
 def test_full_disk_ends_the_run_and_loses_nothing(
-    config: Path, start: Start, small_disk: Path, undisturbed: Undisturbed
+    config: Path, command: Command, small_disk: Path, undisturbed: Undisturbed
 ) -> None:
     """A store on a full disk: exit code 4, the reason, no traceback; with room again, it goes on."""
-    code, output = start(config, "--set", f"store={small_disk}").wait()
-    assert code == 4, output
-    assert "the disk is full" in output
-    assert "Traceback" not in output
+    done = command("run", config, "--set", f"store={small_disk}")
+    assert done.code == 4, done.err
+    assert "the disk is full" in done.err
+    assert "Traceback" not in done.out + done.err
     assert not (config.parent / "results" / "results.json").exists()
     subprocess.run(["mount", "-o", "remount,size=100m", str(small_disk)], check=True)
-    code, output = start(config, "--set", f"store={small_disk}").wait()
-    assert code == 0, output
+    done = command("run", config, "--set", f"store={small_disk}")
+    assert done.code == 0, done.err
     assert results(config) == undisturbed.results
     assert 0 < rows_embedded(config) < undisturbed.rows_embedded
 
 
 @pytest.mark.root
-def test_results_on_a_full_disk(config: Path, start: Start, small_disk: Path, undisturbed: Undisturbed) -> None:
+def test_results_on_a_full_disk(config: Path, command: Command, small_disk: Path, undisturbed: Undisturbed) -> None:
     """An output folder on a full disk: exit code 4 and the reason, never half a file under its final name."""
     shutil.copytree(undisturbed.store, config.parent / "store")  # nothing is left but to write
     (small_disk / "filler").write_bytes(bytes(shutil.disk_usage(small_disk).free - 2 * PAGE))
-    code, output = start(config, "--out", str(small_disk / "out")).wait()
-    assert code == 4, output
-    assert "make room" in output
-    assert "Traceback" not in output
+    done = command("run", config, "--out", small_disk / "out")
+    assert done.code == 4, done.err
+    assert "make room" in done.err
+    assert "Traceback" not in done.out + done.err
     assert not (small_disk / "out" / "results.json").exists()

@@ -49,9 +49,10 @@ def multiply_or_die(shared: np.ndarray, common: Path, item: int) -> int:
     return multiply(shared, 3, item)
 
 
-def always_die(*_: object) -> int:
-    os.kill(os.getpid(), signal.SIGKILL)
-    raise AssertionError("still alive")
+def always_die_at_the_first(shared: np.ndarray, common: int, item: int) -> int:
+    if item == 0:  # one is enough: each death costs a new process
+        os.kill(os.getpid(), signal.SIGKILL)
+    return multiply(shared, common, item)
 
 
 def fail(_shared: np.ndarray, _common: object, item: int) -> int:
@@ -134,7 +135,7 @@ def test_killed_fan_runs_again(tmp_path: Path) -> None:
 
 def test_tasks_that_always_die_lose_their_fan_alone() -> None:
     """After some attempts the whole is given up, and said; other tasks come back."""
-    (lost,) = events(add_up, always_die, None)
+    (lost,) = events(add_up, always_die_at_the_first, 3)
     assert isinstance(lost, TaskLost)
     assert (lost.tag, lost.reason) == ("fans", TASK_DIED)
 
@@ -156,7 +157,7 @@ def test_leaving_the_pool_ends_the_tasks_of_tasks(tmp_path: Path) -> None:
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while not condition():
         assert time.monotonic() < deadline, "the moment never came"
         time.sleep(0.05)
@@ -189,5 +190,5 @@ def test_one_cpu_is_enough() -> None:
     """Three tasks that fan out on a single CPU: a task that waits holds none, so nobody waits for ever."""
     path = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
     command = [sys.executable, "-c", ONE_CPU]
-    done = subprocess.run(command, env=path, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(command, env=path, capture_output=True, text=True, check=False, timeout=240)
     assert done.stdout == "done\n", done.stderr

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
 import subprocess
@@ -16,7 +15,12 @@ from typing import Any
 import psutil
 import pytest
 
+from evaljobs.config import load
+from evaljobs.errors import ExitCode
+from evaljobs.progress import Quiet
+from evaljobs.run import Options, run
 from raycluster.cluster.looking import status
+from raycluster.connection.connect import Cluster
 from raycluster.jobs.job import ENDED
 from raycluster.jobs.stages import summary
 from raycluster.program import Stage
@@ -80,11 +84,6 @@ def undisturbed(results: Path) -> dict[str, Any]:
     return dict(found)
 
 
-def own_ray() -> dict[str, str]:
-    """Return the environment for a run with a Ray of its own."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
-
-
 def job_of(err: str) -> str:
     found = re.search(r"^(?:submitted )?(benchmark-[0-9a-f]{12}-\d+)", err, re.MULTILINE)
     assert found, err
@@ -103,14 +102,14 @@ def driver_of(job: str) -> psutil.Process:
     raise AssertionError(f"no process of {job}")
 
 
-def test_results_of_a_cluster_are_those_of_this_machine(local: Bench, raycluster: Command) -> None:
+def test_results_of_a_cluster_are_those_of_this_machine(local: Bench, raycluster: Command, cluster: Cluster) -> None:
     """Local images and models: the same numbers, ids, names and exit code come back; nothing is sent or run twice."""
     (local.folder / "models" / "bad.onnx").write_bytes(b"no model")
     path = local.write()
     here = local.folder / "here"
-    run = [sys.executable, "-m", "evaljobs", "run", str(path), "--out", str(here), "--set", f"store={here}-store"]
-    done = subprocess.run([*run, "--set", "cluster.cpus=1"], check=False, capture_output=True, env=own_ray())
-    assert done.returncode == 1, done.stderr
+    assert cluster.cpus == 2
+    config = load(path, [f"store={here}-store"])
+    assert run(config, path, Quiet(), Options(out=here)).exit_code == ExitCode.SOME_FAILED
 
     code, out, _ = raycluster("submit", path, "--dry-run")
     assert (code, "nothing was sent" in out) == (0, True)

@@ -43,7 +43,7 @@ def test_trimming_killed_under_a_wrong_clock_stops_no_run(local: Store) -> None:
             entered.set()
 
     threading.Thread(target=enter, daemon=True).start()
-    assert entered.wait(5)
+    assert entered.wait(60)
     assert said == []
 
 
@@ -85,7 +85,7 @@ def test_leaving_by_an_error_does_not_wait_for_a_server_that_is_away(
     monkeypatch.setattr(lease, "RENEWED_EVERY_S", 0.01)
     monkeypatch.setattr(lease, "_JOINED_S", 0.2)
     monkeypatch.setattr(patience, "HURRIED_S", 0.2)
-    monkeypatch.setenv("EVALJOBS_S3_PATIENCE_S", "6")
+    monkeypatch.setenv("EVALJOBS_S3_PATIENCE_S", "60")
     name = f"uses/run-{'d' * 32}.lease"
 
     def work() -> None:
@@ -97,10 +97,11 @@ def test_leaving_by_an_error_does_not_wait_for_a_server_that_is_away(
     began = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         work()
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30
     assert f"the lease {name} is left behind" in caplog.text
     renewing = [thread for thread in threading.enumerate() if thread.name == "evaljobs-lease"]
     assert len(renewing) == 1
     monkeypatch.setenv("AWS_ENDPOINT_URL", s3.endpoint)
-    renewing[0].join(20)
+    monkeypatch.setenv("EVALJOBS_S3_PATIENCE_S", "1")
+    renewing[0].join(60)
     assert not renewing[0].is_alive()

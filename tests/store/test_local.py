@@ -116,7 +116,7 @@ def test_killed_writer_leaves_whole_parts(tmp_path: Path) -> None:
     for delay in (0.15, 0.3, 0.45):
         process = multiprocessing.get_context("spawn").Process(target=_commit_for_ever, args=(tmp_path,))
         process.start()
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while len(parts(Store(tmp_path))) <= seen and time.monotonic() < deadline:
             time.sleep(0.01)
         time.sleep(delay)

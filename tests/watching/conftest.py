@@ -64,7 +64,7 @@ class Head:
 
     def shutdown(self) -> None:
         """End it."""
-        self._process.communicate("", timeout=60)
+        self._process.communicate("", timeout=240)
 
 
 class Ran(NamedTuple):
@@ -90,7 +90,7 @@ def evaljobs(*arguments: str | Path, **environment: str) -> Ran:
         capture_output=True,
         text=True,
         env={**os.environ, **ENVIRONMENT, **environment},
-        timeout=120,
+        timeout=240,
         check=False,
     )
     return Ran(done.returncode, done.stdout, done.stderr)

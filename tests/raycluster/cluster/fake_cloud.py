@@ -24,7 +24,7 @@ from raycluster.errors import ClusterError
 
 ROOT = Path(__file__).parents[3]
 IDLE_S = 4
-_UP_S = 120
+_UP_S = 300
 # What AWS says of these machines, which Ray asks it for; memory is left to Ray.
 SIZES = {"m7i.xlarge": {"CPU": 4}, "g6.2xlarge": {"CPU": 8, "GPU": 1}, "c7i.4xlarge": {"CPU": 16}}
 # The fake provider knows the head by this name alone.

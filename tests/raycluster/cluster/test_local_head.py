@@ -95,7 +95,7 @@ def _family(head: psutil.Process) -> list[psutil.Process]:
 @pytest.mark.slow
 def test_head_listens_on_loopback_alone(head: psutil.Process) -> None:
     """Whoever reaches the machine by its network finds no door at all: neither the dashboard nor Ray's own ports."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     listening: list[str] = []
     # Its agents open their ports some seconds after the head is known.
     while time.monotonic() < deadline and len(listening) < 6:
@@ -193,7 +193,7 @@ def test_killed_head_leaves_nothing_behind(here: Here, head: psutil.Process) -> 
     head.send_signal(signal.SIGKILL)
     down = here.run("down", "--local")
     assert down.returncode == 0, down.stderr
-    _, left = psutil.wait_procs(family, timeout=20)
+    _, left = psutil.wait_procs(family, timeout=120)
     assert left == []
     assert not folder.exists()
     assert here.run("down", "--local").stdout == "no head of yours runs on this machine\n"
@@ -235,7 +235,7 @@ def test_only_what_is_the_heads_is_ended(tmp_path: Path, monkeypatch: pytest.Mon
         script = f"{sys.executable} -m raycluster down --local; echo still here"
         down = subprocess.run(["sh", "-c", script], cwd=folder, capture_output=True, text=True, check=False, timeout=60)
         assert down.stdout == "no head of yours runs on this machine\nstill here\n", down.stderr
-        assert left.wait(10) == -signal.SIGKILL
+        assert left.wait(60) == -signal.SIGKILL
         assert reader.poll() is None
         assert not folder.exists()
     finally:
@@ -247,7 +247,7 @@ def test_only_what_is_the_heads_is_ended(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def _wait_for(reached: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     while not reached():
         assert time.monotonic() < deadline
         time.sleep(0.05)

@@ -28,7 +28,7 @@ class Serving:
     def running(self) -> Iterator[Self]:
         """Serve until left."""
         self._thread.start()
-        assert self._ready.wait(10)
+        assert self._ready.wait(60)
         try:
             yield self
         finally:

@@ -25,7 +25,7 @@ from tests.ray_head import RayHead
 from tests.raycluster.jobs.conftest import use_token
 from tests.s3_server import S3Server
 
-PATIENCE_S = 60.0
+PATIENCE_S = 180.0
 
 
 def until(server: RayJobServer, job_id: str, *statuses: str) -> Job:

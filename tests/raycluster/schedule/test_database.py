@@ -193,6 +193,6 @@ def test_who_looks_keeps_no_daemon_from_starting(folder: Path) -> None:
 
     thread = threading.Thread(target=look)
     thread.start()
-    assert looks.wait(10)
+    assert looks.wait(60)
     hold(state).release()
     thread.join()

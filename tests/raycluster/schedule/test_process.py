@@ -54,7 +54,7 @@ def test_killed_at_any_moment(folder: Path, receiver: Receiver) -> None:
         asked = [world.book.add_run(f"s{number % 4}", time.time()) for number in range(12)]
         state = world.database.path
         kills = 0
-        until = time.monotonic() + 60
+        until = time.monotonic() + 240
         while (
             not all(run.state is State.ENDED and run.reported for run in world.runs()) or world.book.snapshot().messages
         ):
