@@ -7,7 +7,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from evaljobs.pairs import score
 from evaljobs.pairs.bins import Bins, filter_error, fine_error
 from evaljobs.pairs.points import Found, above, least
 from evaljobs.pairs.samples import Samples
@@ -34,7 +33,7 @@ class Pool:
         self._i = np.concatenate([none, *(k.i for k in kept)])
         self._j = np.concatenate([none, *(k.j for k in kept)])
         self._value = np.concatenate([none.astype(np.float32), *(k.value for k in kept)])
-        self._bin = bins.of(self._value)
+        self._bin = bins.of(self._value).astype(np.uint16)  # narrow: looked through for every point
         self._error, self._fine = (error(samples.rows.shape[1]) for error in (filter_error, fine_error))
 
     def scores(self, first: int, last: int) -> tuple[Float64, Float64] | None:
@@ -137,7 +136,7 @@ class Pool:
 
     def _estimate(self, which: Numbers) -> Float64:
         """Return finer estimates of the scores of some pairs."""
-        return score.estimate_pairs(self._samples.unit, self._i[which], self._j[which])
+        return self._samples.estimate_pairs(self._i[which], self._j[which])
 
     def _score(self, which: Numbers) -> Float64:
         return self._samples.score_pairs(self._i[which].astype(np.int64), self._j[which].astype(np.int64))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -20,6 +20,7 @@ from evaljobs.pairs.tiles import Tiles
 
 MAX_DIMENSIONS = 2**20  # the filter's bound holds beyond, but no longer separates anything
 _NAMED = 5
+_WORTH_THREADS = 4096  # pairs whose estimates take longer than the start of threads
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,6 +57,8 @@ class Samples:
         None where there is none.
     notes
         What was changed about the input.
+    threads
+        How many threads may work on the samples between two passes over the pairs.
     """
 
     rows: NDArray[np.float32]
@@ -70,6 +73,7 @@ class Samples:
     gallery: int = 0
     twins: NDArray[np.int64] | None = None
     notes: tuple[str, ...] = ()
+    threads: int = 1
 
     @property
     def protocol(self) -> str:
@@ -131,6 +135,16 @@ class Samples:
     def score_pairs(self, i: NDArray[np.int64], j: NDArray[np.int64]) -> NDArray[np.float64]:
         """Score pairs of positions, each ``[p]`` int64, by the definition."""
         return score.score_pairs(self.rows, self.order, self.norms, i, j)
+
+    def estimate_pairs(self, i: NDArray[np.int32], j: NDArray[np.int32]) -> NDArray[np.float64]:
+        """Estimate the scores of pairs of positions, each ``[p]`` int32, by the finer filter."""
+        found = np.empty(len(i))
+
+        def some(first: int, last: int) -> None:
+            score.estimate_pairs(self.unit, i[first:last], j[first:last], found[first:last])
+
+        _shared(some, len(i), self.threads if len(i) >= _WORTH_THREADS else 1)
+        return found
 
 
 def prepare(
@@ -223,10 +237,15 @@ def with_filter(samples: Samples, threads: int = 1) -> Samples:
         here = slice(first, last)
         score.normalise_rounded(samples.rows, samples.order[here], samples.norms[here], unit[here])
 
-    bounds = [samples.n * number // threads for number in range(threads + 1)]
+    _shared(fill, samples.n, threads)
+    return dataclasses.replace(samples, unit=unit, threads=threads)
+
+
+def _shared(work: Callable[[int, int], None], n: int, threads: int) -> None:
+    """Share the numbers from 0 to `n` among threads: `work` is called with the first, and with the end of its own."""
+    bounds = [n * number // threads for number in range(threads + 1)]
     with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(fill, bounds[:-1], bounds[1:]))
-    return dataclasses.replace(samples, unit=unit)
+        list(pool.map(work, bounds[:-1], bounds[1:]))
 
 
 def expect_lengths(n: int, **lengths: int) -> None:

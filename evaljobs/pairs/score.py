@@ -179,7 +179,7 @@ def score_pairs(rows: Rows32, order: Int64, norm: Float64, i: Int64, j: Int64) -
 
 
 @compiled_reordered
-def estimate_pairs(unit: Rows32, i: Int32, j: Int32) -> Float64:
+def estimate_pairs(unit: Rows32, i: Int32, j: Int32, out: Float64) -> None:
     """Estimate the scores of listed pairs: a filter for few pairs, finer than that for all.
 
     Products of float32 are exact in float64; they are summed in any order. How far the sum can be from the score,
@@ -191,16 +191,12 @@ def estimate_pairs(unit: Rows32, i: Int32, j: Int32) -> Float64:
         ``[n, d]`` float32: the normalised rows, rounded, by position.
     i, j
         ``[p]`` int32 positions.
-
-    Returns
-    -------
-    ``[p]`` float64.
+    out
+        ``[p]`` float64, overwritten.
     """
-    found = np.empty(i.shape[0])
     for p in range(i.shape[0]):
         a, b = unit[i[p]], unit[j[p]]
         total = 0.0
         for k in range(a.shape[0]):
             total += np.float64(a[k]) * np.float64(b[k])
-        found[p] = total
-    return found
+        out[p] = total

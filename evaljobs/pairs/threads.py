@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Generic, TypeVar
 
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from evaljobs.pairs.samples import Samples
 from evaljobs.pairs.work import E, Rounds, Work
@@ -17,9 +18,15 @@ R = TypeVar("R")
 Progress = Callable[[int, int], None]
 
 # Parts of a pass: small enough to share evenly and to stop soon, large enough that adding up costs little.
-_MOST_PARTS = 64
+_MOST_PARTS = 128
 _LEAST_PARTS_A_THREAD = 4
-_PAIRS_A_PART = 2**21
+_PAIRS_A_PART = 2**20
+
+
+@functools.cache
+def _blas() -> ThreadpoolController:
+    """Return what sets the threads of NumPy's BLAS; to find the library takes milliseconds."""
+    return ThreadpoolController().select(user_api="blas")
 
 
 def _parts(work: Work[E], samples: Samples, threads: int) -> list[range]:
@@ -81,7 +88,7 @@ def run_rounds(rounds: Rounds[R], samples: Samples, threads: int, progress: Prog
         if progress is not None and pairs:
             progress(done, known)
 
-    with threadpool_limits(limits=1, user_api="blas"):
+    with _blas().limit(limits=1):
         try:
             work = next(rounds)
             while True:
