@@ -36,7 +36,15 @@ from threadpoolctl import threadpool_limits
 
 from evaljobs.pairs.compiled import compiled
 from evaljobs.pairs.count import Counts, Groups
-from evaljobs.pairs.intervals import Difference, difference, group_of_labels, group_of_samples, interval
+from evaljobs.pairs.intervals import (
+    Difference,
+    auroc_ends,
+    difference,
+    even_ends,
+    group_of_labels,
+    group_of_samples,
+    interval,
+)
 from evaljobs.pairs.points import FEW_ERRORS, Point, allowed_at
 from evaljobs.pairs.replicates import folded, replicate
 from evaljobs.pairs.verification import verify
@@ -152,7 +160,7 @@ def measure(rows: Rows, labels: Int, groups: Int, n_groups: int) -> Measured:
     )
     touched = Groups(*(np.stack([folded(group, FOLD) for group in kind[:-1]]) for kind in counts))
     found = replicate(Counts(impostor, genuine), touched, points, FOLD)
-    ends = [_ends(of_one) for of_one in (*found.tpr_cis, interval(float(shares[-1]), found.auroc))]
+    ends = [_ends(of_one) for of_one in (*found.tpr_cis, interval(float(shares[-1]), found.auroc, auroc_ends))]
     without = np.array([*found.tpr, found.auroc], np.float64)
     return Measured(shares, without, ends, pair_errors(impostor, genuine))
 
@@ -218,7 +226,8 @@ def wilson(share: float, error: float) -> Ends:
 def by_identities(a: Measured, b: Measured, q: int) -> tuple[Ends, Ends]:
     """Return the interval of the first model's quantity, and of the difference between the second and the first."""
     of_a, of_b = a.without[q].tolist(), b.without[q].tolist()
-    return a.ends[q], _ends(difference(float(b.all[q]), float(a.all[q]), of_b, of_a))
+    ends = even_ends if q < len(TARGETS) else auroc_ends
+    return a.ends[q], _ends(difference(float(b.all[q]), float(a.all[q]), of_b, of_a, ends))
 
 
 def by_pairs(a: Measured, b: Measured, q: int) -> tuple[Ends, Ends]:

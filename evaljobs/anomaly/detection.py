@@ -18,7 +18,7 @@ from evaljobs.classification.groups import Groups, keys_of_ids
 from evaljobs.config import DEFAULT_TARGETS
 from evaljobs.errors import InputError
 from evaljobs.pairs import auroc, curve, given
-from evaljobs.pairs.intervals import interval
+from evaljobs.pairs.intervals import auroc_ends, interval
 from evaljobs.pairs.points import Point, allowed_at, find_sorted, to_point
 from evaljobs.pairs.verification import GROUPS, Intervals, targets_of
 from evaljobs.uncertainty.blocks import checked
@@ -158,7 +158,7 @@ def detect(scores: Float64, anomalous: Mask, targets: tuple[float, ...], groups:
         len(positive),
         points,
         area.value,
-        interval(area.value, areas),
+        interval(area.value, areas, auroc_ends),
         Intervals("sample", groups.n, areas, rates),
         curve.from_sorted(normal, positive, points),
     )

@@ -24,7 +24,7 @@ class AnomalyJob(Job):
     """Telling anomalous from normal images, by how well rotations are told apart, or by distance to normal images."""
 
     kind: ClassVar[str] = "anomaly"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     Parameters: ClassVar[type[Section]] = AnomalyParameters
     places: ClassVar[frozenset[str]] = frozenset({"set", "reference"})
 

@@ -23,7 +23,7 @@ class UncertaintyJob(Job):
     """Softmax entropy, Monte Carlo dropout, or distance to known images; what it tells of errors and foreign images."""
 
     kind: ClassVar[str] = "uncertainty"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     Parameters: ClassVar[type[Section]] = UncertaintyParameters
     places: ClassVar[frozenset[str]] = frozenset({"set", "corrupted", "foreign", "reference"})
 

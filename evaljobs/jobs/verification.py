@@ -79,7 +79,7 @@ class VerificationJob(Job):
     """TPR at given FPRs over all pairs of a set, a probe and a gallery set, or listed pairs; thresholds and AUROC."""
 
     kind: ClassVar[str] = "verification"
-    version: ClassVar[int] = 5
+    version: ClassVar[int] = 6
     Parameters: ClassVar[type[Section]] = VerificationParameters
     places: ClassVar[frozenset[str]] = frozenset({"set", "probe", "gallery", "pairs"})
 

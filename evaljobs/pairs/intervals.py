@@ -10,16 +10,18 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 Float64 = NDArray[np.float64]
 Int64 = NDArray[np.int64]
+Ends = Callable[[float, float], tuple[float, float]]  # of an interval in logits: of its centre and a half-width
 
 CONFIDENCE = 0.95
 _MOST_LOGITS = 1.0  # how far a group may move a share: without a bound, one that makes most errors says "anything"
+_POWER = 5 / 3  # of the rate of clustered errors, that their variance follows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,12 +46,60 @@ class Difference:
         return None if self.low is None or self.high is None else self.low <= 0 <= self.high
 
 
-def interval(estimate: float | None, replicates: Sequence[float | None]) -> tuple[float, float] | None:
+def even_ends(centre: float, half: float) -> tuple[float, float]:
+    """Return ``centre -+ half``."""
+    return centre - half, centre + half
+
+
+def auroc_ends(centre: float, half: float) -> tuple[float, float]:
+    """Return the ends of the interval of an AUROC, in logits: further where the errors are more.
+
+    A few hard identities make nearly all errors. A set that happens to lack some of them shows too few errors, and
+    groups that agree on it. So rates e of errors are tested one by one, each with the variance that errors would have
+    if it were the true one (Wilson, *Probable inference, the law of succession, and statistical inference*, Journal of
+    the American Statistical Association 22, 1927): the ends solve ``|e - e0| = h sqrt(V(e) / V(e0))``, where e0 is the
+    rate that was found and h the half-width there. Errors in clusters, as many as Poisson has it and each of a size
+    that is gamma distributed, have ``V(e) = e^p`` with p from 1 to 2 (Jorgensen, *Exponential dispersion models*,
+    Journal of the Royal Statistical Society B 49, 1987): 5/3 for a shape of 1/2, that of squares of normal numbers.
+    Here V is ``(e (1 - e))^p``, so that errors and what is right are treated alike.
+
+    Parameters
+    ----------
+    centre
+        The logit of the AUROC.
+    half
+        Half the width of an interval around it, more than 0.
+    """
+    error = logistic(-centre)
+    return centre - _reach(error, half, 1), centre + _reach(error, half, -1)
+
+
+def _reach(error: float, half: float, side: int) -> float:
+    """Return how far the end of more errors (side 1), or of fewer (-1), is from their rate, in logits.
+
+    With ``g = exp(x) - 1`` the rate x logits on is ``e + e (1 - e) g / (1 + e g)``. In logits h is ``h / (e (1 - e))``.
+    """
+
+    def compatible(x: float) -> bool:
+        grown = math.expm1(side * x)
+        return abs(grown) * math.pow(1 + error * grown, _POWER - 1) <= half * math.exp(side * x * _POWER / 2)
+
+    low, high = 0.0, 1.0
+    while compatible(high):
+        high *= 2
+    while low < (middle := (low + high) / 2) < high:
+        low, high = (middle, high) if compatible(middle) else (low, middle)
+    return low
+
+
+def interval(
+    estimate: float | None, replicates: Sequence[float | None], ends: Ends = even_ends
+) -> tuple[float, float] | None:
     """Return the 95% interval of a share, such as a TPR or an AUROC.
 
-    It is symmetric on the logit scale: ``logit(p) +- half_width(logit(r))``, where a replicate's logit is taken as at
-    most 1 away from that of p, hence its odds as at most e times higher or lower. Where p is 0 or 1, where that scale
-    ends, it is ``p +- half_width(r)``, cut off at 0 and 1.
+    It is symmetric on the logit scale, ``logit(p) +- half_width(logit(r))``, but for that of an AUROC. A replicate's
+    logit is taken as at most 1 away from that of p, hence its odds as at most e times higher or lower. Where p is 0 or
+    1, where that scale ends, it is ``p +- half_width(r)``, cut off at 0 and 1.
 
     Parameters
     ----------
@@ -57,6 +107,8 @@ def interval(estimate: float | None, replicates: Sequence[float | None]) -> tupl
         The share among all samples, in [0, 1].
     replicates
         The same without each of G groups.
+    ends
+        `auroc_ends` for an AUROC.
 
     Returns
     -------
@@ -71,11 +123,18 @@ def interval(estimate: float | None, replicates: Sequence[float | None]) -> tupl
         return None if half is None else (max(0.0, estimate - half), min(1.0, estimate + half))
     centre = logit(estimate)
     half = half_width(moved(logits(shares), centre))
-    return None if half is None else (logistic(centre - half), logistic(centre + half))
+    if half is None:
+        return None
+    low, high = ends(centre, half)
+    return logistic(low), logistic(high)
 
 
 def difference(
-    a: float | None, b: float | None, replicates_a: Sequence[float | None], replicates_b: Sequence[float | None]
+    a: float | None,
+    b: float | None,
+    replicates_a: Sequence[float | None],
+    replicates_b: Sequence[float | None],
+    ends: Ends = even_ends,
 ) -> Difference | None:
     """Return ``a - b`` for two shares of two models on the same samples, with its 95% interval.
 
@@ -95,6 +154,8 @@ def difference(
         The shares among all samples.
     replicates_a, replicates_b
         The same without each group: the same groups, in the same order.
+    ends
+        Whose lower end that of the level is: `auroc_ends` for AUROCs.
 
     Returns
     -------
@@ -105,7 +166,7 @@ def difference(
     if a is None or b is None or of_a is None or of_b is None or len(of_a) != len(of_b):
         return None
     if 0 < a < 1 and 0 < b < 1:
-        arms = _arms(logit(a), logit(b), moved(logits(of_a), logit(a)), moved(logits(of_b), logit(b)))
+        arms = _arms(logit(a), logit(b), moved(logits(of_a), logit(a)), moved(logits(of_b), logit(b)), ends)
     else:
         half = half_width(of_a - of_b)
         arms = None if half is None else (half, half)
@@ -114,19 +175,21 @@ def difference(
     return Difference(a - b, max(-1.0, a - b - arms[0]), min(1.0, a - b + arms[1]))
 
 
-def _arms(a: float, b: float, moves_a: Float64, moves_b: Float64) -> tuple[float, float] | None:
+def _arms(a: float, b: float, moves_a: Float64, moves_b: Float64, ends: Ends) -> tuple[float, float] | None:
     """Return how far the interval of a difference reaches down and up, from logits and how replicates move them."""
     level, apart, value = (a + b) / 2, a - b, logistic(a) - logistic(b)
     moves_level, moves_apart = (moves_a + moves_b) / 2, moves_a - moves_b
-    half_level, half_apart = half_width(moves_level) or 0.0, half_width(moves_apart)
+    half_level, half_apart = half_width(moves_level), half_width(moves_apart)
     if half_apart is None:
         return None
+    # A reach towards fewer errors that is shorter than the half-width would call too many differences real.
+    levels = (level, level) if half_level is None else (ends(level, half_level)[0], level + half_level)
 
     def moved_to(level: float, apart: float) -> float:
         return logistic(level + apart / 2) - logistic(level - apart / 2) - value
 
     together = correlation(moves_level, moves_apart)
-    by_level = [(moved_to(level + side * half_level, apart), side) for side in (-1, 1)]
+    by_level = [(moved_to(end, apart), side) for end, side in zip(levels, (-1, 1), strict=True)]
     (down, side_down), (up, side_up) = min(by_level), max(by_level)
     return (
         _joined(max(0.0, -down), -moved_to(level, apart - half_apart), -side_down * together),

@@ -19,7 +19,7 @@ from evaljobs.pairs.given import array, boolean, checked_groups, integer
 from evaljobs.pairs.gpu.device import open_device
 from evaljobs.pairs.gpu.execute import verify_on
 from evaljobs.pairs.histogram import EMPTY, Histogram
-from evaljobs.pairs.intervals import interval
+from evaljobs.pairs.intervals import auroc_ends, interval
 from evaljobs.pairs.points import Flag, Point
 from evaljobs.pairs.rounds import Limits, Outcome, rounds
 from evaljobs.pairs.samples import Samples, prepare, with_filter
@@ -263,7 +263,7 @@ def _intervals(
     if found is None:
         return None, None, [None] * len(outcome.points)
     intervals = Intervals(samples.unit_of_groups, samples.n_groups, found.auroc, found.tpr)
-    return intervals, interval(auroc, found.auroc), list(found.tpr_cis)
+    return intervals, interval(auroc, found.auroc, auroc_ends), list(found.tpr_cis)
 
 
 def checked_wanted(hardest: int, *, by_label: bool) -> Wanted:

@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from evaljobs.pairs.intervals import interval
+from evaljobs.pairs.intervals import auroc_ends, interval
 from evaljobs.uncertainty.blocks import Blocks, Float64, Int64, order, tally
 
 # Hendrycks and Gimpel (2017), Liang et al. (2018): the false positives where 95% of the positives are found.
@@ -97,7 +97,7 @@ def detect(sides: Sides) -> Detection:
         n_positive=len(sides.positive),
         n_negative=len(sides.negative),
         auroc=area,
-        auroc_ci=interval(area, replicates),
+        auroc_ci=interval(area, replicates, auroc_ends),
         replicates=replicates,
         aupr=average_precision(blocks),
         aupr_negative=average_precision(turned),

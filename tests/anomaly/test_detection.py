@@ -14,7 +14,7 @@ from evaljobs.anomaly.groups import both_kinds
 from evaljobs.anomaly.tables import Images
 from evaljobs.classification.groups import keys_of_ids
 from evaljobs.errors import InputError, UsageError
-from evaljobs.pairs.intervals import difference, interval
+from evaljobs.pairs.intervals import auroc_ends, difference, interval
 
 TARGETS = ("1e-3", "0.01", "0.05", "0.2", "1")
 
@@ -77,7 +77,7 @@ def test_intervals_follow_from_leaving_groups_out() -> None:
         alone = evaljobs.detect_anomalies(scores[kept], anomalous[kept], TARGETS, groups=0)
         assert found.intervals.replicates_auroc[number] == alone.auroc
         assert [tpr[number] for tpr in found.intervals.replicates_tpr] == [point.tpr for point in alone.points]
-    assert found.auroc_ci == interval(found.auroc, found.intervals.replicates_auroc)
+    assert found.auroc_ci == interval(found.auroc, found.intervals.replicates_auroc, auroc_ends)
     assert found.points[2].tpr_ci == interval(found.points[2].tpr, found.intervals.replicates_tpr[2])
     assert found.auroc_ci is not None
     assert found.auroc_ci[0] < found.auroc < found.auroc_ci[1]

@@ -13,7 +13,17 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evaljobs.pairs.intervals import Difference, difference, group_of_labels, group_of_samples, half_width, interval
+from evaljobs.pairs.intervals import (
+    Difference,
+    Ends,
+    auroc_ends,
+    difference,
+    even_ends,
+    group_of_labels,
+    group_of_samples,
+    half_width,
+    interval,
+)
 
 # Shares of pairs: none, or at least one of a billion billions.
 shares = st.just(0.0) | st.floats(1e-18, 1)
@@ -86,10 +96,10 @@ def test_a_group_that_makes_all_errors_is_bounded(end: float) -> None:
     assert [logit(x) for x in found] == pytest.approx([logit(estimate) - half, logit(estimate) + half], rel=1e-6)
 
 
-@given(shares, several_shares)
-def test_interval_holds_the_estimate_and_is_a_share(estimate: float, replicates: list[float]) -> None:
+@given(shares, several_shares, st.sampled_from([even_ends, auroc_ends]))
+def test_interval_holds_the_estimate_and_is_a_share(estimate: float, replicates: list[float], ends: Ends) -> None:
     """Whatever the replicates, the ends are in order, in [0, 1], with the estimate between them."""
-    found = interval(estimate, replicates)
+    found = interval(estimate, replicates, ends)
     if found is None:
         centre = [logit(min(max(r, 1e-300), 1 - 1e-16)) for r in (estimate, *replicates)]
         assert len(set(replicates)) == 1 or min(abs(c - centre[0]) for c in centre[1:]) >= 1

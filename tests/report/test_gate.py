@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from evaljobs.config import parse_target
 from evaljobs.errors import ExitCode, UsageError
-from evaljobs.pairs.intervals import difference
+from evaljobs.pairs.intervals import auroc_ends, difference, even_ends
 from evaljobs.report.comparing.comparison import compare
 from evaljobs.report.comparing.comparison_page import to_page
 from evaljobs.report.comparing.gate import EXAMPLE, Gate, exit_code, judge, parse_gate
@@ -103,7 +103,7 @@ def test_relative_gates_are_judged_by_the_interval_of_the_difference(a, move, sp
             numbers.append(result["auroc"] if place is None else result["points"][place]["tpr"])
             of = result["intervals"]["replicates"]
             replicates.append(of["auroc"] if place is None else of["tpr"][place])
-        expected = difference(*numbers, *replicates)
+        expected = difference(*numbers, *replicates, auroc_ends if place is None else even_ends)
         bound = float(margin) * (1 if sign == "+" else -1)
         assert row["judgement"] == by_hand(bound, expected.low, expected.high)
         assert row["ci"] == [expected.low, expected.high]

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
-from evaljobs.pairs.intervals import difference
+from evaljobs.pairs.intervals import Ends, auroc_ends, difference, even_ends
 from evaljobs.report.results import Document, Group, result_of, verification_groups
 from evaljobs.report.tables.flags import flags
 
@@ -30,6 +30,9 @@ class Metric(enum.StrEnum):
 
     TPR = "tpr"
     AUROC = "auroc"
+
+
+_AUROCS = (Metric.AUROC, "foreign_auroc")  # the second is a measure of uncertainty
 
 
 class Side(NamedTuple):
@@ -146,7 +149,7 @@ def _auroc(result: Document) -> Side:
 
 def difference_row(metric: str, target: float | None, a: Side, b: Side) -> dict[str, Any]:
     """Return the difference b - a of two numbers of two models, as `differences` yields it."""
-    found = _interval(a, b)
+    found = _interval(a, b, auroc_ends if metric in _AUROCS else even_ends)
     zero_inside = None if found.ends is None else found.ends[0] <= 0 <= found.ends[1]
     return {
         "metric": str(metric),
@@ -176,11 +179,11 @@ def _verdict(zero_inside: bool | None) -> Verdict:
     return Verdict.NOT_CERTAIN if zero_inside else Verdict.REAL
 
 
-def _interval(a: Side, b: Side) -> _Found:
+def _interval(a: Side, b: Side, ends: Ends) -> _Found:
     """Return the 95% interval of b - a; wider by what the certified bounds leave open of an AUROC that is not exact."""
     if reason := _not_comparable(a, b):
         return _Found(None, reason)
-    found = difference(b.value, a.value, b.replicates or (), a.replicates or ())
+    found = difference(b.value, a.value, b.replicates or (), a.replicates or (), ends)
     if found is None:
         return _Found(None, "too few replicates")
     if found.low is None or found.high is None:
