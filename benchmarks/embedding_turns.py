@@ -57,7 +57,12 @@ class Used(NamedTuple):
 
     def plus(self, other: Used, sign: int = 1) -> Used:
         """Return the sum, or the difference."""
-        return Used(*(mine + sign * its for mine, its in zip(self, other, strict=True)))
+        return Used(
+            self.user + sign * other.user,
+            self.system + sign * other.system,
+            self.faults + sign * other.faults,
+            self.read + sign * other.read,
+        )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -87,7 +87,14 @@ class RayHead:
 
     def kill(self) -> None:
         """Kill all of its processes at once, as a power cut would."""
-        self._end(self._processes(), signal.SIGKILL)
+        several = self._processes()
+        for process in several:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(several, timeout=_STOP_S)
+        if self._process is not None:
+            self._process.wait()
+        self._process = None
 
     def close(self) -> None:
         """End it, and delete what it has left.
@@ -105,15 +112,6 @@ class RayHead:
             return [own, *own.children(recursive=True)]
         except (psutil.NoSuchProcess, ValueError):
             return []
-
-    def _end(self, several: list[psutil.Process], number: signal.Signals) -> None:
-        for process in several:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.send_signal(number)
-        psutil.wait_procs(several, timeout=_STOP_S)
-        if self._process is not None:
-            self._process.wait()
-        self._process = None
 
     def _place(self) -> Path:
         if self._folder is None:

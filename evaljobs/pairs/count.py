@@ -17,6 +17,7 @@ from evaljobs.pairs.spans import spans_of
 from evaljobs.pairs.tiles import Piece, Tiles
 
 Int16 = NDArray[np.int16]
+UInt16 = NDArray[np.uint16]
 Int32 = NDArray[np.int32]
 Int64 = NDArray[np.int64]
 
@@ -25,9 +26,10 @@ Int64 = NDArray[np.int64]
 _FLAG = np.int16(-(2**15))
 _NUMBER = np.int16(2**15 - 1)
 _NEARLY_FULL = 2**14
-_NOTED = 2**15 | _NEARLY_FULL
+_FLAGGED = 2**15
 # Moved from a counter that is nearly full. One stays: a bin with anything to count is never empty.
 _CARRY = _NEARLY_FULL - 1
+_FOLDS = 64  # folds of bins that are looked at together for whether they are all empty: most are
 _BLOCK = 16
 _ROOM = threading.local()
 
@@ -98,19 +100,19 @@ class _Counter(NamedTuple):
     number
         ``[bins]`` int16: the flag, and the number less what was carried.
     carried
-        ``[bins]`` int32.
+        ``[bins]`` uint16: how many times.
     """
 
     number: Int16
-    carried: Int32
+    carried: UInt16
 
     @classmethod
     def of(cls, flags: NDArray[np.uint8]) -> _Counter:
-        return cls(np.where(flags, _FLAG, np.int16(0)), np.zeros(len(flags), np.int32))
+        return cls(flags.astype(np.int16) * _FLAG, np.zeros(len(flags), np.uint16))
 
 
 class Counter:
-    """Counts the pairs of tiles, in counters of 31 bits: for one part, whose pairs are no more than that.
+    """Counts the pairs of tiles, in counters of 30 bits: for one part, whose pairs are fewer than that holds.
 
     Parameters
     ----------
@@ -196,28 +198,29 @@ def _moved(place: slice, start: int) -> slice:
 
 @compiled
 def _move(  # noqa: PLR0913, PLR0917 - a kernel takes arrays, not objects
-    number: Int16, carried: Int32, total: Int64, groups: Int64, a: int, b: int, fold: int
+    number: Int16, carried: UInt16, total: Int64, groups: Int64, a: int, b: int, fold: int
 ) -> None:
     """Add a counter to the total and to the groups it touches, and set it to zero; flags stay."""
     n = number.shape[0]
-    for first in range(0, n, fold):
-        last = min(first + fold, n)
+    for start in range(0, n, _FOLDS * fold):
+        end = min(start + _FOLDS * fold, n)
         occupied = np.int16(0)
-        for e in range(first, last):
-            occupied |= number[e] & _NUMBER
-        if occupied == 0:  # most bins are empty
+        for e in range(start, end):
+            occupied |= number[e]
+        if occupied & _NUMBER == 0:
             continue
-        found = np.int64(0)
-        for e in range(first, last):
-            here = np.int64(number[e] & _NUMBER) + np.int64(carried[e])
-            number[e] &= _FLAG
-            carried[e] = 0
-            total[e] += here
-            found += here
-        if groups.shape[1] > 0:
-            groups[a, first // fold] += found
-            if b != a:
-                groups[b, first // fold] += found
+        for first in range(start, end, fold):
+            found = np.int64(0)
+            for e in range(first, min(first + fold, end)):
+                here = np.int64(number[e] & _NUMBER) + _CARRY * np.int64(carried[e])
+                number[e] &= _FLAG
+                carried[e] = 0
+                total[e] += here
+                found += here
+            if groups.shape[1] > 0:
+                groups[a, first // fold] += found
+                if b != a:
+                    groups[b, first // fold] += found
 
 
 @compiled
@@ -230,9 +233,9 @@ def _count_piece(  # noqa: PLR0913, PLR0917 - a kernel takes arrays, not objects
     scale: np.float32,
     zero: np.float32,
     impostor: Int16,
-    impostor_carried: Int32,
+    impostor_carried: UInt16,
     genuine: Int16,
-    genuine_carried: Int32,
+    genuine_carried: UInt16,
     listed: Int32,
 ) -> int:
     """Count the pairs of a piece; list those of flagged bins as ``row * width + column``; return their number."""
@@ -254,13 +257,13 @@ def _count_piece(  # noqa: PLR0913, PLR0917 - a kernel takes arrays, not objects
 
 @compiled
 def _count_but(  # noqa: PLR0913, PLR0917 - a kernel takes arrays, not objects
-    bins: NDArray[np.uint16],
+    bins: UInt16,
     first: int,
     last: int,
     skip: int,
     base: int,
     counts: Int16,
-    carried: Int32,
+    carried: UInt16,
     listed: Int32,
     m: int,
 ) -> int:
@@ -273,7 +276,7 @@ def _count_but(  # noqa: PLR0913, PLR0917 - a kernel takes arrays, not objects
 
 @compiled
 def _count_span(  # noqa: PLR0913, PLR0917 - a kernel takes arrays, not objects
-    bins: NDArray[np.uint16], base: int, counts: Int16, carried: Int32, listed: Int32, m: int
+    bins: UInt16, base: int, counts: Int16, carried: UInt16, listed: Int32, m: int
 ) -> int:
     n = bins.shape[0]
     for block in range(n // _BLOCK):  # one branch for a block of pairs, since there is something to note in few
@@ -284,29 +287,36 @@ def _count_span(  # noqa: PLR0913, PLR0917 - a kernel takes arrays, not objects
             number = counts[b]
             counts[b] = number + 1
             noted |= number
-        if noted & _NOTED:
-            m = _note(bins, c, c + _BLOCK, base, counts, carried, listed, m)
+        if noted & _FLAGGED:
+            m = _list(bins, c, c + _BLOCK, base, counts, listed, m)
+        if noted & _NEARLY_FULL:
+            _carry(bins, c, c + _BLOCK, counts, carried)
     rest = n - n % _BLOCK
     for c in range(rest, n):
         counts[bins[c]] += 1
-    return _note(bins, rest, n, base, counts, carried, listed, m)
+    _carry(bins, rest, n, counts, carried)
+    return _list(bins, rest, n, base, counts, listed, m)
 
 
 @compiled
-def _note(  # noqa: PLR0913, PLR0917 - a kernel takes arrays, not objects
-    bins: NDArray[np.uint16], first: int, last: int, base: int, counts: Int16, carried: Int32, listed: Int32, m: int
+def _list(  # noqa: PLR0913, PLR0917 - a kernel takes arrays, not objects
+    bins: UInt16, first: int, last: int, base: int, counts: Int16, listed: Int32, m: int
 ) -> int:
-    """List the pairs of flagged bins, and carry from counters that are nearly full."""
+    """List the pairs of flagged bins; without a branch, for which they are cannot be foretold."""
+    for c in range(first, last):
+        listed[m] = base + c
+        m += counts[bins[c]] < 0
+    return m
+
+
+@compiled
+def _carry(bins: UInt16, first: int, last: int, counts: Int16, carried: UInt16) -> None:
+    """Carry from counters that are nearly full."""
     for c in range(first, last):
         b = bins[c]
-        number = counts[b]
-        if number < 0:
-            listed[m] = base + c
-            m += 1
-        if number & _NEARLY_FULL:
-            counts[b] = number - _CARRY
-            carried[b] += _CARRY
-    return m
+        if counts[b] & _NEARLY_FULL:
+            counts[b] -= _CARRY
+            carried[b] += 1
 
 
 @compiled

@@ -155,7 +155,7 @@ def difference(
     replicates_a, replicates_b
         The same without each group: the same groups, in the same order.
     ends
-        Whose lower end that of the level is: `auroc_ends` for AUROCs.
+        `auroc_ends` for AUROCs. Of the level, no end is nearer than that of `even_ends`.
 
     Returns
     -------
@@ -182,8 +182,7 @@ def _arms(a: float, b: float, moves_a: Float64, moves_b: Float64, ends: Ends) ->
     half_level, half_apart = half_width(moves_level), half_width(moves_apart)
     if half_apart is None:
         return None
-    # A reach towards fewer errors that is shorter than the half-width would call too many differences real.
-    levels = (level, level) if half_level is None else (ends(level, half_level)[0], level + half_level)
+    levels = (level, level) if half_level is None else _further(level, half_level, ends)
 
     def moved_to(level: float, apart: float) -> float:
         return logistic(level + apart / 2) - logistic(level - apart / 2) - value
@@ -195,6 +194,12 @@ def _arms(a: float, b: float, moves_a: Float64, moves_b: Float64, ends: Ends) ->
         _joined(max(0.0, -down), -moved_to(level, apart - half_apart), -side_down * together),
         _joined(max(0.0, up), moved_to(level, apart + half_apart), side_up * together),
     )
+
+
+def _further(level: float, half: float, ends: Ends) -> tuple[float, float]:
+    """Return the ends of a level, each at least `half` away: nearer ones would call too many differences real."""
+    low, high = ends(level, half)
+    return min(low, level - half), max(high, level + half)
 
 
 def _joined(x: float, y: float, together: float) -> float:

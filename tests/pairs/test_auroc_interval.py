@@ -10,7 +10,7 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evaljobs.pairs.intervals import auroc_ends, even_ends, interval
+from evaljobs.pairs.intervals import auroc_ends, difference, even_ends, interval
 
 
 @given(st.floats(-30, 30), st.floats(1e-6, 30))
@@ -48,3 +48,17 @@ def test_a_nearly_perfect_auroc_is_held_more_often() -> None:
         held.append(sum(ci is not None and ci[0] <= truth <= ci[1] for ci in found) / repetitions)
     assert held[0] < 0.89
     assert 0.905 < held[1] <= 0.98
+
+
+def test_below_one_half_what_is_right_is_rare() -> None:
+    """Errors and what is right change places: intervals and differences are those of the AUROC, mirrored."""
+    a, b = 0.97, 0.96
+    of_a, of_b = ([x + 0.02 * step * (1 - x) for step in (-9, -2, 0, 1, 3, 7)] for x in (a, b))
+    less_a, less_b = ([1 - x for x in of_one] for of_one in (of_a, of_b))
+    above, below = interval(a, of_a, auroc_ends), interval(1 - a, less_a, auroc_ends)
+    assert above is not None
+    assert below == pytest.approx((1 - above[1], 1 - above[0]), rel=1e-9)
+    found, mirrored = difference(a, b, of_a, of_b, auroc_ends), difference(1 - a, 1 - b, less_a, less_b, auroc_ends)
+    assert found is not None
+    assert mirrored is not None
+    assert (mirrored.low, mirrored.high) == pytest.approx((-found.high, -found.low), rel=1e-6)

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from evaljobs.errors import InputError, NonFiniteError
+from evaljobs.pairs.bins import fine_error
 from evaljobs.pairs.labels import factorise
-from evaljobs.pairs.samples import MAX_DIMENSIONS, prepare
+from evaljobs.pairs.samples import MAX_DIMENSIONS, prepare, with_filter
 
 GOOD = np.array([[1, 2], [3, 4], [5, 6]], np.float32)
 
@@ -141,3 +142,13 @@ def test_input_is_not_changed() -> None:
     view = wide[:, ::2]
     assert np.array_equal(prepare(view, [1, 2, 1]).rows, [[1, 3], [5, 7], [9, 11]])
     assert prepare(wide, [1, 2, 1]).rows.base is wide or prepare(wide, [1, 2, 1]).rows is wide
+
+
+def test_estimates_by_several_threads_are_those_of_one() -> None:
+    """Each pair is estimated once, in its place, and no further from its score than the bound of the finer filter."""
+    rng = np.random.default_rng(1)
+    ready = prepare(rng.standard_normal((300, 32)), rng.integers(0, 9, 300), for_filter=False)
+    i, j = (rng.integers(0, 300, 10_001).astype(np.int32) for _ in range(2))
+    one, three = (with_filter(ready, threads).estimate_pairs(i, j) for threads in (1, 3))
+    assert one.tolist() == three.tolist()
+    assert np.abs(three - ready.score_pairs(i.astype(np.int64), j.astype(np.int64))).max() <= fine_error(32)
