@@ -243,6 +243,9 @@ def with_filter(samples: Samples, threads: int = 1) -> Samples:
 
 def _shared(work: Callable[[int, int], None], n: int, threads: int) -> None:
     """Share the numbers from 0 to `n` among threads: `work` is called with the first, and with the end of its own."""
+    if threads == 1:  # to start a thread takes longer than most of what is asked
+        work(0, n)
+        return
     bounds = [n * number // threads for number in range(threads + 1)]
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(work, bounds[:-1], bounds[1:]))
