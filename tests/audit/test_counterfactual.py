@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from evaljobs.audit.counterfactual import Recoded, counterfactual
 from evaljobs.audit.finding import Verdict
 from evaljobs.audit.tie import Tie, tie_of
-from evaljobs.pairs.intervals import difference
+from evaljobs.pairs.intervals import auroc_ends, difference
 from evaljobs.pairs.verification import Verification, verify
 
 N, EACH = 400, 10
@@ -52,9 +52,8 @@ def test_numbers_are_paired_differences() -> None:
     assert (auroc["before"], auroc["after"]) == (before.auroc, after.auroc)
     assert before.intervals is not None
     assert after.intervals is not None
-    expected = difference(
-        after.auroc, before.auroc, after.intervals.replicates_auroc, before.intervals.replicates_auroc
-    )
+    replicates = after.intervals.replicates_auroc, before.intervals.replicates_auroc
+    expected = difference(after.auroc, before.auroc, *replicates, auroc_ends)
     assert expected is not None
     assert (auroc["difference"], auroc["low"], auroc["high"]) == (expected.value, expected.low, expected.high)
     assert [row["after"] for row in table[:2]] == [point.tpr for point in after.points]

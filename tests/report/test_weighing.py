@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from evaljobs.pairs.intervals import difference
+from evaljobs.pairs.intervals import auroc_ends, difference
 from evaljobs.report.comparing.differences import Verdict
 from evaljobs.report.comparing.measures import ACCURACY, measure_difference
 from evaljobs.report.kinds import sections
@@ -158,7 +158,7 @@ def test_factors_and_fronts_of_uncertainty(tmp_path: Path) -> None:
     assert section.headline.best == "cos-bn"
     best = areas["cos-bn"]
     found = [
-        difference(best["auroc"], of["auroc"], best["replicates"], of["replicates"])
+        difference(best["auroc"], of["auroc"], best["replicates"], of["replicates"], auroc_ends)
         for name, of in areas.items()
         if name != "cos-bn"
     ]
