@@ -150,7 +150,7 @@ def test_factors_and_fronts_of_uncertainty(tmp_path: Path) -> None:
         return float(np.mean([one["auroc"] for one in several])), list(np.mean([o["replicates"] for o in several], 0))
 
     (arc, arcs), (cos, coses) = mean("arc"), mean("cos")
-    expected = difference(cos, arc, coses, arcs)
+    expected = difference(cos, arc, coses, arcs, auroc_ends)
     assert expected is not None
     assert row["auroc"]["ci"] == pytest.approx([expected.low, expected.high])
     assert (row["auroc"]["unit"], row["auroc"]["groups"]) == ("image", len(arcs))
