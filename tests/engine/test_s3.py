@@ -186,20 +186,16 @@ def test_two_runs_on_one_s3_store_end_alike(bench: Any, s3: S3Server) -> None:
     there = OnS3(bench, s3.bucket())
     other = bench.folder / "other.yaml"
     other.write_text(yaml.safe_dump({**there.config, "out": f"{there.bucket}/other"}), encoding="utf-8")
-    # Another driver of the same Ray: the run of this process begins when that one has claimed its output, and no work
-    # has been done yet.
-    process = there.start("--address", ray.get_runtime_context().gcs_address)
+    # Each with a Ray of its own, and as long to start: both work at the same time.
+    first = there.start()
+    there.path = other
+    second = there.start()
     try:
-        deadline = time.monotonic() + 180
-        while not objects.find(f"{there.bucket}/out"):
-            assert time.monotonic() < deadline, "it claimed nothing"
-            time.sleep(0.05)
-        there.path = other
-        assert there.run().exit_code == 0
-        output, _ = process.communicate(timeout=240)
-        assert process.returncode == 0, output
+        outputs = [process.communicate(timeout=240)[0] for process in (first, second)]
+        assert [first.returncode, second.returncode] == [0, 0], outputs
     finally:
-        process.kill()
-        process.communicate()
+        for process in (first, second):
+            process.kill()
+            process.communicate()
     results = [json.loads(objects.read(f"{there.bucket}/{out}/results.json") or b"") for out in ("out", "other")]
     assert json.dumps(measured(results[0])) == json.dumps(measured(results[1])) == json.dumps(measured(bench.results()))
