@@ -29,7 +29,7 @@ _log = logging.getLogger(__name__)
 
 # Of the embedded Ray, for its start alone: a head that this process starts later has other readers. What the
 # environment says goes before.
-_EMBEDDED = {
+EMBEDDED = {
     "RAY_USAGE_STATS_ENABLED": "0",
     # What a later Ray does anyway, and this one warns about: leave CUDA_VISIBLE_DEVICES of CPU workers alone.
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
@@ -185,7 +185,7 @@ def _own_sigterm() -> Iterator[None]:
 def _start(cpus: int | None, object_store_mb: int | None) -> None:
     import ray
 
-    own = {name: value for name, value in _EMBEDDED.items() if name not in os.environ}
+    own = {name: value for name, value in EMBEDDED.items() if name not in os.environ}
     os.environ.update(own)
     try:
         ray.init(

@@ -11,19 +11,11 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from raycluster.connection.connect import EMBEDDED
 from tests.faults.cluster_process import ANSWER, NODE_MEMORY
 
 ROOT = Path(__file__).parents[2]
 ACTOR = "ray::_Worker"  # the title of an embedding actor's process
-# What takes much of the time of two cores here and is none of what is tested: new processes for those that had nothing
-# to do for a second, statistics, and logs that nobody reads.
-_CALM = {
-    "RAY_idle_worker_killing_time_threshold_ms": "600000",
-    "RAY_task_events_report_interval_ms": "0",
-    "RAY_event_stats": "0",
-    "RAY_LOG_MONITOR_MANY_FILES_THRESHOLD": "0",
-    "LOG_NAME_UPDATE_INTERVAL_S": "86400",
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +59,7 @@ class MultiNode:
             stderr=subprocess.DEVNULL,
             text=True,
             cwd=ROOT,
-            env={**os.environ, **_CALM},
+            env={**os.environ, **EMBEDDED},  # nobody looks at these nodes either
         )
         self.address = self._answer()
         self.nodes: list[int] = []

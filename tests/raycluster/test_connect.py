@@ -101,6 +101,6 @@ def test_settings_of_the_embedded_ray_are_known_to_ray() -> None:
     texts = [Path(str(file.locate())).read_bytes() for file in library + own if file.suffix in {".py", ".so"}]
     assert len(library) == 1
     assert len(texts) > 100
-    assert connecting._EMBEDDED
-    unknown = {name for name in connecting._EMBEDDED if not any(name.encode() in text for text in texts)}
+    assert connecting.EMBEDDED
+    unknown = {name for name in connecting.EMBEDDED if not any(name.encode() in text for text in texts)}
     assert unknown == set()
