@@ -13,8 +13,8 @@ from typing import NamedTuple
 from evaljobs.errors import InputError
 
 MAX_TILE = 2048  # a tile whose pairs are all near an operating point takes some 30 bytes a pair
-# The counters of one part are 32 bits wide; one of them is a flag, and one says that it is time to carry.
-_MAX_PAIRS_A_PART = 2**29
+# The counters of one part are 32 bits wide, and one of these is a flag.
+_MAX_PAIRS_A_PART = 2**30
 
 
 class Piece(NamedTuple):
@@ -26,7 +26,7 @@ class Piece(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Tiles:
-    """Tiles of at most `size` positions in height and width, numbered row by row.
+    """Tiles of at most `size` positions in height and width, numbered column by column.
 
     Attributes
     ----------
@@ -82,9 +82,14 @@ class Tiles:
         return rows * (side - rows) if self.gallery else side * (side + 1) // 2
 
     @functools.cached_property
+    def widest(self) -> int:
+        """Most positions in height or width of a tile."""
+        return max(b - a for a, b in itertools.pairwise(self._cuts))
+
+    @property
     def area(self) -> int:
         """Most pairs of a tile."""
-        return max(b - a for a, b in itertools.pairwise(self._cuts)) ** 2
+        return self.widest**2
 
     def place(self, tile: int) -> tuple[slice, slice]:
         """Return the positions i and j of a tile."""
@@ -94,12 +99,11 @@ class Tiles:
     def _intervals(self, tile: int) -> tuple[int, int]:
         """Return the intervals between cuts in which the rows and the columns of a tile lie."""
         if self.gallery:
-            a, b = divmod(tile, self._side - self._n_rows)
+            b, a = divmod(tile, self._n_rows)
             return a, self._n_rows + b
-        # Rows have side, side - 1, ... tiles; counted from the end they are triangular numbers.
-        left = self.count - 1 - tile
-        from_end = (math.isqrt(8 * left + 1) - 1) // 2
-        return self._side - 1 - from_end, self._side - 1 - (left - from_end * (from_end + 1) // 2)
+        # Columns have 1, 2, ... tiles: what lies before one is a triangular number.
+        b = (math.isqrt(8 * tile + 1) - 1) // 2
+        return tile - b * (b + 1) // 2, b
 
     def pieces(self, i: slice, j: slice) -> Iterator[Piece]:
         """Cut a tile where groups begin; on the diagonal, only what holds pairs i < j."""
@@ -116,14 +120,15 @@ class Tiles:
     def pairs(self, part: range) -> int:
         """Return the number of pairs in a part."""
         total, tile = 0, part.start
-        while tile < part.stop:  # row of tiles after row
+        while tile < part.stop:  # column of tiles after column
             a, b = self._intervals(tile)
-            end = min(self._side, b + part.stop - tile)
-            height = self._cuts[a + 1] - self._cuts[a]
-            total += height * (self._cuts[end] - self._cuts[b])
-            if a == b:
-                total -= height * (height + 1) // 2
-            tile += end - b
+            last = self._n_rows if self.gallery else b + 1
+            end = min(last, a + part.stop - tile)
+            width = self._cuts[b + 1] - self._cuts[b]
+            total += width * (self._cuts[end] - self._cuts[a])
+            if end > b:
+                total -= width * (width + 1) // 2
+            tile += end - a
         return total
 
     def _slice(self, tile: int) -> slice:

@@ -1,0 +1,390 @@
+"""The pass over a piece of a tile, compiled: products of a few rows and columns, counted while they are in the cache.
+
+A product of matrices by a library is written to memory whole and read again to be counted, and that costs more than the
+counting. So the product is made here, as such libraries make it (Goto and van de Geijn, *Anatomy of high-performance
+matrix multiplication*, ACM Transactions on Mathematical Software 34, 2008): columns are packed side by side into
+panels, and a microkernel keeps the sums of a few rows and one panel in registers. A panel's products are counted
+before those of the next one are made.
+
+They stand in one file because a kernel in the cache on disk is renewed with its own file alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+from llvmlite import binding, ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+from numpy.typing import NDArray
+
+from evaljobs.pairs.compiled import compiled
+
+Float32 = NDArray[np.float32]
+UInt16 = NDArray[np.uint16]
+Int32 = NDArray[np.int32]
+Int64 = NDArray[np.int64]
+
+FLAG = np.int32(-(2**31))  # a counter's sign is its bin's flag: who adds one to it has read the flag already
+_NUMBER = np.int32(2**31 - 1)
+_BLOCK = 16  # pairs
+_FOLDS = 64  # folds of bins that are looked at together for whether they are all empty: most are
+MOST_ROWS = 96  # rows whose products with a panel are counted at once
+_ROWS_SIZE = 2**16  # numbers of these rows: a quarter of a MB, for the second-level cache
+_PANEL_SIZE = 2**12  # numbers of a part of a panel, for the first-level cache
+
+
+class Shape(NamedTuple):
+    """How many sums a microkernel holds in registers: `rows`, times `vectors` of `lanes` float32 numbers."""
+
+    rows: int
+    lanes: int
+    vectors: int
+
+    @property
+    def width(self) -> int:
+        """Columns of a panel."""
+        return self.lanes * self.vectors
+
+
+def shape_for(features: dict[str, bool]) -> Shape:
+    """Return the shape that fills the registers of a processor, by what it says it can do.
+
+    12 of the 16 registers of 256 bits (24 of 32, where they have 128), or 16 of the 32 of 512 bits: as many sums as it
+    takes not to wait for any, and as many rows as there are registers for their addresses.
+    """
+    return Shape(8, 16, 2) if features.get("avx512f") else Shape(6, 8, 2)
+
+
+def microkernel(shape: Shape) -> Callable[..., None]:
+    """Return what adds the products of a few rows and a panel to sums, to be called by compiled code.
+
+    Called with ``rows [n, d]``, the first row and how many there are (where these are fewer than the shape has, the
+    last one is taken again), the first and the end of the components to be summed, ``panels`` float32 and where in
+    them the panel begins, whose components follow each other, ``[d, width]``; and ``sums`` float32 and where in them
+    ``[rows, width]`` begin.
+    """
+
+    @intrinsic
+    def multiply_add(_, rows, first, available, begin, end, panels, panel, sums, place):  # type: ignore[no-untyped-def]  # noqa: PLR0913, PLR0917
+        given = rows, first, available, begin, end, panels, panel, sums, place
+
+        def generate(context, builder, _, values):  # type: ignore[no-untyped-def]
+            arrays = [isinstance(kind, types.Array) and context.make_array(kind) for kind in given]
+            _Emitter(builder, shape).multiply_add(
+                *(
+                    array(context, builder, value) if array else value
+                    for array, value in zip(arrays, values, strict=True)
+                )
+            )
+            return context.get_dummy_value()
+
+        return types.void(*(kind if isinstance(kind, types.Array) else types.intp for kind in given)), generate
+
+    return cast("Callable[..., None]", multiply_add)
+
+
+class _Emitter:
+    """Writes a microkernel in LLVM's language, which numba has no word for: sums that stay in registers."""
+
+    _AT_ONCE = 4  # components a turn of the loop
+
+    def __init__(self, builder: Any, shape: Shape) -> None:
+        self._builder, self._shape = builder, shape
+        self._vector = ir.VectorType(ir.FloatType(), shape.lanes)
+        # One fused step where the processor has it, else two.
+        name, kind = f"llvm.fmuladd.v{shape.lanes}f32", ir.FunctionType(self._vector, [self._vector] * 3)
+        self._fused = cgutils.get_or_insert_function(builder.module, kind, name)
+
+    def multiply_add(  # noqa: PLR0913, PLR0917 - as the microkernel's
+        self,
+        rows: Any,
+        first: Any,
+        available: Any,
+        begin: Any,
+        end: Any,
+        panels: Any,
+        panel: Any,
+        sums: Any,
+        place: Any,
+    ) -> None:
+        builder, shape = self._builder, self._shape
+        d = builder.extract_value(rows.shape, 1)
+        last = builder.sub(available, _number(1))
+        lefts = []
+        for r in map(_number, range(shape.rows)):
+            row = builder.add(first, builder.select(builder.icmp_signed("<", r, available), r, last))
+            lefts.append(builder.gep(rows.data, [builder.mul(row, d)]))
+        right = builder.gep(panels.data, [panel])
+        to = builder.gep(sums.data, [place])
+        at = [(r, v) for r in range(shape.rows) for v in range(shape.vectors)]
+        where = [self._vector_at(to, _number(r * shape.width + v * shape.lanes)) for r, v in at]
+        found = [self._load(pointer) for pointer in where]
+        turns = builder.mul(builder.sdiv(builder.sub(end, begin), _number(self._AT_ONCE)), _number(self._AT_ONCE))
+        middle = builder.add(begin, turns)
+        found = self._loop(begin, middle, self._AT_ONCE, lefts, right, found)
+        found = self._loop(middle, end, 1, lefts, right, found)
+        for value, pointer in zip(found, where, strict=True):
+            builder.store(value, pointer).align = 4
+
+    def _loop(self, begin: Any, end: Any, step: int, lefts: list[Any], right: Any, sums: list[Any]) -> list[Any]:  # noqa: PLR0913, PLR0917
+        """Add the products of components from `begin` to `end`, so many a turn, and return the sums."""
+        builder = self._builder
+        entry, body, after = builder.block, builder.append_basic_block("turn"), builder.append_basic_block("after")
+        builder.cbranch(builder.icmp_signed("<", begin, end), body, after)
+        builder.position_at_end(body)
+        k = builder.phi(begin.type)
+        before = [builder.phi(self._vector) for _ in sums]
+        found: list[Any] = list(before)
+        for ahead in range(step):
+            found = self._component(builder.add(k, _number(ahead)), lefts, right, found)
+        following = builder.add(k, _number(step))
+        for phi, first, again in zip([k, *before], [begin, *sums], [following, *found], strict=True):
+            phi.add_incoming(first, entry)
+            phi.add_incoming(again, body)
+        builder.cbranch(builder.icmp_signed("<", following, end), body, after)
+        builder.position_at_end(after)
+        results = []
+        for first, again in zip(sums, found, strict=True):
+            result = builder.phi(self._vector)
+            result.add_incoming(first, entry)
+            result.add_incoming(again, body)
+            results.append(result)
+        return results
+
+    def _component(self, k: Any, lefts: list[Any], right: Any, sums: list[Any]) -> list[Any]:
+        """Add the products of one component of each row with that of each column."""
+        builder, shape = self._builder, self._shape
+        start = builder.mul(k, _number(shape.width))
+        columns = [
+            self._load(self._vector_at(right, builder.add(start, _number(v * shape.lanes))))
+            for v in range(shape.vectors)
+        ]
+        found = []
+        for r, left in enumerate(lefts):
+            row = self._spread(builder.load(builder.gep(left, [k])))
+            found += [
+                builder.call(self._fused, [row, columns[v], sums[r * shape.vectors + v]]) for v in range(shape.vectors)
+            ]
+        return found
+
+    def _spread(self, value: Any) -> Any:
+        undefined = ir.Constant(self._vector, ir.Undefined)
+        first = self._builder.insert_element(undefined, value, ir.Constant(ir.IntType(32), 0))
+        lanes = ir.Constant(ir.VectorType(ir.IntType(32), self._shape.lanes), [0] * self._shape.lanes)
+        return self._builder.shuffle_vector(first, undefined, lanes)
+
+    def _vector_at(self, array: Any, place: Any) -> Any:
+        return self._builder.bitcast(self._builder.gep(array, [place]), self._vector.as_pointer())
+
+    def _load(self, pointer: Any) -> Any:
+        loaded = self._builder.load(pointer)
+        loaded.align = 4
+        return loaded
+
+
+def _number(value: int) -> Any:
+    return ir.Constant(ir.IntType(64), value)
+
+
+SHAPE = shape_for(binding.get_host_cpu_features())
+_multiply_add = microkernel(SHAPE)
+_ROWS = SHAPE.rows
+WIDTH = SHAPE.width  # columns of a panel
+
+
+@compiled
+def count_piece(  # noqa: PLR0913, PLR0917 - a kernel takes arrays, not objects
+    unit: Float32,
+    i0: int,
+    i1: int,
+    j0: int,
+    j1: int,
+    begin: Int32,
+    low: Int32,
+    high: Int32,
+    skip: Int32,
+    scale: np.float32,
+    zero: np.float32,
+    impostor: Int32,
+    genuine: Int32,
+    packed_from: int,
+    panels: Float32,
+    sums: Float32,
+    bins: UInt16,
+    listed: Int32,
+    found_i: Int32,
+    found_j: Int32,
+    found: Float32,
+) -> int:
+    """Count the pairs of a piece; put those of flagged bins into what is `found`; return their number.
+
+    Parameters
+    ----------
+    unit
+        ``[n, d]`` float32, of which the rows from `i0` to `i1` are compared with those from `j0` to `j1`.
+    begin, low, high, skip
+        As in `evaljobs.pairs.spans.Spans`.
+    scale, zero
+        A pair is in bin ``int(product * scale + zero)``.
+    impostor, genuine
+        ``[bins]`` int32: counters, with the flag of each bin in the sign.
+    packed_from
+        Position of the first column that is packed.
+    panels, sums, bins, listed, found_i, found_j, found
+        Of a `Room`.
+    """
+    d = unit.shape[1]
+    most_rows = min(MOST_ROWS, max(1, _ROWS_SIZE // (d * _ROWS)) * _ROWS)
+    m = 0
+    for i in range(i0, i1, most_rows):
+        i_end = min(i + most_rows, i1)
+        rows = slice(i - i0, i_end - i0)
+        for j in range(j0 - (j0 - packed_from) % WIDTH, j1, WIDTH):
+            end = min(j + WIDTH, j1) - j0
+            if begin[i - i0] >= end:  # on the diagonal, where no row has pairs as far left as this
+                continue
+            _multiply(unit, i, i_end, panels, (j - packed_from) * d, sums)
+            spans = begin[rows], low[rows], high[rows], skip[rows]
+            listed_here = _count_panel(sums, bins, *spans, j - j0, end, scale, zero, impostor, genuine, listed)
+            for e in listed[:listed_here]:
+                found_i[m], found_j[m], found[m] = i + e // WIDTH, j + e % WIDTH, sums[e]
+                m += 1
+    return m
+
+
+@compiled
+def pack(unit: Float32, first: int, end: int, panels: Float32) -> None:
+    """Put the components of `WIDTH` columns beside each other, panel after panel; the last one is filled with zeros."""
+    d = unit.shape[1]
+    for start in range(first, end, WIDTH):
+        panel = panels[(start - first) * d : (start - first + WIDTH) * d].reshape(d, WIDTH)
+        for c in range(WIDTH):
+            if start + c < end:
+                panel[:, c] = unit[start + c]
+            else:
+                panel[:, c] = 0
+
+
+@compiled
+def _multiply(  # noqa: PLR0913, PLR0917 - a kernel takes arrays, not objects
+    unit: Float32, i: int, i_end: int, panels: Float32, panel: int, sums: Float32
+) -> None:
+    """Multiply some rows with a panel."""
+    d, depth = unit.shape[1], _PANEL_SIZE // WIDTH
+    sums[: (i_end - i + _ROWS - 1) // _ROWS * _ROWS * WIDTH] = 0
+    for k in range(0, d, depth):
+        for r in range(i, i_end, _ROWS):
+            place = (r - i) * WIDTH
+            _multiply_add(unit, r, min(_ROWS, i_end - r), k, min(k + depth, d), panels, panel, sums, place)
+
+
+@compiled
+def _count_panel(  # noqa: PLR0913, PLR0917 - a kernel takes arrays, not objects
+    sums: Float32,
+    bins: UInt16,
+    begin: Int32,
+    low: Int32,
+    high: Int32,
+    skip: Int32,
+    start: int,
+    end: int,
+    scale: np.float32,
+    zero: np.float32,
+    impostor: Int32,
+    genuine: Int32,
+    listed: Int32,
+) -> int:
+    """Count the products of some rows with a panel, and list those of flagged bins.
+
+    The panel begins at column `start` of the piece, which may lie before its first one, 0, and ends at `end`.
+    """
+    height, first, last = begin.shape[0], max(0, -start), end - start
+    for e in range(height * WIDTH):
+        bins[e] = np.uint16(np.int32(sums[e] * scale + zero))
+    mixed = last - first < WIDTH
+    for r in range(height):
+        is_genuine = low[r] < end and high[r] > max(low[r], start)
+        mixed |= begin[r] > start or is_genuine or start <= skip[r] < end
+    if not mixed:  # most panels
+        return _count_span(bins, 0, height * WIDTH, impostor, listed, 0)
+    m = 0
+    for r in range(height):
+        row = r * WIDTH
+        a, b = row + min(max(begin[r] - start, first), last), row + min(max(low[r] - start, first), last)
+        c, d = row + min(max(high[r] - start, first), last), row + last
+        other = row + skip[r] - start  # beside the row's own place where it is none of the panel
+        m = _count_but(bins, a, b, other, impostor, listed, m)
+        m = _count_but(bins, b, c, other, genuine, listed, m)
+        m = _count_but(bins, c, d, other, impostor, listed, m)
+    return m
+
+
+@compiled
+def _count_but(  # noqa: PLR0913, PLR0917 - a kernel takes arrays, not objects
+    bins: UInt16, first: int, last: int, skip: int, counts: Int32, listed: Int32, m: int
+) -> int:
+    """Count from `first` up to `last`, but for the one to skip."""
+    if first <= skip < last:
+        m = _count_span(bins, first, skip, counts, listed, m)
+        first = skip + 1
+    return _count_span(bins, first, last, counts, listed, m)
+
+
+@compiled
+def _count_span(  # noqa: PLR0913, PLR0917 - a kernel takes arrays, not objects
+    bins: UInt16, first: int, last: int, counts: Int32, listed: Int32, m: int
+) -> int:
+    whole = last - (last - first) % _BLOCK
+    for start in range(first, whole, _BLOCK):  # one branch for a block of pairs: few have any that is flagged
+        noted = np.int32(0)
+        block = bins[start : start + _BLOCK]
+        for e in range(_BLOCK):
+            number = counts[block[e]]
+            counts[block[e]] = number + 1
+            noted |= number
+        if noted < 0:
+            m = _list(bins, start, start + _BLOCK, counts, listed, m)
+    for e in range(max(first, whole), last):
+        counts[bins[e]] += 1
+    return _list(bins, max(first, whole), last, counts, listed, m)
+
+
+@compiled
+def _list(  # noqa: PLR0913, PLR0917 - a kernel takes arrays, not objects
+    bins: UInt16, first: int, last: int, counts: Int32, listed: Int32, m: int
+) -> int:
+    """List the pairs of flagged bins; without a branch, for which they are cannot be foretold."""
+    for e in range(first, last):
+        listed[m] = e
+        m += counts[bins[e]] < 0
+    return m
+
+
+@compiled
+def move(  # noqa: PLR0913, PLR0917 - a kernel takes arrays, not objects
+    number: Int32, total: Int64, groups: Int64, a: int, b: int, fold: int
+) -> None:
+    """Add counters to the total, and to the groups `a` and `b` that they touch; set them to zero; flags stay."""
+    n = number.shape[0]
+    for start in range(0, n, _FOLDS * fold):
+        end = min(start + _FOLDS * fold, n)
+        occupied = np.int32(0)
+        for e in range(start, end):
+            occupied |= number[e]
+        if occupied & _NUMBER == 0:
+            continue
+        for first in range(start, end, fold):
+            found = np.int64(0)
+            for e in range(first, min(first + fold, end)):
+                here = np.int64(number[e] & _NUMBER)
+                number[e] &= FLAG
+                total[e] += here
+                found += here
+            if groups.shape[1] > 0:
+                groups[a, first // fold] += found
+                if b != a:
+                    groups[b, first // fold] += found
