@@ -32,9 +32,9 @@ FLAG = np.int32(-(2**31))  # a counter's sign is its bin's flag: who adds one to
 _NUMBER = np.int32(2**31 - 1)
 _BLOCK = 16  # pairs
 _FOLDS = 64  # folds of bins that are looked at together for whether they are all empty: most are
-MOST_ROWS = 96  # rows whose products with a panel are counted at once
-_ROWS_SIZE = 2**16  # numbers of these rows: a quarter of a MB, for the second-level cache
-_PANEL_SIZE = 2**12  # numbers of a part of a panel, for the first-level cache
+MOST_ROWS = 192  # rows whose products with a panel are counted at once
+_ROWS_SIZE = 2**18  # numbers of these rows: a MB, for the second-level cache
+_PANEL_SIZE = 2**13  # numbers of a part of a panel, for the first-level cache
 
 
 class Shape(NamedTuple):
@@ -250,9 +250,11 @@ def count_piece(  # noqa: PLR0913, PLR0917 - a kernel takes arrays, not objects
             _multiply(unit, i, i_end, panels, (j - packed_from) * d, sums)
             spans = begin[rows], low[rows], high[rows], skip[rows]
             listed_here = _count_panel(sums, bins, *spans, j - j0, end, scale, zero, impostor, genuine, listed)
-            for e in listed[:listed_here]:
-                found_i[m], found_j[m], found[m] = i + e // WIDTH, j + e % WIDTH, sums[e]
-                m += 1
+            for k in range(np.uintp(listed_here)):  # unsigned: no look whether an index counts from the end
+                place, to = np.uintp(listed[k]), np.uintp(m) + k
+                found_i[to], found_j[to] = i + np.intp(place // WIDTH), j + np.intp(place % WIDTH)
+                found[to] = sums[place]
+            m += listed_here
     return m
 
 
@@ -358,10 +360,11 @@ def _list(  # noqa: PLR0913, PLR0917 - a kernel takes arrays, not objects
     bins: UInt16, first: int, last: int, counts: Int32, listed: Int32, m: int
 ) -> int:
     """List the pairs of flagged bins; without a branch, for which they are cannot be foretold."""
-    for e in range(first, last):
-        listed[m] = e
-        m += counts[bins[e]] < 0
-    return m
+    to = np.uintp(m)
+    for e in range(np.uintp(first), np.uintp(last)):
+        listed[to] = e
+        to += np.uintp(counts[bins[e]] < 0)
+    return np.intp(to)
 
 
 @compiled

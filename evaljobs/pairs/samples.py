@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
@@ -243,12 +244,15 @@ def with_filter(samples: Samples, threads: int = 1) -> Samples:
 
 def _shared(work: Callable[[int, int], None], n: int, threads: int) -> None:
     """Share the numbers from 0 to `n` among threads: `work` is called with the first, and with the end of its own."""
-    if threads == 1:  # to start a thread takes longer than most of what is asked
-        work(0, n)
-        return
     bounds = [n * number // threads for number in range(threads + 1)]
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(work, bounds[:-1], bounds[1:]))
+    if threads == 1:  # to start a thread takes longer than most of what is asked
+        work(*bounds)
+        return
+    with ThreadPoolExecutor(threads - 1) as pool:
+        others = [pool.submit(work, *some) for some in itertools.pairwise(bounds[1:])]
+        work(*bounds[:2])
+        for other in others:
+            other.result()
 
 
 def expect_lengths(n: int, **lengths: int) -> None:

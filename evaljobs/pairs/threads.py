@@ -42,15 +42,14 @@ class _Pass(Generic[E]):
         self._lock = threading.Lock()
         self._stopped = False
 
-    def total(self, threads: int) -> E:
+    def total(self, pool: ThreadPoolExecutor, threads: int) -> E:
         """Return the sum of the evidence of all parts."""
-        with ThreadPoolExecutor(threads) as pool:
-            futures = [pool.submit(self._some) for _ in range(threads)]
-            try:
-                found = [part for future in futures if (part := future.result()) is not None]
-            except BaseException:
-                self._stopped = True
-                raise
+        futures = [pool.submit(self._some) for _ in range(threads)]
+        try:
+            found = [part for future in futures if (part := future.result()) is not None]
+        except BaseException:
+            self._stopped = True
+            raise
         total = found[0]
         for more in found[1:]:
             total = total + more
@@ -88,13 +87,13 @@ def run_rounds(rounds: Rounds[R], samples: Samples, threads: int, progress: Prog
         if progress is not None and pairs:
             progress(done, known)
 
-    with _blas().limit(limits=1):
+    with _blas().limit(limits=1), ThreadPoolExecutor(threads) as pool:
         try:
             work = next(rounds)
             while True:
                 parts = _parts(work, samples, threads)
                 known += sum(work.pairs(part) for part in parts)
-                work = rounds.send(_Pass(work, parts, samples, count).total(threads))
+                work = rounds.send(_Pass(work, parts, samples, count).total(pool, threads))
         except StopIteration as stop:
             result: R = stop.value
             return result
