@@ -63,7 +63,7 @@ class Groups:
 
 
 class Near(NamedTuple):
-    """The flagged pairs of one piece, in row-major order.
+    """The flagged pairs of one piece, in no order.
 
     Attributes
     ----------

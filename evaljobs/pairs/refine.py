@@ -141,9 +141,11 @@ class Refine:
 
     def _score(self, samples: Samples, near: Near, ladder: Ladder, shift: Int64) -> None:
         rows, columns = near.piece
-        r, c = near.i.astype(np.int64) - rows.start, near.j.astype(np.int64) - columns.start
-        scores = score.score_some(samples.normalised(rows), samples.normalised(columns), r, c)
-        genuine = samples.labels[near.i] == samples.labels[near.j]
+        order = np.argsort((near.i - rows.start).astype(np.uint16), kind="stable")  # 16 bits are sorted by their digits
+        i, j = near.i[order].astype(np.int64), near.j[order].astype(np.int64)
+        left, right = samples.normalised(rows), samples.normalised(columns)
+        scores = score.score_some(left, right, i - rows.start, j - columns.start)
+        genuine = samples.labels[i] == samples.labels[j]
         climb(to_keys(scores), genuine, self.low, self.high, shift, ladder)
 
 

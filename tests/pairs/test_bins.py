@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from evaljobs.pairs.bins import SCALE, Bins, filter_error
 from evaljobs.pairs.samples import prepare
+from tests.pairs.products import values_of
 
 Rows = NDArray[np.float32]
 DIMENSIONS = (1, 2, 3, 16, 128, 512, 2048)
@@ -50,7 +51,8 @@ def test_the_bound_holds_where_rounding_is_worst(oracle: Any, d: int) -> None:
     """At the edge: sums that lose at every step stay within the bound, and come to nearly half of it."""
     samples = prepare(lossy(d), [0, 1])
     exact = oracle.score_by_hand(*samples.rows)
-    errors = {order: abs(f - exact) for order, f in sums(*samples.unit).items()}
+    found = sums(*samples.unit) | {"of a scan": values_of(samples, 2)[0, 1]}
+    errors = {order: abs(f - exact) for order, f in found.items()}
     assert errors
     assert max(errors.values()) <= filter_error(d)
     assert errors["forward"] > 0.4 * filter_error(d)
@@ -59,7 +61,7 @@ def test_the_bound_holds_where_rounding_is_worst(oracle: Any, d: int) -> None:
 @pytest.mark.parametrize("d", DIMENSIONS)
 @pytest.mark.parametrize("spread", [0, 3, 38])
 def test_the_bound_holds_for_the_product_that_is_used(oracle: Any, d: int, spread: int) -> None:
-    """Plain, lopsided, tiny and huge rows, through the matrix product of this machine."""
+    """Plain, lopsided, tiny and huge rows, through the library's product and that of a scan."""
     rng = np.random.default_rng(d + spread)
     n = 60
     rows = rng.standard_normal((n, d)) * 10.0 ** rng.integers(-spread, spread + 1, (n, d)) + (spread == 0)
@@ -69,8 +71,11 @@ def test_the_bound_holds_for_the_product_that_is_used(oracle: Any, d: int, sprea
     rows[30:35] = -rows[25:30]
     rows[~rows.any(axis=1)] = 1e-45
     samples = prepare(rows, range(n))
-    error = np.abs((samples.unit @ samples.unit.T).astype(np.float64) - oracle(rows, range(n)).matrix)
-    assert error.max() <= filter_error(d)
+    exact = oracle(rows, range(n)).matrix
+    assert np.abs((samples.unit @ samples.unit.T).astype(np.float64) - exact).max() <= filter_error(d)
+    found = values_of(samples, n)
+    assert len(found) == n * (n - 1) // 2
+    assert max(abs(value - exact[pair]) for pair, value in found.items()) <= filter_error(d)
 
 
 def test_the_bound_is_known() -> None:
