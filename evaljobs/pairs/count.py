@@ -136,7 +136,8 @@ class Counter:
         onto: tuple[Counts, Groups | None] | None = None,
     ) -> None:
         self._bins = bins
-        self._impostor, self._genuine = flags * FLAG
+        self._counters = np.zeros((2, bins.count + WIDTH), np.int32)  # WIDTH for what is left out
+        self._counters[:, : bins.count] = flags * FLAG
         self._counts, self._groups = _nothing(bins, n_groups) if onto is None else onto
         self._touched: tuple[int, int] | None = None
 
@@ -159,7 +160,7 @@ class Counter:
             self._touch(int(samples.groups[i.start]), int(samples.groups[j.start]))
         m = count_piece(
             samples.unit, i.start, i.stop, j.start, j.stop, *spans_of(samples, piece), *self._bins.affine,
-            self._impostor, self._genuine, packed.start, *room.arrays(samples.unit, packed),
+            self._counters[0], self._counters[1], packed.start, *room.arrays(samples.unit, packed),
         )  # fmt: skip
         return Near(piece, room.i[:m].copy(), room.j[:m].copy(), room.value[:m].copy())
 
@@ -170,8 +171,8 @@ class Counter:
             self._touched = (a, b)
 
     def _flush(self) -> None:
-        for kind in ("impostor", "genuine"):
-            counter = getattr(self, f"_{kind}")
+        for kind, counters in zip(("impostor", "genuine"), self._counters, strict=True):
+            counter = counters[: self._bins.count]
             total = getattr(self._counts, kind)
             if self._groups is None or self._touched is None:
                 move(counter, total, np.empty((0, 0), np.int64), 0, 0, self._bins.fold)

@@ -231,7 +231,8 @@ def count_piece(  # noqa: PLR0913, PLR0917 - a kernel takes arrays, not objects
     scale, zero
         A pair is in bin ``int(product * scale + zero)``.
     impostor, genuine
-        ``[bins]`` int32: counters, with the flag of each bin in the sign.
+        ``[bins + WIDTH]`` and ``[bins]`` int32: counters, with the flag of each bin in the sign; and some that pairs go
+        to which are not counted.
     packed_from
         Position of the first column that is packed.
     panels, sums, bins, listed, found_i, found_j, found
@@ -255,6 +256,7 @@ def count_piece(  # noqa: PLR0913, PLR0917 - a kernel takes arrays, not objects
                 found_i[to], found_j[to] = i + np.intp(place // WIDTH), j + np.intp(place % WIDTH)
                 found[to] = sums[place]
             m += listed_here
+    impostor[-WIDTH:] = 0
     return m
 
 
@@ -311,37 +313,47 @@ def _count_panel(  # noqa: PLR0913, PLR0917 - a kernel takes arrays, not objects
     for r in range(height):
         is_genuine = low[r] < end and high[r] > max(low[r], start)
         mixed |= begin[r] > start or is_genuine or start <= skip[r] < end
-    if not mixed:  # most panels
-        return _count_span(bins, 0, height * WIDTH, impostor, listed, 0)
     m = 0
-    for r in range(height):
-        row = r * WIDTH
-        a, b = row + min(max(begin[r] - start, first), last), row + min(max(low[r] - start, first), last)
-        c, d = row + min(max(high[r] - start, first), last), row + last
-        other = row + skip[r] - start  # beside the row's own place where it is none of the panel
-        m = _count_but(bins, a, b, other, impostor, listed, m)
-        m = _count_but(bins, b, c, other, genuine, listed, m)
-        m = _count_but(bins, c, d, other, impostor, listed, m)
-    return m
+    if mixed:  # few panels
+        for r in range(height):
+            row = bins[r * WIDTH : (r + 1) * WIDTH]
+            if start <= skip[r] < end:
+                _leave_out(row, skip[r] - start, skip[r] - start + 1, impostor)
+            _leave_out(row, 0, max(begin[r] - start, first), impostor)
+            a, b = max(low[r] - start, first), min(high[r] - start, last)
+            if a < b:
+                m = _count_genuine(bins, r * WIDTH + a, r * WIDTH + b, impostor.shape[0] - WIDTH, genuine, listed, m)
+                _leave_out(row, a, b, impostor)
+            _leave_out(row, last, WIDTH, impostor)
+    return _count_span(bins, 0, height * WIDTH, impostor, listed, m)
 
 
 @compiled
-def _count_but(  # noqa: PLR0913, PLR0917 - a kernel takes arrays, not objects
-    bins: UInt16, first: int, last: int, skip: int, counts: Int32, listed: Int32, m: int
+def _leave_out(row: UInt16, first: int, end: int, counts: Int32) -> None:
+    """Put columns of a row into counters that are thrown away: one each, so that none waits for another."""
+    for c in range(first, min(end, WIDTH)):
+        row[c] = counts.shape[0] - WIDTH + c
+
+
+@compiled
+def _count_genuine(  # noqa: PLR0913, PLR0917 - a kernel takes arrays, not objects
+    bins: UInt16, first: int, last: int, n_bins: int, counts: Int32, listed: Int32, m: int
 ) -> int:
-    """Count from `first` up to `last`, but for the one to skip."""
-    if first <= skip < last:
-        m = _count_span(bins, first, skip, counts, listed, m)
-        first = skip + 1
-    return _count_span(bins, first, last, counts, listed, m)
+    """Count from `first` to `last` what is not left out."""
+    for e in range(first, last):
+        if bins[e] < n_bins:
+            number = counts[bins[e]]
+            counts[bins[e]] = number + 1
+            listed[m] = e
+            m += number < 0
+    return m
 
 
 @compiled
 def _count_span(  # noqa: PLR0913, PLR0917 - a kernel takes arrays, not objects
     bins: UInt16, first: int, last: int, counts: Int32, listed: Int32, m: int
 ) -> int:
-    whole = last - (last - first) % _BLOCK
-    for start in range(first, whole, _BLOCK):  # one branch for a block of pairs: few have any that is flagged
+    for start in range(first, last, _BLOCK):  # one branch for a block of pairs: few have any that is flagged
         noted = np.int32(0)
         block = bins[start : start + _BLOCK]
         for e in range(_BLOCK):
@@ -350,9 +362,7 @@ def _count_span(  # noqa: PLR0913, PLR0917 - a kernel takes arrays, not objects
             noted |= number
         if noted < 0:
             m = _list(bins, start, start + _BLOCK, counts, listed, m)
-    for e in range(max(first, whole), last):
-        counts[bins[e]] += 1
-    return _list(bins, max(first, whole), last, counts, listed, m)
+    return m
 
 
 @compiled

@@ -31,7 +31,7 @@ from evaljobs.pairs.scan import Flags, Scan, Scanned
 from evaljobs.pairs.tiles import Tiles
 from evaljobs.pairs.work import Rounds, total_of
 
-_TILE = 896
+_TILE = 1024
 _WIDE_TILE = 1280  # for rows of many dimensions, whose products take so long that larger tiles pay
 _WIDE = 384
 _COLLECT_TILE = 256  # its scores, in float64, fit the cache

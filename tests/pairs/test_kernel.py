@@ -83,7 +83,8 @@ def counted(unit: Rows, piece: tuple[int, int, int, int], packed_from: int, span
     """Count a piece, with all bins flagged."""
     i0, i1, j0, j1 = piece
     bins = Bins(unit.shape[1])
-    counters = np.full((2, bins.count), FLAG)
+    counters = np.full((2, bins.count + WIDTH), FLAG)
+    counters[:, bins.count :] = 0
     panels = np.empty((j1 - packed_from + WIDTH) * unit.shape[1], np.float32)
     pack(unit, packed_from, j1, panels)
     some, area = MOST_ROWS * WIDTH, (i1 - i0) * (j1 - j0) + 1
@@ -93,7 +94,8 @@ def counted(unit: Rows, piece: tuple[int, int, int, int], packed_from: int, span
     pairs = {(int(a), int(b)): float(v) for a, b, v in zip(i[:m], j[:m], value[:m], strict=True)}
     assert len(pairs) == m
     numbers = np.bincount(bins.of(value[:m]), minlength=bins.count)
-    found = counters & np.int32(2**31 - 1)
+    assert (counters[:, bins.count :] == 0).all()
+    found = counters[:, : bins.count] & np.int32(2**31 - 1)
     assert (found.sum(axis=0) == numbers).all()
     return _Counted(found, pairs)
 
