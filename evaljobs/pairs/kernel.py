@@ -53,8 +53,8 @@ class Shape(NamedTuple):
 def shape_for(features: dict[str, bool]) -> Shape:
     """Return the shape that fills the registers of a processor, by what it says it can do.
 
-    12 of the 16 registers of 256 bits (24 of 32, where they have 128), or 16 of the 32 of 512 bits: as many sums as it
-    takes not to wait for any, and as many rows as there are registers for their addresses.
+    12 of 16 registers of 256 bits, 24 of 32 of 128, or 16 of 32 of 512: enough sums not to wait for any, and no more
+    rows than there are registers for their addresses.
     """
     return Shape(8, 16, 2) if features.get("avx512f") else Shape(6, 8, 2)
 
@@ -74,12 +74,8 @@ def microkernel(shape: Shape) -> Callable[..., None]:
 
         def generate(context, builder, _, values):  # type: ignore[no-untyped-def]
             arrays = [isinstance(kind, types.Array) and context.make_array(kind) for kind in given]
-            _Emitter(builder, shape).multiply_add(
-                *(
-                    array(context, builder, value) if array else value
-                    for array, value in zip(arrays, values, strict=True)
-                )
-            )
+            both = zip(arrays, values, strict=True)
+            _Emitter(builder, shape).multiply_add(*(a(context, builder, value) if a else value for a, value in both))
             return context.get_dummy_value()
 
         return types.void(*(kind if isinstance(kind, types.Array) else types.intp for kind in given)), generate
@@ -99,19 +95,10 @@ class _Emitter:
         name, kind = f"llvm.fmuladd.v{shape.lanes}f32", ir.FunctionType(self._vector, [self._vector] * 3)
         self._fused = cgutils.get_or_insert_function(builder.module, kind, name)
 
-    def multiply_add(  # noqa: PLR0913, PLR0917 - as the microkernel's
-        self,
-        rows: Any,
-        first: Any,
-        available: Any,
-        begin: Any,
-        end: Any,
-        panels: Any,
-        panel: Any,
-        sums: Any,
-        place: Any,
-    ) -> None:
+    def multiply_add(self, *given: Any) -> None:
+        """Write the microkernel, given what it is called with."""
         builder, shape = self._builder, self._shape
+        rows, first, available, begin, end, panels, panel, sums, place = given
         d = builder.extract_value(rows.shape, 1)
         last = builder.sub(available, _number(1))
         lefts = []
@@ -147,13 +134,14 @@ class _Emitter:
             phi.add_incoming(again, body)
         builder.cbranch(builder.icmp_signed("<", following, end), body, after)
         builder.position_at_end(after)
-        results = []
-        for first, again in zip(sums, found, strict=True):
-            result = builder.phi(self._vector)
-            result.add_incoming(first, entry)
-            result.add_incoming(again, body)
-            results.append(result)
-        return results
+        return [self._either((first, entry), (again, body)) for first, again in zip(sums, found, strict=True)]
+
+    def _either(self, *ways: tuple[Any, Any]) -> Any:
+        """Return a value that depends on the block that the program comes from."""
+        chosen = self._builder.phi(self._vector)
+        for value, block in ways:
+            chosen.add_incoming(value, block)
+        return chosen
 
     def _component(self, k: Any, lefts: list[Any], right: Any, sums: list[Any]) -> list[Any]:
         """Add the products of one component of each row with that of each column."""
@@ -374,7 +362,7 @@ def _list(  # noqa: PLR0913, PLR0917 - a kernel takes arrays, not objects
     for e in range(np.uintp(first), np.uintp(last)):
         listed[to] = e
         to += np.uintp(counts[bins[e]] < 0)
-    return np.intp(to)
+    return np.intp(to)  # type: ignore[return-value]
 
 
 @compiled

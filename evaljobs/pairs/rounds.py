@@ -32,8 +32,8 @@ from evaljobs.pairs.tiles import Tiles
 from evaljobs.pairs.work import Rounds, total_of
 
 _TILE = 1024
-_WIDE_TILE = 1280  # for rows of many dimensions, whose products take so long that larger tiles pay
-_WIDE = 384
+_LEAST_TILE = 32
+_PACKED = 2**24  # numbers that each thread holds packed: 64 MB, which is less than a tile of 16,384 dimensions
 _COLLECT_TILE = 256  # its scores, in float64, fit the cache
 _REFINE_TILE = 256  # all its pairs may have to be scored
 _PROBE_SHARE = 256  # one pair in so many is probed; fewer of very large sets
@@ -61,9 +61,7 @@ class Limits:
 
     def tile_of(self, samples: Samples) -> int:
         """Return the tile for some samples."""
-        if self.tile is not None:
-            return self.tile
-        return _WIDE_TILE if samples.rows.shape[1] >= _WIDE else _TILE
+        return self.tile or max(_LEAST_TILE, min(_TILE, _PACKED // samples.rows.shape[1]))
 
 
 @dataclasses.dataclass(frozen=True)
