@@ -1,7 +1,7 @@
 """One pass of the filter over the tiles: count every pair in its bin, and keep the pairs of some bins.
 
-For each tile: one float32 matrix product, and one compiled pass that counts genuine and impostor pairs and lists those
-whose bin is flagged.
+One compiled pass makes the float32 products of a tile, counts genuine and impostor pairs and lists those whose bin is
+flagged.
 """
 
 from __future__ import annotations

@@ -119,6 +119,17 @@ def test_nothing_but_the_embeddings_matters(verify_with: Any, drawn: Data, way: 
     )
 
 
+@given(data(), st.integers(0, 2**32))
+def test_the_bounds_of_the_auroc_follow_from_the_embeddings(verify_with: Any, drawn: Data, seed: int) -> None:
+    """A product depends on its two rows alone, so counts by bins do not depend on order, tile and threads either."""
+    rows, labels = drawn
+    expected = verify_with(rows, labels, (0.1,), tile=5, collected=0)
+    order = np.random.default_rng(seed).permutation(len(rows))
+    found = verify_with(rows[order], [labels[o] for o in order], (0.1,), tile=17, threads=2, collected=0)
+    assert (found.auroc, found.auroc_bounds) == (expected.auroc, expected.auroc_bounds)
+    assert all((a == b).all() for a, b in zip(found.histogram, expected.histogram, strict=True))
+
+
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize(
     ("rows", "labels"),
