@@ -253,12 +253,10 @@ def pack(unit: Float32, first: int, end: int, panels: Float32) -> None:
     """Put the components of `WIDTH` columns beside each other, panel after panel; the last one is filled with zeros."""
     d = unit.shape[1]
     for start in range(first, end, WIDTH):
-        panel = panels[(start - first) * d : (start - first + WIDTH) * d].reshape(d, WIDTH)
+        panel = panels[(start - first) * d : (start - first + WIDTH) * d]
         for c in range(WIDTH):
-            if start + c < end:
-                panel[:, c] = unit[start + c]
-            else:
-                panel[:, c] = 0
+            for k in range(d):
+                panel[k * WIDTH + c] = unit[start + c, k] if start + c < end else 0
 
 
 @compiled
@@ -294,47 +292,27 @@ def _count_panel(  # noqa: PLR0913, PLR0917 - a kernel takes arrays, not objects
 
     The panel begins at column `start` of the piece, which may lie before its first one, 0, and ends at `end`.
     """
-    height, first, last = begin.shape[0], max(0, -start), end - start
+    height, left_out = begin.shape[0], impostor.shape[0] - WIDTH
     for e in range(height * WIDTH):
         bins[e] = np.uint16(np.int32(sums[e] * scale + zero))
-    mixed = last - first < WIDTH
+    mixed = start < 0 or start + WIDTH > end
     for r in range(height):
         is_genuine = low[r] < end and high[r] > max(low[r], start)
         mixed |= begin[r] > start or is_genuine or start <= skip[r] < end
     m = 0
     if mixed:  # few panels
-        for r in range(height):
-            row = bins[r * WIDTH : (r + 1) * WIDTH]
-            if start <= skip[r] < end:
-                _leave_out(row, skip[r] - start, skip[r] - start + 1, impostor)
-            _leave_out(row, 0, max(begin[r] - start, first), impostor)
-            a, b = max(low[r] - start, first), min(high[r] - start, last)
-            if a < b:
-                m = _count_genuine(bins, r * WIDTH + a, r * WIDTH + b, impostor.shape[0] - WIDTH, genuine, listed, m)
-                _leave_out(row, a, b, impostor)
-            _leave_out(row, last, WIDTH, impostor)
+        for e in range(height * WIDTH):
+            r, column = e // WIDTH, start + e % WIDTH
+            is_pair = begin[r] <= column < end and column != skip[r]
+            is_genuine = is_pair and low[r] <= column < high[r]
+            if is_genuine:
+                number = genuine[bins[e]]
+                genuine[bins[e]] = number + 1
+                listed[m] = e
+                m += number < 0
+            if is_genuine or not is_pair:  # into counters that are thrown away: many, so that none waits for another
+                bins[e] = left_out + e % WIDTH
     return _count_span(bins, 0, height * WIDTH, impostor, listed, m)
-
-
-@compiled
-def _leave_out(row: UInt16, first: int, end: int, counts: Int32) -> None:
-    """Put columns of a row into counters that are thrown away: one each, so that none waits for another."""
-    for c in range(first, min(end, WIDTH)):
-        row[c] = counts.shape[0] - WIDTH + c
-
-
-@compiled
-def _count_genuine(  # noqa: PLR0913, PLR0917 - a kernel takes arrays, not objects
-    bins: UInt16, first: int, last: int, n_bins: int, counts: Int32, listed: Int32, m: int
-) -> int:
-    """Count from `first` to `last` what is not left out."""
-    for e in range(first, last):
-        if bins[e] < n_bins:
-            number = counts[bins[e]]
-            counts[bins[e]] = number + 1
-            listed[m] = e
-            m += number < 0
-    return m
 
 
 @compiled
