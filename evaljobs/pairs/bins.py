@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-SCALE = 2**14  # bins per unit of score; a power of two, so that scaling is exact; so few that counters stay in L1
+SCALE = 2**14  # bins per unit of score; a power of two, so that scaling is exact; so few that those in use stay in L1
 HALF_SCALE = 2**12  # likewise for the float16 product, whose error is wider; these bins fit a GPU's shared memory
 GROUP_SCALE = 2**11  # of what is counted for each group: at the end of each piece, hence in few bins
 HALF_ROWS = 2.0**7  # what rows are multiplied by for float16: out of its subnormal range, and products below 2^15

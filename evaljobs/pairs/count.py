@@ -108,8 +108,12 @@ class _Room:
         self._packed: tuple[Callable[[], NDArray[np.float32] | None], slice] | None = None
 
     def arrays(self, unit: NDArray[np.float32], columns: slice) -> tuple[NDArray[Any], ...]:
-        """Return what `count_piece` works in, with these columns packed into panels; not again where they are."""
+        """Return what `count_piece` works in, with these columns packed into panels; not again where they are.
+
+        The normalised rows never change; others are another array.
+        """
         if self._packed is None or self._packed[0]() is not unit or self._packed[1] != columns:
+            self._packed = None  # until it is done
             pack(unit, columns.start, columns.stop, self._panels)
             self._packed = weakref.ref(unit), columns
         return self._panels, self._sums, self._bins, self._listed, self.i, self.j, self.value

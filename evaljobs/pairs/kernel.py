@@ -15,9 +15,10 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, cast
 
 import numpy as np
-from llvmlite import binding, ir
+from llvmlite import ir
 from numba import types
-from numba.core import cgutils
+from numba.core import cgutils, codegen, config
+from numba.core.errors import TypingError
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
@@ -50,13 +51,18 @@ class Shape(NamedTuple):
         return self.lanes * self.vectors
 
 
-def shape_for(features: dict[str, bool]) -> Shape:
-    """Return the shape that fills the registers of a processor, by what it says it can do.
+def shape_for(features: str) -> Shape:
+    """Return the shape that suits the registers of a processor, given what it can do in LLVM's words.
 
     12 of 16 registers of 256 bits, 24 of 32 of 128, or 16 of 32 of 512: enough sums not to wait for any, and no more
-    rows than there are registers for their addresses.
+    rows than there are registers for their addresses. An x86 without AVX has too few registers, and is slow.
     """
-    return Shape(8, 16, 2) if features.get("avx512f") else Shape(6, 8, 2)
+    return Shape(8, 16, 2) if "+avx512f" in features.split(",") else Shape(6, 8, 2)
+
+
+def _features() -> str:
+    """Return what numba compiles for, which is part of the key of its cache: kernels there were made for this shape."""
+    return str(codegen.get_host_cpu_features() if config.CPU_FEATURES is None else config.CPU_FEATURES)
 
 
 def microkernel(shape: Shape) -> Callable[..., None]:
@@ -71,10 +77,12 @@ def microkernel(shape: Shape) -> Callable[..., None]:
     @intrinsic
     def multiply_add(_, rows, first, available, begin, end, panels, panel, sums, place):  # type: ignore[no-untyped-def]  # noqa: PLR0913, PLR0917
         given = rows, first, available, begin, end, panels, panel, sums, place
+        arrays = [kind for kind in given if isinstance(kind, types.Array)]
+        if any(array.layout != "C" or array.dtype != types.float32 for array in arrays):
+            raise TypingError(f"found {arrays}; expected float32 arrays in C order, whose addresses are computed here")
 
         def generate(context, builder, _, values):  # type: ignore[no-untyped-def]
-            arrays = [isinstance(kind, types.Array) and context.make_array(kind) for kind in given]
-            both = zip(arrays, values, strict=True)
+            both = zip([kind in arrays and context.make_array(kind) for kind in given], values, strict=True)
             _Emitter(builder, shape).multiply_add(*(a(context, builder, value) if a else value for a, value in both))
             return context.get_dummy_value()
 
@@ -178,7 +186,7 @@ def _number(value: int) -> Any:
     return ir.Constant(ir.IntType(64), value)
 
 
-SHAPE = shape_for(binding.get_host_cpu_features())
+SHAPE = shape_for(_features())
 _multiply_add = microkernel(SHAPE)
 _ROWS = SHAPE.rows
 WIDTH = SHAPE.width  # columns of a panel
@@ -215,12 +223,11 @@ def count_piece(  # noqa: PLR0913, PLR0917 - a kernel takes arrays, not objects
     unit
         ``[n, d]`` float32, of which the rows from `i0` to `i1` are compared with those from `j0` to `j1`.
     begin, low, high, skip
-        As in `evaljobs.pairs.spans.Spans`.
+        As in `evaljobs.pairs.spans.Spans`; `begin` ascending.
     scale, zero
         A pair is in bin ``int(product * scale + zero)``.
     impostor, genuine
-        ``[bins + WIDTH]`` and ``[bins]`` int32: counters, with the flag of each bin in the sign; and some that pairs go
-        to which are not counted.
+        ``[bins + WIDTH]`` int32: counters, with the flag of each bin in the sign; and some for what is not counted.
     packed_from
         Position of the first column that is packed.
     panels, sums, bins, listed, found_i, found_j, found
@@ -298,7 +305,7 @@ def _count_panel(  # noqa: PLR0913, PLR0917 - a kernel takes arrays, not objects
     mixed = start < 0 or start + WIDTH > end
     for r in range(height):
         is_genuine = low[r] < end and high[r] > max(low[r], start)
-        mixed |= begin[r] > start or is_genuine or start <= skip[r] < end
+        mixed |= begin[r] > start or is_genuine or max(start, 0) <= skip[r] < end
     m = 0
     if mixed:  # few panels
         for e in range(height * WIDTH):
@@ -319,7 +326,8 @@ def _count_panel(  # noqa: PLR0913, PLR0917 - a kernel takes arrays, not objects
 def _count_span(  # noqa: PLR0913, PLR0917 - a kernel takes arrays, not objects
     bins: UInt16, first: int, last: int, counts: Int32, listed: Int32, m: int
 ) -> int:
-    for start in range(first, last, _BLOCK):  # one branch for a block of pairs: few have any that is flagged
+    # One branch for a block of pairs, since few have any that is flagged. A panel is whole blocks.
+    for start in range(first, last, _BLOCK):
         noted = np.int32(0)
         block = bins[start : start + _BLOCK]
         for e in range(_BLOCK):

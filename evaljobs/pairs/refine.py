@@ -141,7 +141,7 @@ class Refine:
 
     def _score(self, samples: Samples, near: Near, ladder: Ladder, shift: Int64) -> None:
         rows, columns = near.piece
-        order = np.argsort((near.i - rows.start).astype(np.uint16), kind="stable")  # 16 bits are sorted by their digits
+        order = np.argsort((near.i - rows.start).astype(np.uint16), kind="stable")  # by row, as `score_some` wants them
         i, j = near.i[order].astype(np.int64), near.j[order].astype(np.int64)
         left, right = samples.normalised(rows), samples.normalised(columns)
         scores = score.score_some(left, right, i - rows.start, j - columns.start)

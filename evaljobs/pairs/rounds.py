@@ -33,7 +33,7 @@ from evaljobs.pairs.work import Rounds, total_of
 
 _TILE = 1024
 _LEAST_TILE = 32
-_PACKED = 2**24  # numbers that each thread holds packed: 64 MB, which is less than a tile of 16,384 dimensions
+_PACKED = 2**24  # numbers that each thread holds packed, 64 MB: beyond 16,384 dimensions tiles are smaller
 _COLLECT_TILE = 256  # its scores, in float64, fit the cache
 _REFINE_TILE = 256  # all its pairs may have to be scored
 _PROBE_SHARE = 256  # one pair in so many is probed; fewer of very large sets
@@ -61,7 +61,9 @@ class Limits:
 
     def tile_of(self, samples: Samples) -> int:
         """Return the tile for some samples."""
-        return self.tile or max(_LEAST_TILE, min(_TILE, _PACKED // samples.rows.shape[1]))
+        if self.tile is not None:
+            return self.tile
+        return max(_LEAST_TILE, min(_TILE, _PACKED // int(samples.rows.shape[1])))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -10,11 +13,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numba.core.errors import TypingError
 from numpy.typing import NDArray
 
 from evaljobs.pairs.bins import Bins, filter_error
 from evaljobs.pairs.kernel import FLAG, MOST_ROWS, SHAPE, WIDTH, Shape, count_piece, microkernel, pack, shape_for
-from evaljobs.pairs.samples import prepare
+from evaljobs.pairs.samples import MAX_DIMENSIONS, prepare
 from evaljobs.pairs.spans import Spans
 from tests.pairs.products import values_of
 
@@ -23,10 +27,31 @@ Rows = NDArray[np.float32]
 
 def test_the_shape_follows_from_the_processor() -> None:
     """Wide registers are used where there are any; the rows of a shape divide what is counted at once."""
-    shapes = [shape_for(features) for features in ({"avx512f": True, "avx2": True}, {"avx2": True}, {})]
+    shapes = [shape_for(features) for features in ("+avx2,+avx512f,+fma", "+avx2,-avx512f", "")]
     assert shapes == [Shape(8, 16, 2), Shape(6, 8, 2), Shape(6, 8, 2)]
     assert SHAPE in shapes
     assert all(MOST_ROWS % shape.rows == 0 for shape in shapes)
+    assert all(shape.width % 16 == 0 for shape in shapes)  # blocks of pairs
+    assert Bins(MAX_DIMENSIONS).count + max(shape.width for shape in shapes) <= 2**16  # numbers of bins have 16 bits
+
+
+def test_the_shape_is_that_of_the_cache() -> None:
+    """Who shares a cache between processors tells numba what they have in common; the shape follows that."""
+    code = "from evaljobs.pairs.kernel import SHAPE; print(*SHAPE)"
+    for features, shape in (("+avx2,+avx512f", "8 16 2"), ("", "6 8 2")):
+        environment = {**os.environ, "NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": features}
+        told = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+        assert told.stdout.strip() == shape
+
+
+@pytest.mark.parametrize(
+    "unit", [np.ones((9, 4), np.float32, "F"), np.ones((9, 8), np.float32)[:, ::2], np.ones((9, 4))]
+)
+def test_other_layouts_are_refused(unit: NDArray[Any]) -> None:
+    """Their addresses would be others."""
+    spans = Spans(*np.zeros((4, 9), np.int32))
+    with pytest.raises(TypingError, match="float32 arrays in C order"):
+        counted(unit, (0, 9, 0, 9), 0, spans)
 
 
 @pytest.fixture(scope="module", params=[Shape(6, 8, 2), Shape(8, 16, 2), Shape(1, 4, 1)], ids=str)
@@ -105,7 +130,7 @@ def test_each_pair_of_a_piece_is_counted_once(seed: int) -> None:
     """Whatever its place and size, wherever panels begin, and wherever spans and the columns to skip lie."""
     rng = np.random.default_rng(seed)
     height, width = rng.integers(1, [MOST_ROWS + 30, 3 * WIDTH + 1])
-    d = int(rng.choice([1, 3, 8, 21, 600]))
+    d = int(rng.choice([1, 3, 8, 21, 600, 3000]))
     i0, packed_from = rng.integers(0, 10, 2)
     j0 = packed_from + rng.integers(0, 2 * WIDTH)
     unit = rng.standard_normal((max(i0 + height, j0 + width), d)).astype(np.float32)
@@ -142,9 +167,26 @@ def test_a_product_is_a_property_of_its_rows(d: int) -> None:
 
 
 def test_what_is_packed_is_never_that_of_other_samples() -> None:
-    """A thread that counts one set after another finds what it finds in each of them alone."""
+    """A thread that counts one set after another finds the products of each."""
     rng = np.random.default_rng(1)
     sets = [prepare(rng.standard_normal((40, 4)).astype(np.float32), np.arange(40)) for _ in range(2)]
-    alone = [values_of(samples, 40) for samples in sets]
-    assert alone[0] != alone[1]
-    assert [values_of(samples, 40) for samples in (*sets, *sets)] == alone * 2
+    for samples in (*sets, *sets):
+        exact = samples.unit.astype(np.float64) @ samples.unit.T.astype(np.float64)
+        assert all(abs(value - exact[pair]) <= filter_error(4) for pair, value in values_of(samples, 40).items())
+
+
+def test_what_was_packed_by_halves_is_packed_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who is interrupted while packing leaves no word that it was done."""
+    rng = np.random.default_rng(2)
+    samples = prepare(rng.standard_normal((40, 4)).astype(np.float32), np.arange(40))
+    expected = values_of(samples, 40)
+
+    def interrupted(*given: Any) -> None:
+        given[-1][:] = 0
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("evaljobs.pairs.count.pack", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            values_of(prepare(samples.rows.copy(), np.arange(40)), 40)
+    assert values_of(samples, 40) == expected
