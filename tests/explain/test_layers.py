@@ -150,7 +150,8 @@ def test_dropout_that_is_live_is_silent(networks: Networks, name: str | None, sh
     first = halved.rows(noise(2))
     assert (first == halved.rows(noise(2))).all()
     if shuffled is None:
-        np.testing.assert_array_equal(first, Session(halved.model, Runtime()).run(noise(2))["embedding"])
+        as_it_runs = Session(halved.model, Runtime()).run(noise(2))["embedding"]  # whole: other steps are fused there
+        np.testing.assert_allclose(first, as_it_runs, rtol=1e-5)
 
 
 HEADS = [
