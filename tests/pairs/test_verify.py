@@ -106,28 +106,24 @@ def test_every_way_is_exact(
 def test_nothing_but_the_embeddings_matters(verify_with: Any, drawn: Data, way: dict[str, int], seed: int) -> None:
     """Order of samples, names of labels, tile and threads change no point and no count."""
     rows, labels = drawn
-    expected = verify_with(rows, labels, TARGETS, tile=5)
+    a = verify_with(rows, labels, TARGETS, tile=5)
     order = np.random.default_rng(seed).permutation(len(rows))
     renamed = [f"label {-labels[o]}" for o in order]
-    found = verify_with(rows[order], renamed, TARGETS, tile=3, threads=2, **way)
-    assert expected.points
-    assert found.points == expected.points
-    assert (found.n_genuine, found.n_impostor, found.n_labels) == (
-        expected.n_genuine,
-        expected.n_impostor,
-        expected.n_labels,
-    )
+    b = verify_with(rows[order], renamed, TARGETS, tile=3, threads=2, **way)
+    assert a.points
+    assert b.points == a.points
+    assert (b.n_genuine, b.n_impostor, b.n_labels) == (a.n_genuine, a.n_impostor, a.n_labels)
 
 
 @given(data(), st.integers(0, 2**32))
 def test_the_bounds_of_the_auroc_follow_from_the_embeddings(verify_with: Any, drawn: Data, seed: int) -> None:
     """A product depends on its two rows alone, so counts by bins do not depend on order, tile and threads either."""
     rows, labels = drawn
-    expected = verify_with(rows, labels, (0.1,), tile=5, collected=0)
+    a = verify_with(rows, labels, (0.1,), tile=5, collected=0)
     order = np.random.default_rng(seed).permutation(len(rows))
-    found = verify_with(rows[order], [labels[o] for o in order], (0.1,), tile=17, threads=2, collected=0)
-    assert (found.auroc, found.auroc_bounds) == (expected.auroc, expected.auroc_bounds)
-    assert all((a == b).all() for a, b in zip(found.histogram, expected.histogram, strict=True))
+    b = verify_with(rows[order], [labels[o] for o in order], (0.1,), tile=17, threads=2, collected=0)
+    assert (a.auroc, a.auroc_bounds) == (b.auroc, b.auroc_bounds)
+    assert all((one == other).all() for one, other in zip(a.histogram, b.histogram, strict=True))
 
 
 @pytest.mark.parametrize("way", WAYS)
