@@ -91,7 +91,7 @@ class MultiNode:
         self._ask(f"remove {node}")
 
     @contextlib.contextmanager
-    def blind_node(self, folder: Path) -> Iterator[None]:
+    def blind_node(self, folder: Path) -> Iterator[int]:
         """Have one more node, in a mount namespace in which a folder is empty: a disk that is not mounted."""
         ray = Path(sys.executable).with_name("ray")
         start = f"{ray} start --address={self.address} --num-cpus=1 --object-store-memory={NODE_MEMORY} --block"
@@ -105,7 +105,7 @@ class MultiNode:
         assert node.stdout is not None
         try:
             assert any("Ray runtime started" in line for line in node.stdout), "the node did not come up"
-            yield
+            yield next(p.pid for p in processes() if p.parent == node.pid and "raylet/raylet" in p.command)
         finally:
             node.terminate()  # it ends its node
             node.communicate()
@@ -113,15 +113,23 @@ class MultiNode:
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
         """Stop the actors of all nodes while nodes die and come, which takes a machine under load longer than a run."""
-        stopped = self.workers(ACTOR)
-        for actor in stopped:
-            actor.signal(signal.SIGSTOP)
+        self.hold()
         try:
             yield
         finally:
-            for actor in stopped:
-                with contextlib.suppress(ProcessLookupError):  # its node was killed
-                    actor.signal(signal.SIGCONT)
+            self.release()
+
+    def hold(self) -> None:
+        """Stop the actors that there are; those that are stopped stay so."""
+        for actor in self.workers(ACTOR):
+            with contextlib.suppress(ProcessLookupError):  # it has just ended
+                actor.signal(signal.SIGSTOP)
+
+    def release(self) -> None:
+        """Let all actors go on."""
+        for actor in self.workers(ACTOR):
+            with contextlib.suppress(ProcessLookupError):
+                actor.signal(signal.SIGCONT)
 
     def kill_head(self) -> None:
         """Kill what knows the cluster; the driver's own node stays."""
