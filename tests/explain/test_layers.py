@@ -136,7 +136,8 @@ def dropped(networks: Networks, name: str | None = None, shuffled: int | None = 
         node("GlobalAveragePool", ["dropped"], ["average"]),
         *POOLED,
     ]
-    path = networks.write(nodes, ratio=np.array(0.5, np.float32), live=np.array(True))
+    weights = {"ratio": np.array(0.5, np.float32), "live": np.array(True), "dark": np.full(CHANNELS, -0.25, np.float32)}
+    path = networks.write(nodes, **weights)
     model = networks.model(path)
     return Halved(model, "embedding", find_layer(model, "embedding", name), shuffled)
 
@@ -147,11 +148,13 @@ def test_dropout_that_is_live_is_silent(networks: Networks, name: str | None, sh
     """A model with live dropout is explained as it runs, without: the same numbers each time; dropout is no layer."""
     halved = dropped(networks, name, shuffled)
     assert halved.layer.tensor == (name or "features")
-    first = halved.rows(noise(2))
-    assert (first == halved.rows(noise(2))).all()
+    # Black and white: with these weights all sums are exact, whichever steps a processor's runtime fuses.
+    block = noise(2) // 128 * 255
+    first = halved.rows(block)
+    assert (first == halved.rows(block)).all()
     if shuffled is None:
-        as_it_runs = Session(halved.model, Runtime()).run(noise(2))["embedding"]  # whole: other steps are fused there
-        np.testing.assert_allclose(first, as_it_runs, rtol=1e-5)
+        np.testing.assert_array_equal(first, Session(halved.model, Runtime()).run(block)["embedding"])
+        assert len(np.unique(first)) > 2
 
 
 HEADS = [
