@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from evaljobs.errors import InputError
 
-MAX_TILE = 2048  # a tile whose pairs are all near an operating point takes some 30 bytes a pair
+MAX_TILE = 2048  # a tile whose pairs are all near an operating point takes some 40 bytes a pair
 # The counters of one part have 31 bits beside the flag.
 _MAX_PAIRS_A_PART = 2**29
 
