@@ -164,7 +164,7 @@ class Counter:
             self._touch(int(samples.groups[i.start]), int(samples.groups[j.start]))
         m = count_piece(
             samples.unit, i.start, i.stop, j.start, j.stop, *spans_of(samples, piece), *self._bins.affine,
-            *self._counters, packed.start, *room.arrays(samples.unit, packed),
+            self._counters[0], self._counters[1], packed.start, *room.arrays(samples.unit, packed),
         )  # fmt: skip
         return Near(piece, room.i[:m].copy(), room.j[:m].copy(), room.value[:m].copy())
 

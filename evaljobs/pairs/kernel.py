@@ -1,9 +1,9 @@
 """The pass over a piece of a tile, compiled: products of a few rows and columns, counted while they are in the cache.
 
-A product of matrices by a library is written to memory whole, and read again to be counted. So the product is made here, as such libraries make it (Goto and van de Geijn, *Anatomy of high-performance
-matrix multiplication*, ACM Transactions on Mathematical Software 34, 2008): columns are packed side by side into
-panels, and a microkernel keeps the sums of a few rows and one panel in registers. A panel's products are counted
-before those of the next one are made.
+A product of matrices by a library is written to memory whole, and read again to be counted. So the product is made
+here, as such libraries make it (Goto and van de Geijn, *Anatomy of high-performance matrix multiplication*, ACM
+Transactions on Mathematical Software 34, 2008): columns are packed side by side into panels, and a microkernel keeps
+the sums of a few rows and one panel in registers. A panel's products are counted before those of the next one are made.
 
 They stand in one file because a kernel in the cache on disk is renewed with its own file alone.
 """

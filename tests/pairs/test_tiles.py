@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from evaljobs.errors import InputError
+from evaljobs.pairs.rounds import Limits
+from evaljobs.pairs.samples import MAX_DIMENSIONS, prepare
 from evaljobs.pairs.tiles import MAX_TILE, Tiles
 
 
@@ -61,3 +64,11 @@ def test_pieces_hold_every_pair_once_and_are_of_one_group(n: int, size: int, sta
         assert tiles.pairs(part) == len(seen) - before
     rows, columns = (range(gallery), range(gallery, n)) if gallery else (range(n), range(n))
     assert sorted(seen) == [(a, b) for a in rows for b in columns if gallery or a < b]
+
+
+@pytest.mark.parametrize(("d", "tile"), [(1, 1024), (16_384, 1024), (2**17, 128), (MAX_DIMENSIONS, 32)])
+def test_tiles_are_smaller_where_rows_are_long(d: int, tile: int) -> None:
+    """A thread holds the columns of a tile a second time; what was asked for is taken as it is."""
+    samples = prepare(np.ones((2, d), np.float32), [0, 1], for_filter=False)
+    assert Limits().tile_of(samples) == tile
+    assert Limits(tile=7).tile_of(samples) == 7
