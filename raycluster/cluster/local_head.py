@@ -107,7 +107,9 @@ def start_head(size: Size = Size(), ports: Ports = Ports()) -> Started:  # noqa:
             _wait_until_up(head, process)
         except BaseException:
             _end(head)
-            process.poll()  # it is this process's own: nobody else takes note of its end
+            # It is this process's own: nobody else takes note of its end. Its threads may outlive its first one.
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(_KILL_S)
             raise
     return Started(head, already=False)
 

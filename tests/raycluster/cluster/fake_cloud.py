@@ -124,6 +124,7 @@ def _end(head: subprocess.Popen[bytes], folder: str) -> None:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
     psutil.wait_procs(list(family), timeout=10)
+    head.wait(timeout=10)  # where it did not end by itself: only now it is known to have ended
 
 
 def _free_port() -> int:
