@@ -138,15 +138,17 @@ def look_closer(  # noqa: PLR0913, PLR0917 - all that was found so far
     bins = scan.bins
     impostor_from, genuine_to, all_hardest = _from_counts(bins, counts, points, wanted, min(scan.budget, _MOST_LISTED))
     needed = flags_between(bins, impostor_from, genuine_to)
-    if not pool.holds(needed):
+    impostor, genuine = kept = pool.among(needed)
+    if any(found is None for found, flags in zip(kept, needed, strict=True) if flags.any()):
         again = yield from total_of(dataclasses.replace(scan, flags=needed, n_groups=0))
-        counts, pool = again.counts, again.pool(samples, bins)
+        pool = again.pool(samples, bins)
+        impostor, genuine = pool.among(needed)
     accepted: tuple[Int64 | None, ...] = (None,) * len(points)
     if wanted.by_label:
         accepted = yield from _accepted(samples, bins, points)
     return Closer(
-        _hardest(samples, pool.among(needed[0], genuine=False) if all_hardest else None, wanted.hardest, sign=-1),
-        _hardest(samples, pool.among(needed[1], genuine=True), wanted.hardest, sign=1),
+        _hardest(samples, impostor if all_hardest else None, wanted.hardest, sign=-1),
+        _hardest(samples, genuine, wanted.hardest, sign=1),
         tuple(_spread(samples, pool, bins, needed[0], point) if wanted.by_label else None for point in points),
         accepted,
     )

@@ -307,17 +307,23 @@ def _count_panel(  # noqa: PLR0913, PLR0917 - a kernel takes arrays, not objects
         mixed |= begin[r] > start or is_genuine or max(start, 0) <= skip[r] < end
     m = 0
     if mixed:  # few panels
-        for e in range(height * WIDTH):
-            r, column = e // WIDTH, start + e % WIDTH
-            is_pair = begin[r] <= column < end and column != skip[r]
-            is_genuine = is_pair and low[r] <= column < high[r]
-            if is_genuine:
-                number = genuine[bins[e]]
-                genuine[bins[e]] = number + 1
-                listed[m] = e
-                m += number < 0
-            if is_genuine or not is_pair:  # into counters that are thrown away: many, so that none waits for another
-                bins[e] = left_out + e % WIDTH
+        for r in range(height):
+            # What is not an impostor goes into counters that are thrown away: many, so that none waits for another.
+            row, first, last = bins[r * WIDTH : (r + 1) * WIDTH], max(begin[r], start), min(start + WIDTH, end)
+            for c in range(min(first - start, WIDTH)):
+                row[c] = left_out + c
+            for c in range(last - start, WIDTH):
+                row[c] = left_out + c
+            if first <= skip[r] < last:
+                row[skip[r] - start] = left_out
+            for c in range(max(first, low[r]) - start, min(last, high[r]) - start):
+                b = row[c]
+                if b < left_out:
+                    number = genuine[b]
+                    genuine[b] = number + 1
+                    listed[m] = r * WIDTH + c
+                    m += number < 0
+                    row[c] = left_out + c
     return _count_span(bins, 0, height * WIDTH, impostor, listed, m)
 
 
@@ -366,11 +372,11 @@ def move(  # noqa: PLR0913, PLR0917 - a kernel takes arrays, not objects
         for first in range(start, end, fold):
             found = np.int64(0)
             for e in range(first, min(first + fold, end)):
-                here = np.int64(number[e] & _NUMBER)
-                number[e] &= FLAG
-                total[e] += here
-                found += here
+                found += number[e] & _NUMBER
             if groups.shape[1] > 0:
                 groups[a, first // fold] += found
                 if b != a:
                     groups[b, first // fold] += found
+        for e in range(start, end):  # by itself: several at a time
+            total[e] += number[e] & _NUMBER
+            number[e] &= FLAG

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import functools
 from fractions import Fraction
 from typing import Any, NamedTuple
 
@@ -97,7 +98,13 @@ class Found(NamedTuple):
 
 def allowed_at(target: float, n_impostor: int) -> int:
     """Return floor(target x n_impostor) in integers, the target being the decimal of its repr."""
-    return int(Fraction(repr(target)) * n_impostor)
+    exact = _exact(target)
+    return exact.numerator * n_impostor // exact.denominator
+
+
+@functools.cache
+def _exact(target: float) -> Fraction:
+    return Fraction(repr(target))
 
 
 def find_sorted(impostor: NDArray[np.float64], genuine: NDArray[np.float64], allowed: int) -> Found:

@@ -84,18 +84,13 @@ class Pool:
                 return _Looked(higher, looked, near, found)
             low, high = min(low, found), max(high, found)
 
-    def holds(self, flags: NDArray[np.uint8]) -> bool:
-        """Return whether all pairs of flagged bins were kept, ``[2, bins]``: impostor, genuine; each side by side."""
-        kinds = (self.among(kind, genuine=bool(number)) for number, kind in enumerate(flags) if kind.any())
-        return all(kept is not None for kept in kinds)
+    def among(self, flags: NDArray[np.uint8]) -> tuple[Kept | None, Kept | None]:
+        """Return the impostor, and the genuine pairs in flagged bins, ``[2, bins]``; each kind's lie side by side.
 
-    def among(self, flags: NDArray[np.uint8], *, genuine: bool) -> Kept | None:
-        """Return the pairs of one kind in flagged bins, ``[bins]``, which lie side by side; None without any flag.
-
-        None too where some of these pairs were not kept.
+        None where some of these pairs were not kept; and without any flag.
         """
-        flagged = np.flatnonzero(flags)
-        return self.listed(int(flagged[0]), int(flagged[-1]), genuine=genuine) if len(flagged) else None
+        impostor, genuine = (np.flatnonzero(kind) for kind in flags)
+        return self._among(impostor, genuine=False), self._among(genuine, genuine=True)
 
     def listed(self, first: int, last: int, *, genuine: bool) -> Kept | None:
         """Return the pairs of one kind in the bins from `first` to `last`; None where some were not kept."""
@@ -105,6 +100,9 @@ class Pool:
         if len(here) != int(counts[first : last + 1].sum()):
             return None
         return Kept(self._i[here], self._j[here], self._value[here])
+
+    def _among(self, flagged: Numbers, *, genuine: bool) -> Kept | None:
+        return self.listed(int(flagged[0]), int(flagged[-1]), genuine=genuine) if len(flagged) else None
 
     def _least(self, which: Numbers, near: Float64, error: float, found: float | None) -> float | None:
         """Return the least score of some pairs, estimated with an error, or what was found, whichever is less."""
