@@ -17,6 +17,8 @@ from evaljobs.pairs.count import Counts
 from evaljobs.pairs.samples import Samples
 
 _MARGIN = 4.0  # standard deviations of a rank in the sample
+_CORE = 2.5  # likewise, kept of a window that is larger than an equal share, as a few bins of a high FPR are
+_EQUAL = 2 / 3  # part of what may be held that is shared equally
 _LARGEST = 4096  # samples of a block, at most about so many
 _GAP_SHARE = 16  # part of a share that is spent above a window: the threshold may lie across a gap
 _BOTTOM = 8  # at FPR 1 the threshold is the lowest score: keep from the eighth lowest of the sample down
@@ -131,11 +133,15 @@ def guess(bins: Bins, sampled: Counts, allowed: tuple[int, ...], n_impostor: int
     """
     flags = np.zeros(bins.count, np.uint8)
     below = np.concatenate(([0], np.cumsum(sampled.all)))
-    windows = {_window(bins, sampled, count, n_impostor) for count in allowed}
-    closed = [(first, last) for first, last in windows if last < bins.count - 1]
-    for window in closed:
-        first, last = _fitted(below, *window, most / len(windows))
+    ranks = [(bins, sampled, count, n_impostor) for count in allowed]
+    windows = {_window(*rank, _MARGIN): _window(*rank, _CORE) for rank in ranks}
+    closed = {window: core for window, core in windows.items() if window[1] < bins.count - 1}
+    left = most
+    for window, core in sorted(closed.items(), key=lambda found: _held(below, *found[0])):
+        share = max(_EQUAL * most / len(windows), _held(below, *core))
+        first, last = _fitted(below, *window, min(share, left))
         flags[first : last + 1] = 1
+        left -= _held(below, first, last)
     if len(closed) < len(windows):  # what is left is for the windows at the top, which are one
         first = min(first for first, last in windows if last == bins.count - 1)
         left = most - float(sampled.all[flags == 1].sum())
@@ -174,7 +180,7 @@ def guess_tails(
     return flags
 
 
-def _window(bins: Bins, sampled: Counts, allowed: int, n_impostor: int) -> tuple[int, int]:
+def _window(bins: Bins, sampled: Counts, allowed: int, n_impostor: int, margin: float) -> tuple[int, int]:
     """Return the first and last bin in which the sample puts the score with `allowed` impostors above it."""
     top = bins.count - 1
     if allowed >= n_impostor:
@@ -182,7 +188,7 @@ def _window(bins: Bins, sampled: Counts, allowed: int, n_impostor: int) -> tuple
     above = np.cumsum(sampled.impostor[::-1])  # in the top bin, in the two top bins, ...
     share = (allowed + 1) / n_impostor
     rank = share * float(above[-1])
-    spread = _MARGIN * (1 + math.sqrt(rank * (1 - share)))
+    spread = margin * (1 + math.sqrt(rank * (1 - share)))
     first = top - int(np.searchsorted(above, rank + spread)) - 2 * bins.reach
     last = top - int(np.searchsorted(above, rank - spread)) + 2 * bins.reach if rank > spread else top
     return max(0, first), min(top, last)
@@ -190,10 +196,15 @@ def _window(bins: Bins, sampled: Counts, allowed: int, n_impostor: int) -> tuple
 
 def _fitted(below: NDArray[np.int64], first: int, last: int, most: float) -> tuple[int, int]:
     """Shrink a window from both sides to what it may hold; or extend it a little, across a gap if there is one."""
-    held = float(below[last + 1] - below[first])
+    held = _held(below, first, last)
     if held > most:
         first = int(np.searchsorted(below, below[first] + (held - most) / 2, side="right")) - 1
     return first, _filled(below, first, min(most, held + most / _GAP_SHARE))
+
+
+def _held(below: NDArray[np.int64], first: int, last: int) -> float:
+    """Return how many pairs of the sample a window holds."""
+    return float(below[last + 1] - below[first])
 
 
 def _filled(below: NDArray[np.int64], first: int, most: float) -> int:

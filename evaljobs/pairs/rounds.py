@@ -38,6 +38,7 @@ _COLLECT_TILE = 256  # its scores, in float64, fit the cache
 _REFINE_TILE = 256  # all its pairs may have to be scored
 _PROBE_SHARE = 256  # one pair in so many is probed; fewer of very large sets
 _PROBE_SIZE = 2048
+_FILLED = 0.75  # part of what can be kept that a guess may fill, by the sample, which may be off
 _NOTHING = Wanted()
 
 
@@ -183,7 +184,7 @@ def _guess(  # noqa: PLR0913, PLR0917 - what was sampled, and what is to be foun
     samples: Samples, bins: Bins, sampled: Counts, allowed: tuple[int, ...], limits: Limits, wanted: Wanted
 ) -> Flags:
     """Guess the bins whose pairs decide the points, and those of what is wanted beside."""
-    most = limits.kept / 2 * float(sampled.all.sum()) / samples.n_pairs  # half: the sample may be off
+    most = limits.kept * _FILLED * float(sampled.all.sum()) / samples.n_pairs
     tails = wanted.tails(samples.n_impostor, samples.n_genuine, allowed)
     flags = guess_tails(bins, sampled, tails, (samples.n_impostor, samples.n_genuine), most / 2)
     held = float(sampled.impostor[flags[0] == 1].sum() + sampled.genuine[flags[1] == 1].sum())
