@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from evaljobs.pairs.bins import Bins
+from evaljobs.pairs.count import Counts
 from evaljobs.pairs.pool import Pool
 from evaljobs.pairs.probe import Probe, guess
 from evaljobs.pairs.refine import Refine, Refined
@@ -184,6 +185,21 @@ def test_the_guess_holds_the_operating_points(samples: Samples) -> None:
         for most in (0, 10, 200):
             assert counts.all[guess(BINS, counts, (allowed,), n_impostor, most) == 1].sum() <= most + counts.all.max()
     assert guess(BINS, counts, (n_impostor,), n_impostor, most=1e9)[: np.flatnonzero(counts.all)[0] + 1].all()
+
+
+def test_the_guess_gives_more_to_the_rank_among_many_pairs() -> None:
+    """Where bins of a high FPR hold more than an equal share of what is kept, and the others need less than theirs."""
+    density = np.exp(-0.5 * (np.arange(BINS.count) / BINS.count * 16 - 8) ** 2) * 1e6
+    counts = Counts(density.astype(np.int64), np.zeros(BINS.count, np.int64))
+    n_impostor = int(counts.impostor.sum())
+    allowed = tuple(n_impostor // 10**place for place in range(1, 6))
+    decided = BINS.count - 1 - int(np.searchsorted(np.cumsum(counts.impostor[::-1]), allowed[0] + 1))
+    around = slice(decided - BINS.reach, decided + BINS.reach + 1)
+    most = 3.5 * int(counts.all[around].sum())
+    flags = guess(BINS, counts, allowed, n_impostor, most)
+    assert flags[around].all()
+    assert counts.all[flags == 1].sum() <= most
+    assert counts.all[around].sum() > most / len(allowed)
 
 
 @pytest.mark.parametrize("n_groups", [0, 20])
