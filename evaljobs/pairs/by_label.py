@@ -10,13 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaljobs.pairs.bins import Bins
-from evaljobs.pairs.compiled import compiled
+from evaljobs.pairs.compiled import compiled, compiled_reordered
 from evaljobs.pairs.samples import Samples
 
 Int16 = NDArray[np.int16]
 Int64 = NDArray[np.int64]
 
 _SIZE = 256  # samples a block is wide and high: many small labels, or a part of a large one
+# In blocks of more labels most products are of no use: those of the others cost less one by one.
+_DENSE_GAIN = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,9 +96,10 @@ class ByLabel:
     def _decide(  # noqa: PLR0913, PLR0917 - a block, its place, and where it is counted
         self, samples: Samples, i: Int64, j: Int64, place: tuple[int, int], levels: Int64, open_: Int64
     ) -> None:
-        product = samples.unit[i] @ samples.unit[j].T
         twins = np.full(len(i), -1, np.int64) if samples.twins is None else samples.twins[i]
         of_i, of_j = samples.labels[i], samples.labels[j]
+        few = of_i[-1] - of_i[0] >= _DENSE_GAIN
+        product = _of_equal(samples.unit, i, j, of_i, of_j) if few else samples.unit[i] @ samples.unit[j].T
         m = _decide(product, *place, of_i, of_j, twins, j, *self.bins.affine, self.level_of_bin, levels, open_)
         if m:
             r, c = open_[:m].T
@@ -131,6 +134,22 @@ def blocks_of(samples: Samples, rows: Int64, columns: Int64, size: int = _SIZE) 
             for j in range(begin, column_bounds[last], size):
                 yield i, min(i + size, row_bounds[last]), j, min(j + size, column_bounds[last])
         first = last
+
+
+@compiled_reordered
+def _of_equal(unit: NDArray[np.float32], i: Int64, j: Int64, of_i: Int64, of_j: Int64) -> NDArray[np.float32]:
+    """Return the products of the pairs with equal labels, ``[h, w]``; the others are not filled."""
+    found = np.empty((i.shape[0], j.shape[0]), np.float32)
+    for r in range(i.shape[0]):
+        for c in range(j.shape[0]):
+            if of_i[r] != of_j[c]:
+                continue
+            a, b = unit[i[r]], unit[j[c]]
+            total = np.float32(0)
+            for k in range(a.shape[0]):
+                total += a[k] * b[k]
+            found[r, c] = total
+    return found
 
 
 @compiled

@@ -39,10 +39,11 @@ def factorise(labels: object) -> tuple[NDArray[np.int64], list[str | int]]:
 
 
 def _factorise_values(labels: Sequence[Any]) -> tuple[NDArray[np.int64], list[str | int]]:
-    if kinds := sorted({type(v).__name__ for v in labels if not isinstance(v, str | int | np.integer)}):
-        raise InputError(f"found labels of type {', '.join(kinds)}; expected text or integers, none missing")
-    if len({isinstance(v, str) for v in labels}) > 1:
+    kinds = set(map(type, labels))
+    if others := sorted(kind.__name__ for kind in kinds if not issubclass(kind, str | int | np.integer)):
+        raise InputError(f"found labels of type {', '.join(others)}; expected text or integers, none missing")
+    if len({issubclass(kind, str) for kind in kinds}) > 1:
         raise InputError("found text and integers among the labels; expected one of them")
     names = [name if isinstance(name, str) else int(name) for name in sorted(set(labels))]
     number = {name: code for code, name in enumerate(names)}
-    return np.fromiter((number[v] for v in labels), np.int64, len(labels)), names
+    return np.fromiter(map(number.__getitem__, labels), np.int64, len(labels)), names

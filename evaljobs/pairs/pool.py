@@ -8,32 +8,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaljobs.pairs.bins import Bins, filter_error, fine_error
+from evaljobs.pairs.by_bin import by_bin
 from evaljobs.pairs.points import Found, above, least
 from evaljobs.pairs.samples import Samples
 from evaljobs.pairs.scan import Kept, Scanned
 
 Float64 = NDArray[np.float64]
+Values = NDArray[np.floating]
 Mask = NDArray[np.bool_]
-Numbers = NDArray[np.int64]
 
 # The finer estimate of a rank is as a rule nearer to the filter's than this part of the filter's proven error.
 _SLACK = 16
 
 
 class Pool:
-    """Kept pairs by their bins.
+    """Kept pairs by their kinds and bins.
 
     Whether all pairs of a bin were kept is not assumed but counted.
     """
 
     def __init__(self, samples: Samples, scanned: Scanned, bins: Bins) -> None:
-        none = np.empty(0, np.int32)
-        kept = scanned.kept or ()
         self._samples, self._counts = samples, scanned.counts
-        self._i = np.concatenate([none, *(k.i for k in kept)])
-        self._j = np.concatenate([none, *(k.j for k in kept)])
-        self._value = np.concatenate([none.astype(np.float32), *(k.value for k in kept)])
-        self._bin = bins.of(self._value).astype(np.uint16)  # narrow: looked through for every point
+        self._kept, self._begins = by_bin(scanned.kept or (), samples.labels, bins)
         self._error, self._fine = (error(samples.rows.shape[1]) for error in (filter_error, fine_error))
 
     def scores(self, first: int, last: int) -> tuple[Float64, Float64] | None:
@@ -41,48 +37,54 @@ class Pool:
 
         None where pairs of these bins were not kept.
         """
-        here = self._between(first, last)
-        if here is None:
+        kinds = self._between(first, last)
+        if kinds is None:
             return None
-        scores, genuine = self._score(here), self._is_genuine(here)
-        return np.sort(scores[~genuine]), np.sort(scores[genuine])
+        impostor, genuine = (np.sort(self._score(pairs)) for pairs in kinds)
+        return impostor, genuine
 
     def divide(self, first: int, last: int, rank: int) -> Found | None:
         """Divide the scores of the bins from `first` to `last` by the impostor with a rank from their top.
 
         None where pairs of these bins were not kept.
         """
-        which = self._between(first, last)
-        if which is None:
+        kinds = self._between(first, last)
+        if kinds is None:
             return None
-        value, genuine = self._filtered(which), self._is_genuine(which)
-        higher, looked, near, limit = self._look(which, value, ~genuine, rank)
+        limit, sides = self._look(*kinds, rank)
         # The score of that rank is no further from the limit than the finer error.
-        above_ = near > limit + 2 * self._fine
-        surely, open_ = looked[above_], looked[~above_ & (near >= limit - 2 * self._fine)]
-        scores, is_genuine = self._score(which[open_]), genuine[open_]
-        impostor = np.sort(scores[~is_genuine])
-        false, true = (_number(higher & kind) + _number(kind[surely]) for kind in (~genuine, genuine))
-        blocker = float(impostor[len(impostor) - rank + false])
-        accepted = above(impostor, blocker), above(np.sort(scores[is_genuine]), blocker)
+        surely = [side.near > limit + 2 * self._fine for side in sides]
+        open_ = [~sure & (side.near >= limit - 2 * self._fine) for side, sure in zip(sides, surely, strict=True)]
+        scores = [np.sort(self._score(_some(side.looked, o))) for side, o in zip(sides, open_, strict=True)]
+        false, true = (_number(side.above) + _number(sure) for side, sure in zip(sides, surely, strict=True))
+        blocker = float(scores[0][len(scores[0]) - rank + false])
+        accepted = [above(kind, blocker) for kind in scores]
+        threshold = least(*accepted)
         # What the finer estimate tells comes first: it is nearer to the blocker.
-        threshold = self._least(which[surely], near[above_], self._fine, least(*accepted))
-        threshold = self._least(which[higher], value[higher], self._error, threshold)
+        for side, sure in zip(sides, surely, strict=True):
+            threshold = self._least(side.looked, side.near, sure, self._fine, threshold)
+        for side in sides:
+            threshold = self._least(side.pairs, side.pairs.value, side.above, self._error, threshold)
         return Found(blocker, threshold, false + len(accepted[0]), true + len(accepted[1]))
 
-    def _look(self, which: Numbers, value: Float64, impostor: Mask, rank: int) -> _Looked:
-        """Estimate finer the pairs that may decide which impostor has a rank from the top."""
-        guess = _from_top(value[impostor], rank)
+    def _look(self, impostor: Kept, genuine: Kept, rank: int) -> tuple[float, tuple[_Side, _Side]]:
+        """Estimate finer the pairs that may decide which impostor has a rank from the top, and what the rank's is."""
+        guess = _from_top(impostor.value, rank)
         low, high = guess - self._error / _SLACK, guess + self._error / _SLACK
-        reach = self._error + 3 * self._fine
         while True:
-            higher = value > high + reach
-            looked = np.flatnonzero(~higher & (value >= low - reach))
-            near = self._estimate(which[looked])
-            found = _from_top(near[impostor[looked]], rank - _number(higher & impostor))
+            side = self._side(impostor, low, high)
+            found = _from_top(side.near, rank - _number(side.above))
             if low <= found <= high:
-                return _Looked(higher, looked, near, found)
+                return found, (side, self._side(genuine, low, high))
             low, high = min(low, found), max(high, found)
+
+    def _side(self, pairs: Kept, low: float, high: float) -> _Side:
+        """Estimate finer what may be on either side of a limit that is between two."""
+        reach = self._error + 3 * self._fine
+        # Float64 bounds: the values are compared as they are, though they are float32.
+        above_ = pairs.value > np.float64(high + reach)
+        looked = _some(pairs, np.flatnonzero(~above_ & (pairs.value >= np.float64(low - reach))))
+        return _Side(pairs, above_, looked, self._estimate(looked))
 
     def among(self, flags: NDArray[np.uint8]) -> tuple[Kept | None, Kept | None]:
         """Return the impostor, and the genuine pairs in flagged bins, ``[2, bins]``; each kind's lie side by side.
@@ -94,72 +96,61 @@ class Pool:
 
     def listed(self, first: int, last: int, *, genuine: bool) -> Kept | None:
         """Return the pairs of one kind in the bins from `first` to `last`; None where some were not kept."""
-        here = self._within(first, last)
-        here = here[self._is_genuine(here) == genuine]
+        begins = self._begins[int(genuine)]
+        here = slice(int(begins[first]), int(begins[last + 1]))
         counts = self._counts.genuine if genuine else self._counts.impostor
-        if len(here) != int(counts[first : last + 1].sum()):
+        if here.stop - here.start != int(counts[first : last + 1].sum()):
             return None
-        return Kept(self._i[here], self._j[here], self._value[here])
+        return _some(self._kept, here)
 
-    def _among(self, flagged: Numbers, *, genuine: bool) -> Kept | None:
+    def _among(self, flagged: NDArray[np.int64], *, genuine: bool) -> Kept | None:
         return self.listed(int(flagged[0]), int(flagged[-1]), genuine=genuine) if len(flagged) else None
 
-    def _least(self, which: Numbers, near: Float64, error: float, found: float | None) -> float | None:
-        """Return the least score of some pairs, estimated with an error, or what was found, whichever is less."""
-        if not len(which):
+    def _between(self, first: int, last: int) -> tuple[Kept, Kept] | None:
+        """Return the impostor and the genuine pairs of some bins; None where others of these bins were not kept."""
+        impostor, genuine = (self.listed(first, last, genuine=kind) for kind in (False, True))
+        return None if impostor is None or genuine is None else (impostor, genuine)
+
+    def _least(self, pairs: Kept, near: Values, which: Mask, error: float, found: float | None) -> float | None:
+        """Return the least score of some of the pairs, estimated with an error, or what was found, if that is less."""
+        lowest = float(near.min(where=which, initial=np.inf))
+        if lowest == np.inf or (found is not None and lowest - error > found):
             return found
-        lowest = near.min()
-        if found is not None and lowest - error > found:
-            return found
-        score_ = float(self._score(which[near <= lowest + 2 * error]).min())
+        score_ = float(self._score(_some(pairs, which & (near <= np.float64(lowest + 2 * error)))).min())
         return score_ if found is None else min(found, score_)
 
-    def _within(self, first: int, last: int) -> Numbers:
-        return np.flatnonzero((self._bin >= first) & (self._bin <= last))
-
-    def _between(self, first: int, last: int) -> Numbers | None:
-        """Return the kept pairs of some bins; None where others of these bins were not kept."""
-        here = self._within(first, last)
-        all_ = self._counts.impostor[first : last + 1].sum() + self._counts.genuine[first : last + 1].sum()
-        return here if len(here) == int(all_) else None
-
-    def _is_genuine(self, which: Numbers) -> Mask:
-        labels = self._samples.labels
-        found: Mask = labels[self._i[which]] == labels[self._j[which]]
-        return found
-
-    def _filtered(self, which: Numbers) -> Float64:
-        """Return the filter's values of some pairs."""
-        return self._value[which].astype(np.float64)
-
-    def _estimate(self, which: Numbers) -> Float64:
+    def _estimate(self, pairs: Kept) -> Float64:
         """Return finer estimates of the scores of some pairs."""
-        return self._samples.estimate_pairs(self._i[which], self._j[which])
+        return self._samples.estimate_pairs(pairs.i, pairs.j)
 
-    def _score(self, which: Numbers) -> Float64:
-        return self._samples.score_pairs(self._i[which].astype(np.int64), self._j[which].astype(np.int64))
+    def _score(self, pairs: Kept) -> Float64:
+        return self._samples.score_pairs(pairs.i.astype(np.int64), pairs.j.astype(np.int64))
 
 
-class _Looked(NamedTuple):
-    """Pairs around a rank: what is neither above nor looked at is below. docs/exact-verification.md says why.
+class _Side(NamedTuple):
+    """Pairs of a kind around a limit: what is neither above nor looked at is below, as docs/exact-verification.md says.
 
     Attributes
     ----------
+    pairs
+        ``[p]``: all of them.
     above
         ``[p]`` bool: which are surely above it.
-    which, near
+    looked, near
         ``[m]``: those that were looked at, and finer estimates of their scores.
-    limit
-        The estimate of that rank.
     """
 
+    pairs: Kept
     above: Mask
-    which: Numbers
+    looked: Kept
     near: Float64
-    limit: float
 
 
-def _from_top(values: Float64, rank: int) -> float:
+def _some(pairs: Kept, which: slice | NDArray[np.generic]) -> Kept:
+    return Kept(pairs.i[which], pairs.j[which], pairs.value[which])
+
+
+def _from_top(values: Values, rank: int) -> float:
     """Return the value with a rank from the top."""
     return float(np.partition(values, len(values) - rank)[len(values) - rank])
 

@@ -97,11 +97,33 @@ def _checksum(table: pa.Table) -> bytes:
     """Hash names, types and values: nothing of how Arrow lays them out, which may change with its version."""
     digest = hashlib.sha256(str([(field.name, str(field.type)) for field in table.schema]).encode())
     for column in table.columns:
-        digest.update(_values(column))
+        for values in _values(column):
+            digest.update(values)
     return digest.hexdigest().encode()
 
 
-def _values(column: pa.ChunkedArray) -> bytes:
-    if pa.types.is_fixed_size_list(column.type):
-        return b"".join(chunk.flatten().to_numpy(zero_copy_only=False).tobytes() for chunk in column.chunks)
-    return repr(column.to_pylist()).encode()
+def _values(column: pa.ChunkedArray) -> Iterator[bytes | memoryview]:
+    """Yield the values as bytes; those of large columns as they lie in memory, without a copy."""
+    if not pa.types.is_fixed_size_list(column.type):
+        yield repr(_objects(column)).encode()
+        return
+    for chunk in column.chunks:
+        yield memoryview(chunk.flatten().to_numpy(zero_copy_only=False))
+
+
+def _objects(column: pa.ChunkedArray) -> list[object]:
+    """Return the values as Python's; digests several times as fast as Arrow does."""
+    if not pa.types.is_fixed_size_binary(column.type) or column.null_count:
+        objects: list[object] = column.to_pylist()
+        return objects
+    width, every = column.type.byte_width, b"".join(map(joined, column.chunks))
+    return [every[place : place + width] for place in range(0, len(every), width)]
+
+
+def joined(values: pa.FixedSizeBinaryArray) -> bytes:
+    """Return values of one length, such as digests, one after the other, without a Python object for each."""
+    width = values.type.byte_width
+    data: bytes = (
+        values.buffers()[1].slice(values.offset * width, len(values) * width).to_pybytes() if len(values) else b""
+    )
+    return data

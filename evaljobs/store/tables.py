@@ -26,6 +26,8 @@ Numbers = np.ndarray[tuple[int], np.dtype[np.int64]]
 
 # Of a part: the run that committed it.
 _RUN = "evaljobs.run"
+# Rows that are put in their places at a time: what lies between stays in the cache.
+_COPIED = 1024
 
 
 class Part(NamedTuple):
@@ -141,7 +143,9 @@ class Table:
                 matrix = np.empty((len(digests), values.shape[1]), dtype=np.float32)
             if matrix.shape[1] != values.shape[1]:
                 raise _dimensions_differ(output, values.shape[1], matrix.shape[1])
-            matrix[where] = values[here]
+            for first in range(0, len(here), _COPIED):
+                some = slice(first, first + _COPIED)
+                matrix[where[some]] = values[here[some]]
         if damaged:
             raise RowsMissingError(
                 f"{len(damaged)} of {len(parts)} parts of {self._folder.location}/{self._path} were damaged and have "
@@ -200,7 +204,7 @@ def digests_of(folder: Folder, tables: Sequence[Table]) -> list[pa.Array]:
 def part_name(digests: pa.Array | pa.ChunkedArray) -> str:
     """Return the name of the part that holds the rows of these image digests, in this order."""
     chunks = digests.chunks if isinstance(digests, pa.ChunkedArray) else [digests]
-    return f"part-{hashlib.sha256(b''.join(_bytes(chunk) for chunk in chunks)).hexdigest()}.arrow"
+    return f"part-{hashlib.sha256(b''.join(map(arrow.joined, chunks))).hexdigest()}.arrow"
 
 
 def _find(digests: pa.Array, parts: list[pa.Array]) -> Numbers:
@@ -232,10 +236,3 @@ def _values(part: pa.Table, output: str) -> Matrix:
     column = part[output].combine_chunks()
     values: Matrix = column.flatten().to_numpy(zero_copy_only=False).reshape(len(column), column.type.list_size)
     return values
-
-
-def _bytes(digests: pa.Array) -> bytes:
-    """Return image digests one after the other, without a Python object for each."""
-    width = digests.type.byte_width
-    start = digests.offset * width
-    return digests.buffers()[1].slice(start, len(digests) * width).to_pybytes() if len(digests) else b""

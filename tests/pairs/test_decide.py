@@ -15,6 +15,7 @@ from evaljobs.pairs.decide import Pending, find_in_pool, find_refined
 from evaljobs.pairs.keys import to_keys
 from evaljobs.pairs.points import Found, find_sorted
 from evaljobs.pairs.refine import Ladder, Refine, Refined, climb
+from evaljobs.pairs.scan import Kept
 from evaljobs.pairs.tiles import Tiles
 
 BINS = Bins(256)
@@ -64,25 +65,23 @@ class Pool(pool.Pool):
         self._rng = np.random.default_rng(len(simulated.scores))
         self._error, self._fine = (float(error) for error in self._rng.choice([0, 1e-9, 0.03, 1, 30], 2) / SCALE)
 
-    def _between(self, first: int, last: int) -> NDArray[np.int64] | None:
+    def listed(self, first: int, last: int, *, genuine: bool) -> Kept | None:
         s = self.simulated
         here = (s.bins >= first) & (s.bins <= last)
-        return None if self.missing & set(s.bins[here].tolist()) else np.flatnonzero(here)
+        if self.missing & set(s.bins[here].tolist()):
+            return None
+        which = np.flatnonzero(here & (s.genuine == genuine)).astype(np.int32)
+        # In float64, or rounding would err beyond what was drawn.
+        return Kept(which, which, self._erring(which, self._error))  # type: ignore[arg-type]
 
-    def _is_genuine(self, which: NDArray[np.int64]) -> NDArray[np.bool_]:
-        return self.simulated.genuine[which]
+    def _estimate(self, pairs: Kept) -> Float64:
+        return self._erring(pairs.i, self._fine)
 
-    def _filtered(self, which: NDArray[np.int64]) -> Float64:
-        return self._erring(which, self._error)
+    def _erring(self, which: NDArray[np.int32], error: float) -> Float64:
+        return self.simulated.scores[which] + error * self._rng.choice([-0.999, 0.999, 0], len(which))
 
-    def _estimate(self, which: NDArray[np.int64]) -> Float64:
-        return self._erring(which, self._fine)
-
-    def _erring(self, which: NDArray[np.int64], error: float) -> Float64:
-        return self._score(which) + error * self._rng.choice([-0.999, 0.999, 0], len(which))
-
-    def _score(self, which: NDArray[np.int64]) -> Float64:
-        return self.simulated.scores[which]
+    def _score(self, pairs: Kept) -> Float64:
+        return self.simulated.scores[pairs.i]
 
 
 def refine(simulated: Simulated, pending: Pending) -> Found | Pending:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from evaljobs.pairs.count import Counts
 from evaljobs.pairs.gpu.rows import Rows
@@ -56,10 +55,6 @@ class DevicePool(Pool):
         accepted = tuple(scores[scores > blocker] for scores in scored)
         lowest = [float(scores.amin()) for scores in accepted if len(scores)]
         return Found(float(blocker), min(lowest, default=None), len(accepted[0]), len(accepted[1]))
-
-    def holds(self, flags: NDArray[np.uint8]) -> bool:
-        """Return whether all pairs of flagged bins were kept, ``[2, bins]``: impostor, genuine."""
-        return bool(self._all_kept[flags == 1].all())
 
     def listed(self, first: int, last: int, *, genuine: bool) -> Kept | None:
         """Return the pairs of one kind in some bins, with their scores, rounded, for the values of a filter."""
