@@ -14,10 +14,10 @@ Fan = Callable[[Callable[[Any, Any, Any], Any], Any, Iterable[Any]], Iterator[An
 # Told how many pairs are compared, and how many are known to be compared in all.
 Tell = Callable[[int, int], None]
 
-# A batch is worth sending: a tenth of a second.
-LEAST_PAIRS = 2**24
+# A batch is worth sending: some hundredths of a second.
+LEAST_PAIRS = 2**22
 # Evidence from so many tasks can be added up in one place while each compares the least; with more, the least grows.
-_ADDED_MEANWHILE = 8
+_ADDED_MEANWHILE = 2
 # Parts of a pass, for each task that runs at a time: the last batch is one of them.
 _PARTS = 64
 # The share of what is left that a batch takes, for each task that runs at a time.
