@@ -12,6 +12,8 @@ from evaljobs.engine.spreading import LEAST_PAIRS
 
 # What makes a slot worth its start, the samples sent to it, and its evidence sent back: some seconds.
 PAIRS_A_SLOT = 2 * 10**8
+# A thread is worth its start: a tenth of a second.
+PAIRS_A_THREAD = 2**24
 # Spread as soon as so many times the slots are not wanted by other evaluations: what is left would not divide evenly.
 _ROUNDS = 2
 
@@ -39,13 +41,16 @@ class Sharing:
         CPUs of the cluster and of one node.
     pairs_a_slot
         What a slot must have to compare to be worth it.
+    pairs_a_thread
+        What a thread must have, where an evaluation is not spread.
     least_pairs
-        What a thread or a batch must have.
+        What a batch must have.
     """
 
     slots: int
     slots_a_node: int
     pairs_a_slot: int = PAIRS_A_SLOT
+    pairs_a_thread: int = PAIRS_A_THREAD
     least_pairs: int = LEAST_PAIRS
 
     def large(self, pairs: int) -> bool:
@@ -64,7 +69,7 @@ class Sharing:
         """
         if self.large(pairs):
             return Share(tasks=self._width(pairs)) if unfinished < _ROUNDS * self.slots else Share()
-        threads = min(self.slots_a_node // unfinished, pairs // self.least_pairs)
+        threads = min(self.slots_a_node // unfinished, pairs // self.pairs_a_thread)
         return Share(threads=max(1, threads))
 
     def admits(self, taken: int) -> bool:
