@@ -1,6 +1,7 @@
 """Measure how evaluations fill a cluster: one large model, and hundreds of small ones.
 
-    python benchmarks/cluster_pairs.py [--workers 2] [--n 60000] [--d 256] [--models 200] [--small 2000] [--repeats 3]
+    python benchmarks/cluster_pairs.py [--workers 2] [--n 60000 100000] [--d 256] [--models 200] [--small 2000]
+        [--repeats 3]
 
 Each evaluation reads its embedding table from a store and commits its result there, as in a run; nothing is embedded.
 The cluster is an embedded Ray of so many CPUs, on otherwise idle cores. Times are medians of runs in processes that
@@ -158,13 +159,14 @@ def many(folder: Path, models: int, n: int, d: int, workers: int, repeats: int) 
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name, default in (("workers", 2), ("n", 60_000), ("d", 256), ("models", 200), ("small", 2000), ("repeats", 3)):
+    for name, default in (("workers", 2), ("d", 256), ("models", 200), ("small", 2000), ("repeats", 3)):
         parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--n", type=int, nargs="+", default=[60_000, 100_000])
     asked = parser.parse_args()
     print(f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the start\n")
     with tempfile.TemporaryDirectory() as folder:
         tables = (
-            large(Path(folder) / "large", asked.n, asked.d, asked.workers, asked.repeats),
+            *(large(Path(folder) / f"large-{n}", n, asked.d, asked.workers, asked.repeats) for n in asked.n),
             many(Path(folder) / "many", asked.models, asked.small, asked.d, asked.workers, asked.repeats),
         )
         for table in tables:

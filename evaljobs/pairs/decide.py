@@ -14,9 +14,9 @@ import numpy as np
 from evaljobs.pairs.bins import Bins
 from evaljobs.pairs.count import Counts, Int64
 from evaljobs.pairs.keys import from_key, to_key
-from evaljobs.pairs.points import Found, least
+from evaljobs.pairs.points import Found, find_sorted, least
 from evaljobs.pairs.pool import Pool
-from evaljobs.pairs.refine import NONE_LOW, Refine, Refined
+from evaljobs.pairs.refine import NONE_LOW, Ladder, Refine, Refined, Scores
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,16 +98,42 @@ def find_refined(work: Refine, evidence: Refined, q: int, pending: Pending) -> F
     above_window[: work.window(q)[1] + 1] = False
     impostor_above = int(counts.impostor[above_window].sum() + ladder.impostor_above[q])
     genuine_above = int(counts.genuine[above_window].sum() + ladder.genuine_above[q])
-    from_top = impostor_above + np.cumsum(ladder.impostor[q][::-1])
-    step = len(from_top) - 1 - int(np.searchsorted(from_top, pending.allowed + 1))
-    if ladder.least[q, step] != ladder.greatest[q, step]:
-        return dataclasses.replace(pending, low=int(ladder.least[q, step]), high=int(ladder.greatest[q, step]))
-    impostor_above += int(ladder.impostor[q, step + 1 :].sum())
-    genuine_above += int(ladder.genuine[q, step + 1 :].sum())
-    least_above = min(int(ladder.least[q, step + 1 :].min(initial=NONE_LOW)), int(ladder.least_above[q]))
-    threshold = None if least_above == NONE_LOW else from_key(least_above)
-    found = Found(from_key(int(ladder.least[q, step])), threshold, impostor_above, genuine_above)
+    rank = pending.allowed + 1 - impostor_above
+    divided = _divide_steps(ladder, q, rank) if evidence.held is None else _divide_held(evidence.held, pending, rank)
+    if not isinstance(divided, Found):
+        return dataclasses.replace(pending, low=divided[0], high=divided[1])
+    thresholds = [divided.threshold] if divided.threshold is not None else []
+    if ladder.least_above[q] != NONE_LOW:
+        thresholds.append(from_key(int(ladder.least_above[q])))
+    threshold = min(thresholds, default=None)
+    found = Found(
+        divided.blocker, threshold, impostor_above + divided.false_positives, genuine_above + divided.true_positives
+    )
     b = _first(np.where(above_window, counts.all, 0), 0)
     if b is None or (threshold is not None and threshold <= work.bins.low(b)):
         return found
     return _pending_threshold(work.bins, found, b, pending)
+
+
+def _divide_held(held: tuple[Scores, ...], pending: Pending, rank: int) -> Found:
+    """Divide the scores of an interval by the impostor with a rank from their top."""
+    low, high = from_key(pending.low), from_key(pending.high)
+    several = (np.concatenate(kind) for kind in zip(*held, strict=True))
+    impostor, genuine = (np.sort(kind[(kind >= low) & (kind <= high)]) for kind in several)
+    return find_sorted(impostor, genuine, rank - 1)
+
+
+def _divide_steps(ladder: Ladder, q: int, rank: int) -> Found | tuple[int, int]:
+    """Divide the steps of an interval likewise; or return the keys between which the impostor's score lies."""
+    from_top = np.cumsum(ladder.impostor[q][::-1])
+    step = len(from_top) - 1 - int(np.searchsorted(from_top, rank))
+    low, high = int(ladder.least[q, step]), int(ladder.greatest[q, step])
+    if low != high:
+        return low, high
+    least_above = int(ladder.least[q, step + 1 :].min(initial=NONE_LOW))
+    return Found(
+        from_key(low),
+        None if least_above == NONE_LOW else from_key(least_above),
+        int(ladder.impostor[q, step + 1 :].sum()),
+        int(ladder.genuine[q, step + 1 :].sum()),
+    )

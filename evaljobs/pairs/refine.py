@@ -1,12 +1,15 @@
 """One pass that scores the pairs of narrow intervals by the definition, and counts them in finer steps.
 
-It is used where an interval holds more pairs than can be kept: collapsed models, duplicates, ties. Each pass narrows an
-interval of scores at least `STEPS` times, as counted in floating-point values, down to a single one if need be.
+It is used where a window holds more pairs than can be kept: large sets, collapsed models, duplicates, ties. Where the
+scores of the intervals alone can be held, they end it. Else each pass narrows an interval of scores by half of `STEPS`
+times or more, as counted in floating-point values, down to a single one if need be.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +27,7 @@ Int64 = NDArray[np.int64]
 STEPS = 2**14
 NONE_LOW = np.iinfo(np.int64).max  # the least of no keys
 NONE_HIGH = np.iinfo(np.int64).min  # the greatest of no keys
+_AT_ONCE = 2**16  # pairs of a tile that are scored at a time, some 40 bytes each
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,15 +81,36 @@ class Ladder:
         )
 
 
+class Scores(NamedTuple):
+    """Scores of impostor and of genuine pairs, float64, in no order."""
+
+    impostor: NDArray[np.float64]
+    genuine: NDArray[np.float64]
+
+
 @dataclasses.dataclass(frozen=True)
 class Refined:
-    """What a refining pass found: all pairs in their bins, those of flagged bins on the ladder."""
+    """What a refining pass found: all pairs in their bins, those of flagged bins on the ladder.
+
+    Attributes
+    ----------
+    held
+        The scores in the intervals, each once; None where they are more than the budget.
+    """
 
     counts: Counts
     ladder: Ladder
+    held: tuple[Scores, ...] | None = None
+    budget: int = 0
 
     def __add__(self, other: Refined) -> Refined:
-        return Refined(self.counts + other.counts, self.ladder + other.ladder)
+        held = None if self.held is None or other.held is None else _within(self.held + other.held, self.budget)
+        return Refined(self.counts + other.counts, self.ladder + other.ladder, held, self.budget)
+
+
+def _within(held: tuple[Scores, ...], budget: int) -> tuple[Scores, ...] | None:
+    """Return the scores, or None where they are over the budget."""
+    return held if sum(len(kind) for scores in held for kind in scores) <= budget else None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,12 +121,15 @@ class Refine:
     ----------
     low, high
         ``[q]`` int64: keys of the scores that bound each interval, both inclusive.
+    budget
+        Most scores that are held, 8 bytes each; with more, none is.
     """
 
     tiles: Tiles
     bins: Bins
     low: Int64
     high: Int64
+    budget: int = 0
 
     def parts(self, at_least: int) -> list[range]:
         """Cut the tiles into parts."""
@@ -133,20 +161,48 @@ class Refine:
         """Scan the tiles of a part, and score their flagged pairs."""
         flags = self.flags()
         counter, ladder, shift = Counter(self.bins, np.stack((flags, flags))), Ladder.empty(len(self.low)), self.shift
+        held: tuple[Scores, ...] | None = ()
         for near in counter.count(samples, self.tiles, part):
-            if len(near.i):
-                self._score(samples, near, ladder, shift)
-        found = Refined(counter.result()[0], ladder)
+            for scores, is_genuine in _scored(samples, near):
+                keys = to_keys(scores)
+                climb(keys, is_genuine, self.low, self.high, shift, ladder)
+                if held is not None:
+                    inside = self._inside(keys)
+                    kinds = Scores(scores[inside & ~is_genuine], scores[inside & is_genuine])
+                    held = _within((*held, kinds), self.budget) if inside.any() else held
+        found = Refined(counter.result()[0], ladder, held and _joined(held), self.budget)
         return found if onto is None else onto + found
 
-    def _score(self, samples: Samples, near: Near, ladder: Ladder, shift: Int64) -> None:
-        rows, columns = near.piece
-        order = np.argsort((near.i - rows.start).astype(np.uint16), kind="stable")  # by row, as `score_some` wants them
-        i, j = near.i[order].astype(np.int64), near.j[order].astype(np.int64)
+    def _inside(self, keys: Int64) -> NDArray[np.bool_]:
+        """Return which keys ``[p]`` lie in any interval."""
+        inside = np.zeros(len(keys), np.bool_)
+        for low, high in zip(self.low, self.high, strict=True):
+            inside |= (keys >= low) & (keys <= high)
+        return inside
+
+
+def _joined(held: tuple[Scores, ...]) -> tuple[Scores, ...]:
+    """Return the scores of several tiles as one."""
+    impostor, genuine = zip(*held, strict=True)
+    return (Scores(np.concatenate(impostor), np.concatenate(genuine)),)
+
+
+def _scored(samples: Samples, near: Near) -> Iterator[tuple[NDArray[np.float64], NDArray[np.bool_]]]:
+    """Score the pairs of a piece, some at a time: give ``[p]`` scores, and whether they are genuine."""
+    rows, columns = near.piece
+    dense = len(near.i) > (rows.stop - rows.start) + (columns.stop - columns.start)
+    if dense:  # each row is normalised once, not for each pair
+        order = np.argsort((near.i - rows.start).astype(np.uint16), kind="stable")  # as `score_some` wants them
         left, right = samples.normalised(rows), samples.normalised(columns)
-        scores = score.score_some(left, right, i - rows.start, j - columns.start)
-        genuine = samples.labels[i] == samples.labels[j]
-        climb(to_keys(scores), genuine, self.low, self.high, shift, ladder)
+    for first in range(0, len(near.i), _AT_ONCE):
+        some = order[first : first + _AT_ONCE] if dense else slice(first, first + _AT_ONCE)
+        i, j = near.i[some].astype(np.int64), near.j[some].astype(np.int64)
+        is_genuine = samples.labels[i] == samples.labels[j]
+        if dense:
+            r, begin, end = i - rows.start, int(i[0]) - rows.start, int(i[-1]) - rows.start + 1
+            yield score.score_some(left[begin:end], right, r - begin, j - columns.start), is_genuine
+        else:
+            yield samples.score_pairs(i, j), is_genuine
 
 
 def climb(  # noqa: PLR0913, PLR0917 - a kernel takes arrays, not objects

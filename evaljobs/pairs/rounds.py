@@ -35,7 +35,8 @@ _TILE = 1024
 _LEAST_TILE = 32
 _PACKED = 2**24  # numbers that each thread holds packed, 64 MB: beyond 16,384 dimensions tiles are smaller
 _COLLECT_TILE = 256  # its scores, in float64, fit the cache
-_REFINE_TILE = 256  # all its pairs may have to be scored
+_NORMALISED = 2**21  # numbers of either side of a tile that a refining pass holds in float64, 16 MB
+_LEAST_REFINE_TILE = 256  # whatever the dimensions
 _PROBE_SHARE = 256  # one pair in so many is probed; fewer of very large sets
 _PROBE_SIZE = 2048
 _FILLED = 0.75  # part of what can be kept that a guess may fill, by the sample, which may be off
@@ -53,7 +54,7 @@ class Limits:
     collected
         Most pairs whose scores are all held, 8 bytes each; sets with more are scanned.
     kept
-        Most pairs that a scan keeps, 12 bytes each.
+        Most pairs that a scan keeps, 12 bytes each, and most scores that a refining pass holds, 8 bytes each.
     """
 
     tile: int | None = None
@@ -65,6 +66,10 @@ class Limits:
         if self.tile is not None:
             return self.tile
         return max(_LEAST_TILE, min(_TILE, _PACKED // int(samples.rows.shape[1])))
+
+    def refine_tile_of(self, samples: Samples) -> int:
+        """Return the tile of refining passes, all of whose rows may have to be normalised."""
+        return min(self.tile_of(samples), max(_LEAST_REFINE_TILE, _NORMALISED // int(samples.rows.shape[1])))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -159,7 +164,7 @@ def _scanned(  # noqa: PLR0913, PLR0917 - as `rounds`
     if pending and int(scanned.counts.all[flags == 1].sum()) <= limits.kept:
         more, pending = yield from _scanned_again(samples, scan, flags, tuple(p.allowed for p in pending))
         found |= more
-    found |= yield from _refined(samples.tiles(min(limits.tile_of(samples), _REFINE_TILE)), fine, pending)
+    found |= yield from _refined(samples.tiles(limits.refine_tile_of(samples)), fine, pending, limits.kept)
     points = _points(samples, targets, found)
     drawn = curve.from_counts(scanned.counts, bins, points), histogram.from_counts(scanned.counts, bins)
     outcome = Outcome(points, auroc.from_counts(scanned.counts, bins.reach), *drawn, curve_error=bins.error)
@@ -226,12 +231,12 @@ def _flags(bins: Bins, pending: tuple[Pending, ...]) -> NDArray[np.uint8]:
     return flags
 
 
-def _refined(tiles: Tiles, bins: Bins, pending: tuple[Pending, ...]) -> Rounds[dict[int, Found]]:
+def _refined(tiles: Tiles, bins: Bins, pending: tuple[Pending, ...], budget: int) -> Rounds[dict[int, Found]]:
     found: dict[int, Found] = {}
     while pending:
         intervals = sorted({(p.low, p.high) for p in pending})
         low, high = np.array(intervals, np.int64).T
-        work = Refine(tiles, bins, np.ascontiguousarray(low), np.ascontiguousarray(high))
+        work = Refine(tiles, bins, np.ascontiguousarray(low), np.ascontiguousarray(high), budget)
         evidence = yield from total_of(work)
         decided = [find_refined(work, evidence, intervals.index((p.low, p.high)), p) for p in pending]
         found |= {p.allowed: f for p, f in zip(pending, decided, strict=True) if isinstance(f, Found)}

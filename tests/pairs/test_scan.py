@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import operator
 import pickle
@@ -10,7 +11,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from evaljobs.pairs import refine
 from evaljobs.pairs.bins import Bins
 from evaljobs.pairs.count import Counts
 from evaljobs.pairs.pool import Pool
@@ -99,7 +102,7 @@ def works(samples: Samples) -> list[Work[Any]]:
     low, high = np.array([-(2**62), 0]), np.array([0, 2**62])
     return [
         everything(slice(BINS.zero, None)),
-        Refine(Tiles(N, 16), BINS, low, high),
+        Refine(Tiles(N, 16), BINS, low, high, budget=N * N),
         Probe(samples.n, 8, BINS),
     ]
 
@@ -110,7 +113,9 @@ def contents(evidence: Any) -> list[Any]:
         pairs = sorted(pair for k in evidence.kept or () for pair in np.stack((k.i, k.j, BINS.of(k.value)), 1).tolist())
         return [*contents(evidence.counts), pairs]
     if isinstance(evidence, Refined):
-        return contents(evidence.counts) + [array.tolist() for array in vars(evidence.ladder).values()]
+        ladder = [array.tolist() for array in vars(evidence.ladder).values()]
+        held = [np.sort(np.concatenate(kind)).tolist() for kind in zip(*evidence.held or (), strict=True)]
+        return [*contents(evidence.counts), *ladder, *held]
     return [evidence.impostor.tolist(), evidence.genuine.tolist()]
 
 
@@ -127,15 +132,28 @@ def test_parts_may_be_done_in_any_order_and_anywhere(samples: Samples, which: in
         assert contents(pickle.loads(pickle.dumps(total(away, there, order)))) == expected  # noqa: S301 - likewise
 
 
-def test_refining_counts_every_pair_of_its_interval(samples: Samples, oracle: Any) -> None:
-    """On the ladder, above it, or in bins that lie beyond: each pair once, with the extreme keys of each step."""
+@pytest.mark.parametrize("at_once", [2**16, 5])
+@pytest.mark.parametrize("tile", [2, 16])
+def test_refining_counts_every_pair_of_its_interval(
+    monkeypatch: pytest.MonkeyPatch, samples: Samples, oracle: Any, tile: int, at_once: int
+) -> None:
+    """On the ladder, above it, or in bins that lie beyond: each pair once, with the extreme keys of each step.
+
+    Scored one by one, or many of a tile together, some at a time; and held, as long as they are within the budget.
+    """
+    monkeypatch.setattr(refine, "_AT_ONCE", at_once)
     truth = oracle(samples.rows[samples.order], samples.labels)
     ordered = np.sort(truth.scores)
     low, high = ordered[3000], ordered[3200]
     keys = np.array([low, high]).view(np.int64)
     assert (keys > 0).all()
-    work = Refine(Tiles(N, 16), BINS, keys[:1], keys[1:])
+    work = Refine(Tiles(N, tile), BINS, keys[:1], keys[1:], budget=201)
     evidence: Refined = total(work, samples)
+    assert evidence.held is not None
+    for kind, same in zip(zip(*evidence.held, strict=True), (False, True), strict=True):
+        held = np.sort(np.concatenate(kind))
+        assert held.tolist() == ordered_of(truth.scores[truth.same == same], low, high)
+    assert total(dataclasses.replace(work, budget=200), samples).held is None
     ladder = evidence.ladder
     inside = (truth.scores >= low) & (truth.scores <= high)
     assert ladder.impostor.sum() == (inside & ~truth.same).sum() > 0
@@ -146,6 +164,11 @@ def test_refining_counts_every_pair_of_its_interval(samples: Samples, oracle: An
     for step in np.unique(steps):
         within = truth.scores[inside][steps == step].view(np.int64)
         assert (ladder.least[0, step], ladder.greatest[0, step]) == (within.min(), within.max())
+
+
+def ordered_of(scores: NDArray[np.float64], low: float, high: float) -> list[float]:
+    """Return the scores of an interval, ascending."""
+    return np.sort(scores[(scores >= low) & (scores <= high)]).tolist()  # type: ignore[no-any-return]
 
 
 @pytest.mark.parametrize("width", [0, 1, 2**14 - 1, 2**14, 2**14 + 1, 2**40, 2**62 + 2**61])
@@ -164,7 +187,9 @@ def test_evidence_does_not_grow_with_the_pairs() -> None:
         bins, tiles = Bins(4), Tiles(n, 64)
         flags = np.ones((2, bins.count), np.uint8)
         scanned = Scan(tiles, bins, flags, budget=1000).run(samples, range(tiles.count))
-        refined = Refine(tiles, bins, np.array([0]), np.array([2**62])).run(samples, range(tiles.count))
+        work = Refine(tiles, bins, np.array([0]), np.array([2**62]), budget=1000)
+        refined = work.run(samples, range(tiles.count))
+        assert refined.held is None
         assert scanned.counts.all.sum() == refined.ladder.impostor.sum() + refined.ladder.genuine.sum() > 1000
         return [len(pickle.dumps(scanned)), len(pickle.dumps(refined))]
 
