@@ -157,3 +157,11 @@ def one_torch_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def ordinary() -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """1,500 samples of 150 labels, as a model worth using embeds them."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(1500) % 150
+    return (rng.standard_normal((150, 32))[labels] + rng.standard_normal((1500, 32))).astype(np.float32), labels

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import functools
 import json
-import operator
-import random
-import threading
-import tracemalloc
 from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
@@ -22,10 +17,7 @@ from sklearn.metrics import roc_curve
 
 import evaljobs
 from evaljobs.errors import InputError, UsageError
-from evaljobs.pairs.rounds import Limits, rounds
-from evaljobs.pairs.samples import prepare
-from evaljobs.pairs.verification import Verification, conclude, verify
-from evaljobs.pairs.work import Work
+from evaljobs.pairs.verification import verify
 
 Rows = NDArray[np.float32]
 Data = tuple[Rows, list[int]]
@@ -226,114 +218,6 @@ def test_digits_by_the_filter(verify_with: Any) -> None:
         assert found.points == expected.points
         assert found.auroc_bounds[0] <= expected.auroc <= found.auroc_bounds[1]
         assert found.auroc_bounds[1] - found.auroc_bounds[0] < 4e-4
-
-
-def by_hand(rows: Rows, labels: Any, limits: Limits, order: int | None = None) -> tuple[Verification, list[Work[Any]]]:
-    """Carry the rounds out one part at a time; return the passes too."""
-    samples, passes = prepare(rows, labels), []
-    generator = rounds(samples, (1e-5, 1e-4, 1e-3, 0.01, 0.1, 1.0), limits)
-    try:
-        work = next(generator)
-        while True:
-            passes.append(work)
-            parts = work.parts(20)
-            if order is not None:
-                random.Random(order).shuffle(parts)
-            work = generator.send(functools.reduce(operator.add, (work.run(samples, part) for part in parts)))
-    except StopIteration as stop:
-        return conclude(samples, stop.value), passes
-
-
-@pytest.fixture(scope="module")
-def ordinary() -> tuple[Rows, Any]:
-    """1,500 samples of 150 labels, as a model worth using embeds them."""
-    rng = np.random.default_rng(0)
-    labels = np.arange(1500) % 150
-    return (rng.standard_normal((150, 32))[labels] + rng.standard_normal((1500, 32))).astype(np.float32), labels
-
-
-def test_an_ordinary_set_is_scanned_once(ordinary: tuple[Rows, Any]) -> None:
-    """One pass over the pairs after the probe: the guess holds."""
-    _, passes = by_hand(*ordinary, Limits(collected=0, tile=128))
-    assert [type(work).__name__ for work in passes] == ["Probe", "Scan"]
-
-
-def test_a_window_that_was_not_kept_is_scanned_again(ordinary: tuple[Rows, Any]) -> None:
-    """With a budget for the right windows but not for guessed ones, a second scan decides; with less, refining does."""
-    expected, _ = by_hand(*ordinary, Limits())
-    names = []
-    for kept in (2**22, 2000, 5):
-        found, passes = by_hand(*ordinary, Limits(collected=0, kept=kept, tile=128))
-        assert found.points == expected.points
-        names.append([type(work).__name__ for work in passes])
-    assert names[1] == ["Probe", "Scan", "Scan"]
-    assert names[2][:3] == ["Probe", "Scan", "Refine"]
-
-
-def test_parts_may_finish_in_any_order(ordinary: tuple[Rows, Any]) -> None:
-    """Nothing at all differs between orders, the AUROC's bounds included."""
-    for limits in (Limits(tile=128), Limits(collected=0, tile=128), Limits(collected=0, kept=5, tile=128)):
-        expected, _ = by_hand(*ordinary, limits)
-        assert by_hand(*ordinary, limits, order=1)[0] == expected
-
-
-@pytest.mark.parametrize("noise", [0.0, 1e-6])
-def test_a_collapsed_model_ends_in_few_passes(noise: float) -> None:
-    """All embeddings equal, or nearly: every pair is near every point, and narrowing still ends."""
-    rng = np.random.default_rng(0)
-    rows = (np.ones((800, 16)) + noise * rng.standard_normal((800, 16))).astype(np.float32)
-    labels = np.arange(800) // 4
-    expected, _ = by_hand(rows, labels, Limits())
-    found, passes = by_hand(rows, labels, Limits(collected=0, kept=1000))
-    assert found.points == expected.points
-    assert 3 <= len(passes) <= 7
-
-
-def test_memory_does_not_grow_with_the_pairs() -> None:
-    """Four times the samples, sixteen times the pairs: what is allocated grows with the samples alone."""
-
-    def peak(n: int) -> int:
-        rows, labels = np.ones((n, 8), np.float32), np.arange(n) // 2
-        by_hand(rows[:50], labels[:50], Limits(collected=0, kept=1000, tile=64))
-        tracemalloc.start()
-        by_hand(rows, labels, Limits(collected=0, kept=1000, tile=64))
-        found = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
-        return found
-
-    small, large = peak(500), peak(2000)
-    assert large - small < 1500 * 200  # bytes a sample; one a pair would be 1.9 million
-    assert large < 40_000_000
-
-
-def test_progress_counts_every_pair_once(ordinary: tuple[Rows, Any]) -> None:
-    """It rises to the number of pairs, and the caller hears of it from one thread at a time."""
-    heard: list[tuple[int, int]] = []
-    lock = threading.Lock()
-
-    def listen(done: int, known: int) -> None:
-        assert lock.acquire(blocking=False)
-        heard.append((done, known))
-        lock.release()
-
-    verify(*ordinary, threads=2, tile=64, groups=0, progress=listen)
-    n_pairs = 1500 * 1499 // 2
-    assert len(heard) >= 8
-    assert [done for done, _ in heard] == sorted(done for done, _ in heard)
-    assert heard[-1] == (n_pairs, n_pairs)
-
-
-def test_an_error_in_a_thread_ends_the_rest(ordinary: tuple[Rows, Any]) -> None:
-    """What a listener raises reaches the caller; the other threads stop at their next part."""
-    calls = []
-
-    def fail(done: int, _known: int) -> None:
-        calls.append(done)
-        raise RuntimeError("stop here")
-
-    with pytest.raises(RuntimeError, match="stop here"):
-        verify(*ordinary, threads=2, tile=32, progress=fail)
-    assert 1 <= len(calls) <= 2
 
 
 @pytest.mark.parametrize(
