@@ -27,7 +27,7 @@ Int64 = NDArray[np.int64]
 STEPS = 2**14
 NONE_LOW = np.iinfo(np.int64).max  # the least of no keys
 NONE_HIGH = np.iinfo(np.int64).min  # the greatest of no keys
-_AT_ONCE = 2**16  # pairs of a tile that are scored at a time, some 40 bytes each
+_AT_ONCE = 2**18  # pairs of a tile that are scored at a time, some 40 bytes each
 
 
 @dataclasses.dataclass(frozen=True)

@@ -132,7 +132,7 @@ def test_parts_may_be_done_in_any_order_and_anywhere(samples: Samples, which: in
         assert contents(pickle.loads(pickle.dumps(total(away, there, order)))) == expected  # noqa: S301 - likewise
 
 
-@pytest.mark.parametrize("at_once", [2**16, 5])
+@pytest.mark.parametrize("at_once", [2**18, 5])
 @pytest.mark.parametrize("tile", [2, 16])
 def test_refining_counts_every_pair_of_its_interval(
     monkeypatch: pytest.MonkeyPatch, samples: Samples, oracle: Any, tile: int, at_once: int
