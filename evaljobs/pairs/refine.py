@@ -161,7 +161,7 @@ class Refine:
         """Scan the tiles of a part, and score their flagged pairs."""
         flags = self.flags()
         counter, ladder, shift = Counter(self.bins, np.stack((flags, flags))), Ladder.empty(len(self.low)), self.shift
-        held: tuple[Scores, ...] | None = ()
+        held: tuple[Scores, ...] | None = None if onto is not None and onto.held is None else ()
         for near in counter.count(samples, self.tiles, part):
             for scores, is_genuine in _scored(samples, near):
                 keys = to_keys(scores)

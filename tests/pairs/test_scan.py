@@ -144,16 +144,16 @@ def test_refining_counts_every_pair_of_its_interval(
     monkeypatch.setattr(refine, "_AT_ONCE", at_once)
     truth = oracle(samples.rows[samples.order], samples.labels)
     ordered = np.sort(truth.scores)
-    low, high = ordered[3000], ordered[3200]
+    low, high = ordered[2000], ordered[3200]
     keys = np.array([low, high]).view(np.int64)
     assert (keys > 0).all()
-    work = Refine(Tiles(N, tile), BINS, keys[:1], keys[1:], budget=201)
+    work = Refine(Tiles(N, tile), BINS, keys[:1], keys[1:], budget=1201)
     evidence: Refined = total(work, samples)
     assert evidence.held is not None
     for kind, same in zip(zip(*evidence.held, strict=True), (False, True), strict=True):
         held = np.sort(np.concatenate(kind))
         assert held.tolist() == ordered_of(truth.scores[truth.same == same], low, high)
-    assert total(dataclasses.replace(work, budget=200), samples).held is None
+    assert total(dataclasses.replace(work, budget=1200), samples).held is None
     ladder = evidence.ladder
     inside = (truth.scores >= low) & (truth.scores <= high)
     assert ladder.impostor.sum() == (inside & ~truth.same).sum() > 0
