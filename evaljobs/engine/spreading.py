@@ -35,7 +35,7 @@ class Spread:
     tasks
         How many run at a time.
     least_pairs
-        A batch has as many; a pass of fewer is not sent anywhere.
+        A batch has as many, more where many tasks run; a pass of fewer is not sent anywhere.
     """
 
     fan: Callable[[Any], Fan]

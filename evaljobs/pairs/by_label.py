@@ -17,7 +17,7 @@ Int16 = NDArray[np.int16]
 Int64 = NDArray[np.int64]
 
 _SIZE = 256  # samples a block is wide and high: many small labels, or a part of a large one
-# In blocks of more labels most products are of no use: those of the others cost less one by one.
+# In blocks of more labels than this most products are of no use: to make those of genuine pairs alone costs less.
 _DENSE_GAIN = 8
 
 

@@ -31,6 +31,8 @@ class Pending:
         First and last bins of the pairs whose scores would decide it.
     found
         None while the blocker is missing; all but the threshold where that is missing.
+    inside
+        At least so many pairs have scores between them; 0 where their scores are not needed.
     """
 
     allowed: int
@@ -38,6 +40,7 @@ class Pending:
     high: int
     windows: tuple[tuple[int, int], ...]
     found: Found | None = None
+    inside: int = 0
 
 
 def _first(counts: Int64, start: int) -> int | None:
@@ -55,7 +58,7 @@ def find_in_pool(bins: Bins, counts: Counts, pool: Pool, allowed: int) -> Found 
     from_top = np.cumsum(counts.impostor[::-1])
     b = bins.count - 1 - int(np.searchsorted(from_top, allowed + 1))
     first, last = max(0, b - bins.reach), min(bins.count - 1, b + bins.reach)
-    pending = Pending(allowed, to_key(bins.low(b)), to_key(bins.high(b)), ((first, last),))
+    pending = Pending(allowed, to_key(bins.low(b)), to_key(bins.high(b)), ((first, last),), inside=int(counts.all[b]))
     impostor_above, genuine_above = int(counts.impostor[last + 1 :].sum()), int(counts.genuine[last + 1 :].sum())
     divided = pool.divide(first, last, allowed + 1 - impostor_above)
     if divided is None:
@@ -84,7 +87,7 @@ def _pending_threshold(bins: Bins, found: Found, b: int, pending: Pending) -> Pe
     high = to_key(bins.high(b))
     if found.threshold is not None:
         high = min(high, to_key(found.threshold))
-    return dataclasses.replace(pending, low=low, high=high, found=found)
+    return dataclasses.replace(pending, low=low, high=high, found=found, inside=0)
 
 
 def find_refined(work: Refine, evidence: Refined, q: int, pending: Pending) -> Found | Pending:
@@ -99,9 +102,12 @@ def find_refined(work: Refine, evidence: Refined, q: int, pending: Pending) -> F
     impostor_above = int(counts.impostor[above_window].sum() + ladder.impostor_above[q])
     genuine_above = int(counts.genuine[above_window].sum() + ladder.genuine_above[q])
     rank = pending.allowed + 1 - impostor_above
-    divided = _divide_steps(ladder, q, rank) if evidence.held is None else _divide_held(evidence.held, pending, rank)
-    if not isinstance(divided, Found):
-        return dataclasses.replace(pending, low=divided[0], high=divided[1])
+    if evidence.held is None:
+        divided = _divide_steps(ladder, q, rank, pending)
+    else:
+        divided = _divide_held(evidence.held, rank, pending)
+    if isinstance(divided, Pending):
+        return divided
     thresholds = [divided.threshold] if divided.threshold is not None else []
     if ladder.least_above[q] != NONE_LOW:
         thresholds.append(from_key(int(ladder.least_above[q])))
@@ -115,7 +121,7 @@ def find_refined(work: Refine, evidence: Refined, q: int, pending: Pending) -> F
     return _pending_threshold(work.bins, found, b, pending)
 
 
-def _divide_held(held: tuple[Scores, ...], pending: Pending, rank: int) -> Found:
+def _divide_held(held: tuple[Scores, ...], rank: int, pending: Pending) -> Found | Pending:
     """Divide the scores of an interval by the impostor with a rank from their top."""
     low, high = from_key(pending.low), from_key(pending.high)
     several = (np.concatenate(kind) for kind in zip(*held, strict=True))
@@ -123,13 +129,14 @@ def _divide_held(held: tuple[Scores, ...], pending: Pending, rank: int) -> Found
     return find_sorted(impostor, genuine, rank - 1)
 
 
-def _divide_steps(ladder: Ladder, q: int, rank: int) -> Found | tuple[int, int]:
-    """Divide the steps of an interval likewise; or return the keys between which the impostor's score lies."""
+def _divide_steps(ladder: Ladder, q: int, rank: int, pending: Pending) -> Found | Pending:
+    """Divide the steps of an interval likewise; or give the narrower one in which the impostor's score lies."""
     from_top = np.cumsum(ladder.impostor[q][::-1])
     step = len(from_top) - 1 - int(np.searchsorted(from_top, rank))
     low, high = int(ladder.least[q, step]), int(ladder.greatest[q, step])
     if low != high:
-        return low, high
+        inside = int(ladder.impostor[q, step] + ladder.genuine[q, step])
+        return dataclasses.replace(pending, low=low, high=high, inside=inside)
     least_above = int(ladder.least[q, step + 1 :].min(initial=NONE_LOW))
     return Found(
         from_key(low),

@@ -40,7 +40,7 @@ def factorise(labels: object) -> tuple[NDArray[np.int64], list[str | int]]:
 
 def _factorise_values(labels: Sequence[Any]) -> tuple[NDArray[np.int64], list[str | int]]:
     kinds = set(map(type, labels))
-    if others := sorted(kind.__name__ for kind in kinds if not issubclass(kind, str | int | np.integer)):
+    if others := sorted({kind.__name__ for kind in kinds if not issubclass(kind, str | int | np.integer)}):
         raise InputError(f"found labels of type {', '.join(others)}; expected text or integers, none missing")
     if len({issubclass(kind, str) for kind in kinds}) > 1:
         raise InputError("found text and integers among the labels; expected one of them")

@@ -27,7 +27,7 @@ Int64 = NDArray[np.int64]
 STEPS = 2**14
 NONE_LOW = np.iinfo(np.int64).max  # the least of no keys
 NONE_HIGH = np.iinfo(np.int64).min  # the greatest of no keys
-_AT_ONCE = 2**18  # pairs of a tile that are scored at a time, some 40 bytes each
+_AT_ONCE = 2**18  # pairs of a tile that are scored at a time, some 80 bytes each
 
 
 @dataclasses.dataclass(frozen=True)
@@ -161,17 +161,21 @@ class Refine:
         """Scan the tiles of a part, and score their flagged pairs."""
         flags = self.flags()
         counter, ladder, shift = Counter(self.bins, np.stack((flags, flags))), Ladder.empty(len(self.low)), self.shift
-        held: tuple[Scores, ...] | None = None if onto is not None and onto.held is None else ()
+        found: list[Scores] = []
+        room = self.budget if onto is None or onto.held is not None else -1
         for near in counter.count(samples, self.tiles, part):
             for scores, is_genuine in _scored(samples, near):
                 keys = to_keys(scores)
                 climb(keys, is_genuine, self.low, self.high, shift, ladder)
-                if held is not None:
+                if room >= 0:
                     inside = self._inside(keys)
-                    kinds = Scores(scores[inside & ~is_genuine], scores[inside & is_genuine])
-                    held = _within((*held, kinds), self.budget) if inside.any() else held
-        found = Refined(counter.result()[0], ladder, held and _joined(held), self.budget)
-        return found if onto is None else onto + found
+                    found.append(Scores(scores[inside & ~is_genuine], scores[inside & is_genuine]))
+                    room -= int(inside.sum())
+                if room < 0:
+                    found.clear()
+        held = _joined(found) if room >= 0 else None
+        refined = Refined(counter.result()[0], ladder, held, self.budget)
+        return refined if onto is None else onto + refined
 
     def _inside(self, keys: Int64) -> NDArray[np.bool_]:
         """Return which keys ``[p]`` lie in any interval."""
@@ -181,8 +185,10 @@ class Refine:
         return inside
 
 
-def _joined(held: tuple[Scores, ...]) -> tuple[Scores, ...]:
-    """Return the scores of several tiles as one."""
+def _joined(held: list[Scores]) -> tuple[Scores, ...]:
+    """Return the scores of several tiles as one, or nothing."""
+    if not held:
+        return ()
     impostor, genuine = zip(*held, strict=True)
     return (Scores(np.concatenate(impostor), np.concatenate(genuine)),)
 

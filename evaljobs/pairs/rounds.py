@@ -159,6 +159,7 @@ def _scanned(  # noqa: PLR0913, PLR0917 - as `rounds`
     scan = Scan(samples.tiles(limits.tile_of(samples)), bins, flags, limits.kept, samples.n_groups)
     scanned = yield from total_of(scan)
     pool = scanned.pool(samples, bins)
+    scanned = dataclasses.replace(scanned, kept=None)  # the pool has them in order
     found, pending = _decide(bins, scanned.counts, pool, allowed)
     flags = _flags(bins, pending)
     if pending and int(scanned.counts.all[flags == 1].sum()) <= limits.kept:
@@ -234,9 +235,11 @@ def _flags(bins: Bins, pending: tuple[Pending, ...]) -> NDArray[np.uint8]:
 def _refined(tiles: Tiles, bins: Bins, pending: tuple[Pending, ...], budget: int) -> Rounds[dict[int, Found]]:
     found: dict[int, Found] = {}
     while pending:
-        intervals = sorted({(p.low, p.high) for p in pending})
+        inside = {(p.low, p.high): p.inside for p in pending}
+        intervals = sorted(inside)
         low, high = np.array(intervals, np.int64).T
-        work = Refine(tiles, bins, np.ascontiguousarray(low), np.ascontiguousarray(high), budget)
+        fits = 0 < max(inside.values()) <= budget  # else scores would be collected, and sent, to be thrown away
+        work = Refine(tiles, bins, np.ascontiguousarray(low), np.ascontiguousarray(high), budget if fits else 0)
         evidence = yield from total_of(work)
         decided = [find_refined(work, evidence, intervals.index((p.low, p.high)), p) for p in pending]
         found |= {p.allowed: f for p, f in zip(pending, decided, strict=True) if isinstance(f, Found)}

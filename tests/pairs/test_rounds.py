@@ -15,6 +15,7 @@ import pytest
 from numpy.typing import NDArray
 
 from evaljobs.pairs import decide
+from evaljobs.pairs.refine import Refine
 from evaljobs.pairs.rounds import Limits, rounds
 from evaljobs.pairs.samples import prepare
 from evaljobs.pairs.verification import Verification, conclude, verify
@@ -57,18 +58,20 @@ def test_a_window_that_was_not_kept_is_scanned_again(ordinary: tuple[Rows, Any])
     assert names[2][:3] == ["Probe", "Scan", "Refine"]
 
 
-@pytest.mark.parametrize("kept", [500, 100, 20])
+@pytest.mark.parametrize(("kept", "way"), [(500, "_divide_held"), (75, "_divide_steps"), (20, "_divide_steps")])
 def test_one_refining_pass_decides_an_ordinary_set(
-    monkeypatch: pytest.MonkeyPatch, ordinary: tuple[Rows, Any], kept: int
+    monkeypatch: pytest.MonkeyPatch, ordinary: tuple[Rows, Any], kept: int, way: str
 ) -> None:
-    """By the scores of the intervals, or by the steps where those are more than may be kept."""
+    """By the scores of the intervals; or by the steps where those are too many, as is found out or known before."""
     ways: list[str] = []
     for name in ("_divide_held", "_divide_steps"):
         monkeypatch.setattr(decide, name, noted(getattr(decide, name), ways))
     expected, _ = by_hand(*ordinary, Limits())
     found, passes = by_hand(*ordinary, Limits(collected=0, kept=kept, tile=128))
     assert [type(work).__name__ for work in passes] == ["Probe", "Scan", "Refine"]
-    assert set(ways) == {"_divide_held" if kept >= 100 else "_divide_steps"}
+    assert set(ways) == {way}
+    assert isinstance(passes[2], Refine)
+    assert passes[2].budget == (kept if kept >= 75 else 0)
     assert found.points == expected.points
 
 
