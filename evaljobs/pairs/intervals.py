@@ -267,7 +267,8 @@ def logistic(x: float) -> float:
 def moved(replicates: Float64, centre: Float64 | float) -> Float64:
     """Return how far logits of replicates are from those of all samples: at most 1, and 0 where both are infinite."""
     with np.errstate(invalid="ignore"):
-        return np.clip(np.nan_to_num(replicates - centre, nan=0.0), -_MOST_LOGITS, _MOST_LOGITS)
+        moves = np.clip(replicates - centre, -_MOST_LOGITS, _MOST_LOGITS)
+    return np.where(np.isnan(moves), 0.0, moves)
 
 
 def group_of_labels(labels: Sequence[str | int], groups: int) -> Int64:
